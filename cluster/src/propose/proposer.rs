@@ -1,0 +1,96 @@
+//! At the leader: makes log entries of what waits in the intake, several in flight, in order.
+//!
+//! Nothing waits on purpose: an idle log takes a command at once in an entry of its own, and while entries are in
+//! flight the next one grows. What openraft refuses, because the leadership is gone, is dropped here: the
+//! nodes it came from propose it again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proto::v1::LogItem;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use crate::clocks::SharedClock;
+use crate::config::Limits;
+use crate::entry::{self, ITEM_OVERHEAD};
+use crate::propose::Proposals;
+use crate::raft::group::{InFlight, RaftGroup};
+
+pub struct Proposer {
+    pub raft: RaftGroup,
+    pub proposals: Arc<Proposals>,
+    pub clock: SharedClock,
+    pub limits: Limits,
+    pub items: mpsc::Receiver<LogItem>,
+}
+
+impl Proposer {
+    /// Ends when the group does.
+    pub async fn run(mut self) {
+        let mut held = VecDeque::new();
+        let mut in_flight: VecDeque<InFlight> = VecDeque::new();
+        loop {
+            let room = in_flight.len() < self.limits.entries_in_flight.max(1);
+            if room && !held.is_empty() {
+                let entry = self.next_entry(&mut held);
+                match self.raft.submit(entry).await {
+                    Some(submitted) => in_flight.push_back(submitted),
+                    None => return,
+                }
+                // More may have come meanwhile, and belongs into the next entry.
+                self.top_up(&mut held);
+                continue;
+            }
+            tokio::select! {
+                Some(applied) = first(&mut in_flight) => {
+                    in_flight.pop_front();
+                    if !applied {
+                        debug!(group = %self.proposals.group, "An entry was refused or overruled");
+                    }
+                }
+                more = self.receive(&mut held), if held.is_empty() => if !more { return },
+            }
+            self.top_up(&mut held);
+        }
+    }
+
+    async fn receive(&mut self, held: &mut VecDeque<LogItem>) -> bool {
+        match self.items.recv().await {
+            Some(item) => {
+                held.push_back(item);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes what is there, up to the commands of one entry.
+    fn top_up(&mut self, held: &mut VecDeque<LogItem>) {
+        while held.len() < self.limits.entry_commands.max(1)
+            && let Ok(item) = self.items.try_recv()
+        {
+            held.push_back(item);
+        }
+        self.proposals.metrics.proposals_queued.set(self.items.len() as f64);
+    }
+
+    fn next_entry(&self, held: &mut VecDeque<LogItem>) -> Bytes {
+        let mut bytes = 0;
+        let fits = |item: &&LogItem| {
+            let first = bytes == 0;
+            bytes += item.command.len() + ITEM_OVERHEAD;
+            first || bytes <= self.limits.entry_bytes
+        };
+        let count = held.iter().take(self.limits.entry_commands.max(1)).take_while(fits).count();
+        self.proposals.metrics.entries_proposed.increment(1);
+        self.proposals.metrics.commands_per_entry.record(count as f64);
+        entry::encode(self.clock.stamp(), held.drain(..count).collect())
+    }
+}
+
+/// Waits for the oldest entry. `None` at once if none is in flight.
+async fn first(in_flight: &mut VecDeque<InFlight>) -> Option<bool> {
+    Some(in_flight.front_mut()?.applied().await)
+}

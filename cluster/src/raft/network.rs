@@ -1,0 +1,249 @@
+//! openraft's calls to the other nodes, as gRPC.
+//!
+//! All groups share the channels to a node: one for the log, one for snapshots, so that a large snapshot does not
+//! delay heartbeats, and one for proposals. They connect when needed, again and again.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::error::{
+    Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable,
+};
+use openraft::network::{Backoff, RPCOption};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+};
+use openraft::storage::Snapshot as RaftSnapshot;
+use openraft::{EmptyNode, OptionalSend, RaftNetwork, RaftNetworkFactory};
+use placement::{GroupId, NodeId};
+use proto::v1::raft_client::RaftClient;
+use proto::v1::{self, AppendOutcome, Envelope, SnapshotPiece, snapshot_piece};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+use super::wire::{self, Malformed};
+use super::{TypeConfig, Vote};
+use crate::clocks::SharedClock;
+use crate::config::Member;
+use crate::snapshots::SnapshotData;
+
+/// Largest message between nodes; an AppendEntries is about 1 MiB.
+pub const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
+pub const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+pub const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+const CONNECT_WAIT: Duration = Duration::from_secs(1);
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_WAIT: Duration = Duration::from_secs(2);
+/// Pause after a node could not be reached at all.
+const UNREACHABLE_PAUSE: Duration = Duration::from_millis(100);
+const PIECE: usize = 512 * 1024;
+const PIECES_AHEAD: usize = 4;
+
+type RpcError<E = RaftError<u64>> = RPCError<u64, EmptyNode, E>;
+type StreamError = StreamingError<TypeConfig, Fatal<u64>>;
+
+/// The channels to one node.
+#[derive(Clone)]
+pub struct Peer {
+    pub log: Channel,
+    pub snapshots: Channel,
+    pub proposals: Channel,
+}
+
+impl Peer {
+    /// Connects to nothing yet. `Err` if the address is none.
+    pub fn new(member: &Member) -> Result<Peer, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", member.grpc))?
+            .connect_timeout(CONNECT_WAIT)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
+            .keep_alive_timeout(KEEP_ALIVE_WAIT)
+            .keep_alive_while_idle(true);
+        Ok(Peer {
+            log: endpoint.connect_lazy(),
+            snapshots: endpoint.connect_lazy(),
+            proposals: endpoint.connect_lazy(),
+        })
+    }
+}
+
+/// Makes the links of one group.
+pub struct Network {
+    pub group: GroupId,
+    pub node: NodeId,
+    pub peers: Arc<BTreeMap<NodeId, Peer>>,
+    pub clock: SharedClock,
+}
+
+/// From this node to one other, for one group.
+pub struct GroupLink {
+    to: Envelope,
+    peer: Option<Peer>,
+    clock: SharedClock,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = GroupLink;
+
+    async fn new_client(&mut self, target: u64, _node: &EmptyNode) -> GroupLink {
+        GroupLink {
+            to: Envelope { group: self.group.0, source: self.node.0, target },
+            peer: self.peers.get(&NodeId(target)).cloned(),
+            clock: self.clock.clone(),
+        }
+    }
+}
+
+impl RaftNetwork<TypeConfig> for GroupLink {
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<u64>, RpcError> {
+        let message = v1::AppendRequest {
+            to: Some(self.to),
+            vote: Some(wire::vote(&rpc.vote)),
+            previous: rpc.prev_log_id.as_ref().map(wire::log_id),
+            records: rpc.entries.iter().map(wire::record).collect(),
+            committed: rpc.leader_commit.as_ref().map(wire::log_id),
+            log_now_ms: self.clock.live().unwrap_or(0),
+        };
+        let mut client = client(&self.peer()?.log);
+        let reply = client.append(within(message, option.hard_ttl())).await.map_err(failed)?;
+        read_append_reply(&rpc, reply.into_inner()).map_err(nonsense)
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<u64>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<u64>, RpcError> {
+        let message = v1::VoteRequest {
+            to: Some(self.to),
+            vote: Some(wire::vote(&rpc.vote)),
+            last: rpc.last_log_id.as_ref().map(wire::log_id),
+        };
+        let mut client = client(&self.peer()?.log);
+        let reply = client.vote(within(message, option.hard_ttl())).await.map_err(failed)?;
+        let reply = reply.into_inner();
+        let vote = wire::read_vote(reply.vote).map_err(nonsense)?;
+        Ok(VoteResponse { vote, vote_granted: reply.granted, last_log_id: reply.last.map(wire::read_log_id) })
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: RaftSnapshot<TypeConfig>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<u64>, StreamError> {
+        let offer = v1::SnapshotOffer {
+            vote: Some(wire::vote(&vote)),
+            last: snapshot.meta.last_log_id.as_ref().map(wire::log_id),
+            members: Some(wire::stored_members(&snapshot.meta.last_membership)),
+            snapshot_id: snapshot.meta.snapshot_id,
+            bytes: snapshot.snapshot.bytes,
+        };
+        let channel = self.peer().map_err(unreachable)?.snapshots.clone();
+        let (pieces, outgoing) = mpsc::channel(PIECES_AHEAD);
+        let to = self.to;
+        // It ends by itself when nobody takes the pieces any more.
+        tokio::task::spawn_blocking(move || feed(to, offer, &snapshot.snapshot, &pieces));
+        let mut client = client(&channel);
+        let call = client.install_snapshot(within(ReceiverStream::new(outgoing), option.hard_ttl()));
+        let reply = tokio::select! {
+            reply = call => reply,
+            closed = cancel => return Err(StreamingError::Closed(closed)),
+        };
+        let reply = reply.map_err(|status| unreachable(Unreachable::new(&status)))?.into_inner();
+        let vote = wire::read_vote(reply.vote);
+        vote.map(SnapshotResponse::new).map_err(|error| StreamingError::Network(NetworkError::new(&error)))
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(UNREACHABLE_PAUSE))
+    }
+}
+
+impl GroupLink {
+    fn peer(&self) -> Result<&Peer, Unreachable> {
+        self.peer.as_ref().ok_or_else(|| Unreachable::new(&UnknownNode(NodeId(self.to.target))))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("node {0} has no address")]
+struct UnknownNode(NodeId);
+
+/// Sends the snapshot file, piece after piece, as fast as the peer takes it.
+fn feed(to: Envelope, offer: v1::SnapshotOffer, data: &SnapshotData, pieces: &mpsc::Sender<SnapshotPiece>) {
+    let piece = |part| SnapshotPiece { to: Some(to), part: Some(part) };
+    let mut sent = pieces.blocking_send(piece(snapshot_piece::Part::Offer(offer))).is_ok();
+    let mut at = 0;
+    while sent && at < data.bytes {
+        // A stream that ends too early is refused by the peer, so a read that fails needs no other sign.
+        let Ok(bytes) = data.read_at(at, PIECE) else {
+            return;
+        };
+        at += bytes.len() as u64;
+        sent = pieces.blocking_send(piece(snapshot_piece::Part::Data(bytes))).is_ok();
+    }
+}
+
+fn client(channel: &Channel) -> RaftClient<Channel> {
+    RaftClient::new(channel.clone())
+        .max_decoding_message_size(MESSAGE_LIMIT)
+        .max_encoding_message_size(MESSAGE_LIMIT)
+}
+
+fn within<T>(message: T, time: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(time);
+    request
+}
+
+/// Nothing that openraft could not have asked for is passed on to it: it would panic.
+fn read_append_reply(
+    rpc: &AppendEntriesRequest<TypeConfig>,
+    reply: v1::AppendReply,
+) -> Result<AppendEntriesResponse<u64>, Malformed> {
+    let last = rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id);
+    match reply.outcome() {
+        AppendOutcome::Success => Ok(AppendEntriesResponse::Success),
+        AppendOutcome::Partial => match reply.matching.map(wire::read_log_id) {
+            matching if rpc.prev_log_id <= matching && matching <= last => {
+                Ok(AppendEntriesResponse::PartialSuccess(matching))
+            }
+            _ => Err(Malformed("matching record")),
+        },
+        AppendOutcome::Conflict if rpc.prev_log_id.is_some() => Ok(AppendEntriesResponse::Conflict),
+        AppendOutcome::HigherVote => match wire::read_vote(reply.vote)? {
+            vote if vote > rpc.vote => Ok(AppendEntriesResponse::HigherVote(vote)),
+            _ => Err(Malformed("higher vote")),
+        },
+        AppendOutcome::Conflict | AppendOutcome::Unspecified => Err(Malformed("outcome")),
+    }
+}
+
+fn failed(status: Status) -> RpcError {
+    match status.code() {
+        // The node is only slow.
+        Code::DeadlineExceeded => RPCError::Network(NetworkError::new(&status)),
+        _ => RPCError::Unreachable(Unreachable::new(&status)),
+    }
+}
+
+/// The node says what makes no sense; it is not asked again at once.
+fn nonsense(error: Malformed) -> RpcError {
+    RPCError::Unreachable(Unreachable::new(&error))
+}
+
+fn unreachable(error: Unreachable) -> StreamError {
+    StreamingError::Unreachable(error)
+}

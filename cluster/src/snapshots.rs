@@ -1,0 +1,429 @@
+//! Snapshot files: one per group, written aside and renamed, so that there is always a whole one or none.
+//!
+//! A file is a magic word, the header, then the chunks; header and chunks each with their length and CRC32. It is
+//! shipped to a follower as it is, and checked as a whole before it replaces another.
+//!
+//! Everything here blocks; call it from a thread that may.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use placement::GroupId;
+use prost::Message;
+use proto::v1::{LogId, SnapshotHeader};
+
+const MAGIC: &[u8; 8] = b"VEDSNAP1";
+/// Magic word, then length and checksum of the header.
+const PREFIX: u64 = 16;
+const HEADER_LIMIT: u64 = 1024 * 1024;
+
+/// The snapshots of one group.
+pub struct Snapshots {
+    group: GroupId,
+    folder: PathBuf,
+    current: Mutex<Option<Snapshot>>,
+    temporaries: AtomicU64,
+}
+
+/// A whole, checked snapshot. Its content stays readable after a newer one took its name.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub header: SnapshotHeader,
+    pub file: Arc<File>,
+    pub bytes: u64,
+}
+
+/// A snapshot on its way: one of ours to be sent, or one that is being received.
+pub struct SnapshotData {
+    file: Option<Arc<File>>,
+    pub bytes: u64,
+    temporary: Option<Temporary>,
+    checked: Option<(Snapshot, Vec<Bytes>)>,
+}
+
+/// A file that vanishes unless it is given its final name.
+struct Temporary(PathBuf);
+
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    #[error("snapshot {path}: {error}", path = .path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("snapshot {path} is damaged: {reason}", path = .path.display())]
+    Damaged { path: PathBuf, reason: &'static str },
+}
+
+impl Snapshots {
+    /// Checks the file there is, and removes what was never finished. Returns the chunks of the file.
+    pub fn open(folder: &Path, group: GroupId) -> Result<(Snapshots, Vec<Bytes>), SnapshotError> {
+        let snapshots = Snapshots {
+            group,
+            folder: folder.to_owned(),
+            current: Mutex::new(None),
+            temporaries: AtomicU64::new(0),
+        };
+        snapshots.remove_unfinished().map_err(io_error(folder))?;
+        let path = snapshots.path();
+        if !path.exists() {
+            return Ok((snapshots, Vec::new()));
+        }
+        let file = File::open(&path).map_err(io_error(&path))?;
+        let (snapshot, chunks) = check(file, &path, group)?;
+        *snapshots.current.lock() = Some(snapshot);
+        Ok((snapshots, chunks))
+    }
+
+    pub fn current(&self) -> Option<Snapshot> {
+        self.current.lock().clone()
+    }
+
+    /// Writes a snapshot of our own state; it becomes the current one unless a newer one came meanwhile.
+    pub fn write(&self, mut header: SnapshotHeader, chunks: &[Bytes]) -> Result<Snapshot, SnapshotError> {
+        header.chunks = chunks.len() as u64;
+        let temporary = self.temporary();
+        let path = temporary.0.clone();
+        let write = || -> io::Result<Snapshot> {
+            let file = create(&path)?;
+            let mut out = BufWriter::with_capacity(256 * 1024, &file);
+            out.write_all(MAGIC)?;
+            write_part(&mut out, &header.encode_to_vec())?;
+            for chunk in chunks {
+                write_part(&mut out, chunk)?;
+            }
+            out.flush()?;
+            drop(out);
+            file.sync_all()?;
+            let bytes = file.metadata()?.len();
+            Ok(Snapshot { header, file: Arc::new(file), bytes })
+        };
+        let snapshot = write().map_err(io_error(&path))?;
+        self.publish(temporary, snapshot)
+    }
+
+    /// An empty file for a snapshot that another node sends.
+    pub fn receive(&self) -> Result<SnapshotData, SnapshotError> {
+        let temporary = self.temporary();
+        let file = create(&temporary.0).map_err(io_error(&temporary.0))?;
+        Ok(SnapshotData { file: Some(Arc::new(file)), bytes: 0, temporary: Some(temporary), checked: None })
+    }
+
+    /// Checks what was received, and syncs it.
+    pub fn check(&self, data: SnapshotData) -> Result<SnapshotData, SnapshotError> {
+        let temporary = match (data.temporary, data.file) {
+            (Some(temporary), _) => temporary,
+            (None, Some(file)) => self.copy(&file)?,
+            (None, None) => self.temporary(),
+        };
+        let path = &temporary.0;
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(io_error(path))?;
+        let (snapshot, chunks) = check(file, path, self.group)?;
+        snapshot.file.sync_all().map_err(io_error(path))?;
+        Ok(SnapshotData {
+            file: Some(snapshot.file.clone()),
+            bytes: snapshot.bytes,
+            temporary: Some(temporary),
+            checked: Some((snapshot, chunks)),
+        })
+    }
+
+    /// Makes what was received the current snapshot, checked if it was not yet. Returns its chunks.
+    pub fn adopt(&self, data: SnapshotData) -> Result<(Snapshot, Vec<Bytes>), SnapshotError> {
+        match data {
+            SnapshotData { temporary: Some(temporary), checked: Some((snapshot, chunks)), .. } => {
+                Ok((self.publish(temporary, snapshot)?, chunks))
+            }
+            unchecked => self.adopt(self.check(unchecked)?),
+        }
+    }
+
+    fn publish(&self, mut temporary: Temporary, snapshot: Snapshot) -> Result<Snapshot, SnapshotError> {
+        let mut current = self.current.lock();
+        if let Some(held) = &*current
+            && held.index() > snapshot.index()
+        {
+            return Ok(held.clone());
+        }
+        let path = self.path();
+        fs::rename(&temporary.0, &path).map_err(io_error(&path))?;
+        temporary.0 = PathBuf::new();
+        // The new name must survive a power cut before anyone relies on it.
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io_error(&self.folder))?;
+        *current = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    fn copy(&self, from: &File) -> Result<Temporary, SnapshotError> {
+        let temporary = self.temporary();
+        let copy = || -> io::Result<()> {
+            let mut to = create(&temporary.0)?;
+            io::copy(&mut ReadAt { file: from, at: 0 }, &mut to)?;
+            Ok(())
+        };
+        copy().map_err(io_error(&temporary.0))?;
+        Ok(temporary)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(format!("group-{}.snapshot", self.group))
+    }
+
+    fn temporary(&self) -> Temporary {
+        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
+        Temporary(self.folder.join(format!("group-{}.{number}.unfinished", self.group)))
+    }
+
+    fn remove_unfinished(&self) -> io::Result<()> {
+        let ours = format!("group-{}.", self.group);
+        for file in fs::read_dir(&self.folder)? {
+            let file = file?;
+            let name = file.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(&ours) && name.ends_with(".unfinished") {
+                fs::remove_file(file.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    pub fn index(&self) -> u64 {
+        self.header.last.map_or(0, |last| last.index)
+    }
+}
+
+impl SnapshotData {
+    /// One of ours, to be read.
+    pub fn of(snapshot: &Snapshot) -> SnapshotData {
+        SnapshotData {
+            file: Some(snapshot.file.clone()),
+            bytes: snapshot.bytes,
+            temporary: None,
+            checked: None,
+        }
+    }
+
+    /// Stands for a snapshot that could not be made.
+    pub fn nothing() -> SnapshotData {
+        SnapshotData { file: None, bytes: 0, temporary: None, checked: None }
+    }
+
+    /// Whether it was checked and ends at this record.
+    pub fn describes(&self, last: &Option<LogId>) -> bool {
+        self.checked.as_ref().is_some_and(|(snapshot, _)| snapshot.header.last == *last)
+    }
+
+    /// Adds to a snapshot that is being received.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(mut file) = self.file.as_deref() {
+            file.write_all(bytes)?;
+            self.bytes += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Up to `len` bytes from `at`; empty at the end.
+    pub fn read_at(&self, at: u64, len: usize) -> io::Result<Bytes> {
+        let len = self.bytes.saturating_sub(at).min(len as u64) as usize;
+        let mut bytes = vec![0; len];
+        if let Some(file) = &self.file {
+            std::os::unix::fs::FileExt::read_exact_at(&**file, &mut bytes, at)?;
+        }
+        Ok(bytes.into())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            // What cannot be removed now is removed at the next start.
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+}
+
+/// Reads the whole file and checks every part of it.
+fn check(file: File, path: &Path, group: GroupId) -> Result<(Snapshot, Vec<Bytes>), SnapshotError> {
+    let damaged = |reason| SnapshotError::Damaged { path: path.to_owned(), reason };
+    let bytes = file.metadata().map_err(io_error(path))?.len();
+    let mut parts =
+        Parts { file: BufReader::with_capacity(256 * 1024, ReadAt { file: &file, at: 0 }), left: bytes };
+
+    let mut magic = [0; 8];
+    parts.file.read_exact(&mut magic).map_err(|_| damaged("it is too short"))?;
+    parts.left = parts.left.saturating_sub(8);
+    if &magic != MAGIC || bytes < PREFIX {
+        return Err(damaged("it is no snapshot of this version"));
+    }
+    let header = parts.next(HEADER_LIMIT).map_err(damaged)?;
+    let header = SnapshotHeader::decode(header).map_err(|_| damaged("its header cannot be read"))?;
+    if header.group != group.0 {
+        return Err(damaged("it belongs to another group"));
+    }
+    let mut chunks = Vec::new();
+    for _ in 0..header.chunks {
+        chunks.push(parts.next(u64::MAX).map_err(damaged)?);
+    }
+    if parts.left > 0 {
+        return Err(damaged("something follows its last chunk"));
+    }
+    drop(parts);
+    Ok((Snapshot { header, file: Arc::new(file), bytes }, chunks))
+}
+
+struct Parts<'a> {
+    file: BufReader<ReadAt<'a>>,
+    left: u64,
+}
+
+impl Parts<'_> {
+    fn next(&mut self, limit: u64) -> Result<Bytes, &'static str> {
+        const SHORT: &str = "it ends too early";
+        let (mut len, mut checksum) = ([0; 4], [0; 4]);
+        self.file.read_exact(&mut len).map_err(|_| SHORT)?;
+        self.file.read_exact(&mut checksum).map_err(|_| SHORT)?;
+        self.left = self.left.checked_sub(8).ok_or(SHORT)?;
+        let len = u32::from_le_bytes(len);
+        // A length that was damaged must not make us ask for memory that the file cannot fill.
+        if u64::from(len) > limit.min(self.left) {
+            return Err(SHORT);
+        }
+        let mut part = vec![0; len as usize];
+        self.file.read_exact(&mut part).map_err(|_| SHORT)?;
+        self.left -= u64::from(len);
+        match crc32fast::hash(&part) == u32::from_le_bytes(checksum) {
+            true => Ok(part.into()),
+            false => Err("a checksum does not match"),
+        }
+    }
+}
+
+/// Reads a shared file from its begin, whoever else reads or wrote it.
+struct ReadAt<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for ReadAt<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = std::os::unix::fs::FileExt::read_at(self.file, buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
+}
+
+fn write_part(out: &mut impl Write, part: &[u8]) -> io::Result<()> {
+    let len = u32::try_from(part.len()).map_err(|_| io::Error::other("a chunk is over 4 GiB"))?;
+    out.write_all(&len.to_le_bytes())?;
+    out.write_all(&crc32fast::hash(part).to_le_bytes())?;
+    out.write_all(part)
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
+    let path = path.to_owned();
+    |error| SnapshotError::Io { path, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: GroupId = GroupId(2);
+
+    #[test]
+    fn a_snapshot_is_found_again_with_its_chunks() {
+        let folder = tempfile::tempdir().unwrap();
+        let (snapshots, none) = Snapshots::open(folder.path(), GROUP).unwrap();
+        assert!(none.is_empty() && snapshots.current().is_none());
+        snapshots.write(header(9), &chunks()).unwrap();
+
+        let (snapshots, found) = Snapshots::open(folder.path(), GROUP).unwrap();
+
+        assert_eq!(found, chunks());
+        assert_eq!(snapshots.current().unwrap().index(), 9);
+    }
+
+    #[test]
+    fn every_damaged_byte_and_every_torn_end_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let (snapshots, _) = Snapshots::open(folder.path(), GROUP).unwrap();
+        snapshots.write(header(9), &chunks()).unwrap();
+        let path = folder.path().join("group-2.snapshot");
+        let whole = fs::read(&path).unwrap();
+
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x20;
+            for damaged in [flipped, whole[..at].to_vec()] {
+                fs::write(&path, damaged).unwrap();
+                let error = Snapshots::open(folder.path(), GROUP).err().expect("the damage is seen");
+                assert!(error.to_string().contains("group-2.snapshot"), "{error} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_older_snapshot_never_replaces_a_newer_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (snapshots, _) = Snapshots::open(folder.path(), GROUP).unwrap();
+        snapshots.write(header(9), &chunks()).unwrap();
+
+        snapshots.write(header(5), &[]).unwrap();
+
+        assert_eq!(Snapshots::open(folder.path(), GROUP).unwrap().1, chunks());
+    }
+
+    #[test]
+    fn what_was_never_finished_is_removed_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("group-2.7.unfinished"), b"half").unwrap();
+
+        Snapshots::open(folder.path(), GROUP).unwrap();
+
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_received_snapshot_is_adopted_byte_for_byte() {
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (sender, _) = Snapshots::open(theirs.path(), GROUP).unwrap();
+        let sent = SnapshotData::of(&sender.write(header(9), &chunks()).unwrap());
+        let (receiver, _) = Snapshots::open(ours.path(), GROUP).unwrap();
+        let mut received = receiver.receive().unwrap();
+        while received.bytes < sent.bytes {
+            received.append(&sent.read_at(received.bytes, 10).unwrap()).unwrap();
+        }
+
+        let (snapshot, adopted) = receiver.adopt(received).unwrap();
+
+        assert_eq!((snapshot.index(), adopted), (9, chunks()));
+    }
+
+    #[test]
+    fn a_received_snapshot_that_is_not_whole_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (snapshots, _) = Snapshots::open(folder.path(), GROUP).unwrap();
+        let mut received = snapshots.receive().unwrap();
+        received.append(b"VEDSNAP1 and then nothing more").unwrap();
+
+        assert!(snapshots.adopt(received).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    fn header(index: u64) -> SnapshotHeader {
+        let last = Some(LogId { term: 1, node: 1, index });
+        SnapshotHeader { group: GROUP.0, last, stamp_ms: 77, ..Default::default() }
+    }
+
+    fn chunks() -> Vec<Bytes> {
+        vec![Bytes::from_static(b"alice"), Bytes::new(), Bytes::from(vec![7; 300])]
+    }
+}

@@ -1,0 +1,267 @@
+//! Three nodes, each with a runtime of its own, so that one can be killed like a process: nothing of it lives on but
+//! its folder. A consumer on each writes down what its groups tell it; tests wait for what stands there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cluster::{Event, Group, GroupEvents, Limits, Member, Node, NodeConfig, StartError, Timings};
+use parking_lot::{Condvar, Mutex};
+use placement::{GroupId, NodeId};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_stream::wrappers::TcpListenerStream;
+
+/// Generous: these tests share their machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const GROUP: GroupId = GroupId(1);
+
+pub struct Cluster {
+    pub nodes: Vec<Place>,
+    groups: Vec<GroupId>,
+    limits: Limits,
+}
+
+/// A node's folder and address, and the node while it runs.
+pub struct Place {
+    pub id: NodeId,
+    pub folder: TempDir,
+    pub address: SocketAddr,
+    running: Option<Running>,
+}
+
+struct Running {
+    runtime: Runtime,
+    node: Node,
+    groups: BTreeMap<GroupId, (Group, Arc<Ledger>)>,
+}
+
+/// What one group told one node.
+#[derive(Default)]
+pub struct Ledger {
+    page: Mutex<Page>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The commands, each once, in the order of the log.
+    pub state: Vec<String>,
+    known: BTreeSet<String>,
+    /// Commands that stood in the log again.
+    pub repeats: usize,
+    /// Index and stamp of each entry.
+    pub entries: Vec<(u64, u64)>,
+    /// Positions of the snapshots that were restored.
+    pub restored: Vec<u64>,
+    /// What became of this node's own tickets, in the order it was told.
+    pub fates: BTreeMap<u64, Vec<Fate>>,
+    pub leader: Option<NodeId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Committed,
+    Failed,
+    Lost,
+}
+
+impl Cluster {
+    pub fn start(groups: &[GroupId], limits: Limits) -> Cluster {
+        let mut cluster = Cluster::prepare(groups, limits);
+        for at in 0..cluster.nodes.len() {
+            cluster.run(at);
+        }
+        cluster
+    }
+
+    /// Three places with nobody there yet.
+    pub fn prepare(groups: &[GroupId], limits: Limits) -> Cluster {
+        let place = |id| {
+            let address = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            Place { id: NodeId(id), folder: tempfile::tempdir().unwrap(), address, running: None }
+        };
+        Cluster { nodes: (1..=3).map(place).collect(), groups: groups.to_vec(), limits }
+    }
+
+    pub fn run(&mut self, at: usize) {
+        self.try_run(at).unwrap();
+    }
+
+    pub fn try_run(&mut self, at: usize) -> Result<(), StartError> {
+        let config = self.config(at);
+        let place = &mut self.nodes[at];
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (node, groups) = runtime.block_on(Node::start(config))?;
+        let listener = runtime.block_on(TcpListener::bind(place.address)).unwrap();
+        let serve =
+            cluster::server().add_routes(node.routes()).serve_with_incoming(TcpListenerStream::new(listener));
+        runtime.spawn(serve);
+        let groups = groups.into_iter().map(|(group, events)| {
+            let ledger = Arc::new(Ledger::default());
+            runtime.spawn(write_down(group.clone(), events, ledger.clone()));
+            (group.id(), (group, ledger))
+        });
+        let groups = groups.collect();
+        place.running = Some(Running { runtime, node, groups });
+        Ok(())
+    }
+
+    pub fn config(&self, at: usize) -> NodeConfig {
+        let members = self.nodes.iter().map(|place| Member {
+            id: place.id,
+            name: format!("node-{}", place.id),
+            grpc: place.address.to_string(),
+        });
+        NodeConfig {
+            id: self.nodes[at].id,
+            name: format!("node-{}", self.nodes[at].id),
+            members: members.collect(),
+            data: self.nodes[at].folder.path().join("data"),
+            groups: self.groups.clone(),
+            timings: Timings::default(),
+            limits: self.limits.clone(),
+        }
+    }
+
+    /// Stops a node in an orderly way.
+    pub fn stop(&mut self, at: usize) {
+        let Some(Running { runtime, node, groups }) = self.nodes[at].running.take() else {
+            return;
+        };
+        runtime.block_on(node.shutdown());
+        drop(groups);
+        runtime.shutdown_timeout(PATIENCE);
+    }
+
+    /// Stops a node in the middle of whatever it does.
+    pub fn kill(&mut self, at: usize) {
+        if let Some(Running { runtime, node, groups }) = self.nodes[at].running.take() {
+            runtime.shutdown_timeout(PATIENCE);
+            drop((node, groups));
+        }
+    }
+
+    pub fn group(&self, at: usize, id: GroupId) -> Group {
+        self.running(at).groups[&id].0.clone()
+    }
+
+    pub fn ledger(&self, at: usize, id: GroupId) -> Arc<Ledger> {
+        self.running(at).groups[&id].1.clone()
+    }
+
+    pub fn alive(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|at| self.nodes[*at].running.is_some()).collect()
+    }
+
+    /// Waits until all living nodes agree on a living leader, and says where it is.
+    pub fn leader(&self, id: GroupId) -> usize {
+        let alive = self.alive();
+        let mut leader = None;
+        until("a leader", || {
+            let leaders: BTreeSet<_> = alive.iter().map(|at| self.group(*at, id).status().leader).collect();
+            leader = alive.iter().copied().find(|at| self.group(*at, id).is_leader());
+            leader.is_some_and(|at| leaders == BTreeSet::from([Some(self.nodes[at].id)]))
+        });
+        leader.unwrap()
+    }
+
+    /// Proposes `node-ticket` at a node, waiting while its queue is full.
+    pub fn propose(&self, at: usize, id: GroupId, tickets: std::ops::Range<u64>) {
+        let group = self.group(at, id);
+        for ticket in tickets {
+            let command = Bytes::from(format!("{}-{}-{ticket}", group.node(), group.incarnation()));
+            until("room in the queue", || group.propose(ticket, command.clone()).is_ok());
+        }
+    }
+
+    fn running(&self, at: usize) -> &Running {
+        self.nodes[at].running.as_ref().expect("the test asks a node that runs")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for at in 0..self.nodes.len() {
+            self.kill(at);
+        }
+    }
+}
+
+impl Ledger {
+    pub fn page(&self) -> Page {
+        self.page.lock().clone()
+    }
+
+    /// Waits until the page says so, and returns it.
+    pub fn until(&self, what: &str, mut done: impl FnMut(&Page) -> bool) -> Page {
+        let deadline = Instant::now() + PATIENCE;
+        let mut page = self.page.lock();
+        while !done(&page) {
+            let late = self.changed.wait_until(&mut page, deadline).timed_out();
+            assert!(!late, "waited for {what}; {} commands, fates {:?}", page.state.len(), page.fates);
+        }
+        page.clone()
+    }
+
+    /// Waits until each of these own tickets has a fate.
+    pub fn until_fates(&self, tickets: std::ops::Range<u64>) -> Page {
+        self.until("the fates", |page| tickets.clone().all(|ticket| page.fates.contains_key(&ticket)))
+    }
+}
+
+impl Page {
+    pub fn all_committed(&self, tickets: std::ops::Range<u64>) -> bool {
+        tickets.into_iter().all(|ticket| self.fates.get(&ticket).is_some_and(|f| f[0] == Fate::Committed))
+    }
+}
+
+/// For what no ledger tells.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+async fn write_down(group: Group, mut events: GroupEvents, ledger: Arc<Ledger>) {
+    while let Some(event) = events.next().await {
+        let mut page = ledger.page.lock();
+        match event {
+            Event::Committed(entry) => {
+                page.entries.push((entry.index, entry.stamp));
+                for command in entry.commands {
+                    let text = String::from_utf8(command.command.to_vec()).unwrap();
+                    let ours = command.origin == group.node() && command.incarnation == group.incarnation();
+                    if !page.known.insert(text.clone()) {
+                        page.repeats += 1;
+                        continue;
+                    }
+                    page.state.push(text);
+                    if ours {
+                        page.fates.entry(command.ticket).or_default().push(Fate::Committed);
+                    }
+                }
+            }
+            Event::Failed { ticket } => page.fates.entry(ticket).or_default().push(Fate::Failed),
+            Event::Lost { ticket } => page.fates.entry(ticket).or_default().push(Fate::Lost),
+            Event::Restore { index, chunks, .. } => {
+                page.state = chunks.iter().map(|c| String::from_utf8(c.to_vec()).unwrap()).collect();
+                page.known = page.state.iter().cloned().collect();
+                page.restored.push(index);
+            }
+            Event::Capture(reply) => {
+                let state = page.state.clone();
+                reply.send(Box::new(move || state.into_iter().map(Bytes::from).collect()));
+            }
+            Event::Leadership { leader, .. } => page.leader = leader,
+        }
+        drop(page);
+        ledger.changed.notify_all();
+    }
+}

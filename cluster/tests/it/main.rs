@@ -1,0 +1,9 @@
+//! The replicated log on real disks and loopback sockets, three nodes in one process.
+
+mod harness;
+
+mod failover;
+mod limits;
+mod replication;
+mod restart;
+mod strangers;

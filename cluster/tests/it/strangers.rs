@@ -1,0 +1,64 @@
+//! What another node sends is checked before it is believed.
+
+use cluster::Limits;
+use proto::v1::raft_client::RaftClient;
+use proto::v1::{AppendRequest, Ballot, Envelope, LogId, LogRecord, VoteRequest};
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::harness::{Cluster, GROUP};
+
+#[test]
+fn a_message_for_another_node_or_group_is_refused() {
+    let (cluster, mut client) = one_node();
+    let vote = |to| VoteRequest { to, vote: Some(Ballot { term: 9, node: 2, committed: false }), last: None };
+
+    let right = Envelope { group: GROUP.0, source: 2, target: 1 };
+    let cases = [
+        (Some(Envelope { target: 3, ..right }), Code::FailedPrecondition),
+        (Some(Envelope { group: 77, ..right }), Code::NotFound),
+        (None, Code::InvalidArgument),
+    ];
+
+    for (to, code) in cases {
+        assert_eq!(block_on(client.vote(vote(to))).unwrap_err().code(), code, "{to:?}");
+    }
+    drop(cluster);
+}
+
+#[test]
+fn records_that_do_not_follow_each_other_are_refused() {
+    let (cluster, mut client) = one_node();
+    let record = |index| LogRecord { id: Some(LogId { term: 9, node: 2, index }), payload: None };
+    let append = |previous, indices: &[u64]| AppendRequest {
+        to: Some(Envelope { group: GROUP.0, source: 2, target: 1 }),
+        vote: Some(Ballot { term: 9, node: 2, committed: true }),
+        previous,
+        records: indices.iter().map(|index| record(*index)).collect(),
+        ..Default::default()
+    };
+    let previous = Some(LogId { term: 9, node: 2, index: 4 });
+
+    for request in
+        [append(None, &[1]), append(previous, &[6]), append(previous, &[5, 5]), append(previous, &[5, 7])]
+    {
+        let status = block_on(client.append(request)).unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    }
+    drop(cluster);
+}
+
+fn one_node() -> (Cluster, RaftClient<Channel>) {
+    let mut cluster = Cluster::prepare(&[GROUP], Limits::default());
+    cluster.run(0);
+    let endpoint = Endpoint::from_shared(format!("http://{}", cluster.nodes[0].address)).unwrap();
+    let channel = block_on(endpoint.connect()).unwrap();
+    (cluster, RaftClient::new(channel))
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    use std::sync::LazyLock;
+    use tokio::runtime::Runtime;
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+    RUNTIME.block_on(future)
+}

@@ -1,0 +1,170 @@
+//! The branches of our Via, which carry all that is needed to take an answer back.
+//!
+//! Towards a manager the branch is a hash of the phone's transaction (RFC 3261 16.11), so a repeat gets the same one,
+//! followed by the phone's listener and connection: an answer finds its way even when nothing is remembered of the
+//! request. Towards a phone it is a keyed hash of the manager's branch: the answer to a NOTIFY may come to any
+//! dispatcher that shares the listener, and an answer to a request that no manager sent is recognised as forged.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use sip::{Message, Name, Secret};
+
+use crate::names::Leg;
+
+const COOKIE: &str = "z9hG4bK";
+/// Marks the branches of our pings, which no forwarded request has: those go on in lower-case hexadecimal.
+const PING: &str = "z9hG4bKping-";
+
+/// What a request in flight is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub u128);
+
+/// A branch of ours towards a manager or the upstream registrar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InnerBranch {
+    pub key: Key,
+    pub listener: usize,
+    pub connection: u64,
+}
+
+impl InnerBranch {
+    /// The same for every repeat of a request over the same flow.
+    pub fn of(request: &Message, leg: &Leg) -> InnerBranch {
+        let halves = [0, 1].map(|half| u128::from(transaction_hash(request, leg, half)));
+        InnerBranch {
+            key: Key(halves[0] << 64 | halves[1]),
+            listener: leg.listener,
+            connection: leg.connection,
+        }
+    }
+
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(64);
+        text.push_str(COOKIE);
+        push_hex(&mut text, self.key.0, 32);
+        text.push('.');
+        push_hex(&mut text, self.listener as u128, 1);
+        text.push('.');
+        push_hex(&mut text, self.connection.into(), 1);
+        text
+    }
+
+    /// `None` for a branch that is none of ours.
+    pub fn parse(branch: &str) -> Option<InnerBranch> {
+        let mut parts = branch.strip_prefix(COOKIE)?.split('.');
+        let key = u128::from_str_radix(parts.next()?, 16).ok()?;
+        let listener = usize::from_str_radix(parts.next()?, 16).ok()?;
+        let connection = u64::from_str_radix(parts.next()?, 16).ok()?;
+        parts.next().is_none().then_some(InnerBranch { key: Key(key), listener, connection })
+    }
+}
+
+/// Makes and recognises the branches of requests towards phones.
+pub struct OuterBranches {
+    secret: Secret,
+}
+
+impl OuterBranches {
+    pub fn new(secret: &Secret) -> OuterBranches {
+        OuterBranches { secret: secret.derive("branch") }
+    }
+
+    pub fn of(&self, manager_branch: &str) -> String {
+        let mac = self.secret.sign(&[manager_branch.as_bytes()]);
+        let number = mac[..16].iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
+        let mut text = String::with_capacity(COOKIE.len() + 32);
+        text.push_str(COOKIE);
+        push_hex(&mut text, number, 32);
+        text
+    }
+
+    pub fn is_ours(&self, branch: &str, manager_branch: &str) -> bool {
+        branch == self.of(manager_branch)
+    }
+}
+
+pub fn ping(sequence: u32) -> String {
+    format!("{PING}{sequence:x}")
+}
+
+/// Which of our pings a branch belongs to.
+pub fn ping_sequence(branch: &str) -> Option<u32> {
+    u32::from_str_radix(branch.strip_prefix(PING)?, 16).ok()
+}
+
+/// The To-tag of an answer that we give ourselves: the same for every repeat of the request.
+pub fn to_tag(request: &Message) -> String {
+    let mut hasher = DefaultHasher::new();
+    hash_request(request, &mut hasher);
+    let mut text = String::with_capacity(16);
+    push_hex(&mut text, hasher.finish().into(), 16);
+    text
+}
+
+fn transaction_hash(request: &Message, leg: &Leg, half: u8) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    half.hash(&mut hasher);
+    if let Ok(via) = request.via() {
+        (via.branch, via.host, via.port).hash(&mut hasher);
+    }
+    // Two phones that share everything above, as copies of one configuration do behind two NATs, are still two.
+    (leg.listener, leg.remote, leg.connection).hash(&mut hasher);
+    hash_request(request, &mut hasher);
+    hasher.finish()
+}
+
+fn hash_request(request: &Message, hasher: &mut DefaultHasher) {
+    request.request_uri().hash(hasher);
+    for name in [Name::CallId, Name::From, Name::To, Name::CSeq] {
+        request.header(name).hash(hasher);
+    }
+}
+
+/// Lower-case hexadecimal of at least `width` digits.
+fn push_hex(text: &mut String, number: u128, width: usize) {
+    let digits = (128 - number.leading_zeros()).div_ceil(4) as usize;
+    for digit in (0..digits.max(width)).rev() {
+        let nibble = (number >> (4 * digit)) as u32 & 0xf;
+        text.push(char::from_digit(nibble, 16).unwrap_or('0'));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_reads_back() {
+        let branch = InnerBranch { key: Key(0xabc), listener: 3, connection: 0x1f_0000_0001 };
+
+        assert_eq!(branch.text(), "z9hG4bK00000000000000000000000000000abc.3.1f00000001");
+        assert_eq!(InnerBranch::parse(&branch.text()), Some(branch));
+    }
+
+    #[test]
+    fn a_branch_of_another_shape_is_not_ours() {
+        for text in
+            ["", "z9hG4bK", "z9hG4bKabc", "z9hG4bKabc.0", "z9hG4bKabc.0.0.0", "z9hG4bKxyz.0.0", "abc.0.0"]
+        {
+            assert_eq!(InnerBranch::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_ping_is_no_forwarded_request() {
+        assert_eq!(ping_sequence(&ping(77)), Some(77));
+        assert_eq!(InnerBranch::parse(&ping(77)), None);
+    }
+
+    #[test]
+    fn the_branch_towards_a_phone_can_not_be_made_without_the_secret() {
+        let (ours, other) =
+            (OuterBranches::new(&Secret::new("ours")), OuterBranches::new(&Secret::new("other")));
+
+        let branch = ours.of("z9hG4bKmanager");
+
+        assert!(ours.is_ours(&branch, "z9hG4bKmanager"));
+        assert!(!ours.is_ours(&branch, "z9hG4bKmanager2"));
+        assert!(!other.is_ours(&branch, "z9hG4bKmanager"));
+    }
+}

@@ -1,0 +1,170 @@
+//! What an operator decides about a dispatcher, with the bound of everything it keeps.
+//!
+//! Plain values: files, environment and flags are read by the binary.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use sip::Secret;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where phones reach us, each over UDP and TCP.
+    pub listeners: Vec<Listener>,
+    /// Where managers reach us, and the name by which our inner Via and Record-Route call this dispatcher.
+    pub inner: Listener,
+    pub managers: Vec<Manager>,
+    /// Hosts that name this service in a Route, as phones with an outbound proxy pre-load it.
+    pub domains: Vec<String>,
+    /// Where REGISTER goes instead of to the managers.
+    pub upstream: Option<Upstream>,
+    /// Sources that may assert P-Asserted-Identity (RFC 3325); from everyone else it is stripped.
+    pub trusted: Vec<IpAddr>,
+    /// Shared by all dispatchers and managers: flow tokens and branches are signed with keys derived from it.
+    pub secret: Secret,
+    pub limits: Limits,
+    pub timings: Timings,
+}
+
+/// An address to bind, and the one to tell others where they differ (behind NAT, or bound to all addresses).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub bind: SocketAddr,
+    pub advertise: Option<SocketAddr>,
+}
+
+/// A manager; `name` ranks it for a key, so dispatchers agree whatever order their files list managers in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manager {
+    pub name: String,
+    pub sip: SocketAddr,
+}
+
+/// A registrar behind us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    pub address: SocketAddr,
+    pub transport: UpstreamTransport,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamTransport {
+    #[default]
+    Udp,
+    Tcp,
+}
+
+/// Bounds. The comment says what happens at each.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Sizes a message may have: a larger datagram is dropped, a larger message on a stream closes its connection.
+    pub message: sip::Limits,
+    /// Requests in flight to managers. At nine tenths new requests, at the whole also those inside a dialog, are
+    /// answered 503 with Retry-After.
+    pub window: usize,
+    /// Bytes of the requests in flight; refused as by `window`.
+    pub window_bytes: usize,
+    /// Bytes waiting for a manager's connection. Full: the manager counts as having refused.
+    pub link_queue: usize,
+    /// Bytes waiting for a phone's connection. Full: the phone reads too slowly and its connection is closed.
+    pub connection_queue: usize,
+    /// Bytes waiting for a UDP socket that would block. Full: the datagram is dropped.
+    pub udp_queue: usize,
+    /// Connections of phones. At the limit a new one is closed at once.
+    pub connections: usize,
+    /// Connections of phones from one IP address.
+    pub connections_per_source: usize,
+    /// Connections of managers to the inner listener.
+    pub inner_connections: usize,
+    /// UDP sockets per listener, sharing its port (SO_REUSEPORT) so that several cores read.
+    pub udp_sockets: usize,
+    /// Receive buffer asked of the kernel for each UDP socket, in bytes.
+    pub udp_receive_buffer: usize,
+    /// Datagrams or stream reads handled before a reader lets others run.
+    pub batch: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Timings {
+    /// Between two pings of a manager.
+    pub ping: Duration,
+    /// A manager whose last "serving" is older is passed over.
+    pub live: Duration,
+    /// A manager connection without any answer to pings for this long is closed and made anew.
+    pub link_silence: Duration,
+    /// Bounds of the wait between two attempts to connect; it doubles in between.
+    pub reconnect: (Duration, Duration),
+    /// Without an answer for this long a request goes to the next manager.
+    pub patience: Duration,
+    /// A request unanswered for this long is forgotten (Timer F of its sender has fired).
+    pub give_up: Duration,
+    /// What Retry-After says in a 503.
+    pub retry_after: Duration,
+    /// A phone's connection that sends nothing for this long is closed.
+    pub idle: Duration,
+    /// How long a stop waits for requests in flight.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// A dispatcher with the default bounds, no upstream and nobody trusted.
+    pub fn new(
+        listeners: impl IntoIterator<Item = SocketAddr>,
+        inner: SocketAddr,
+        managers: Vec<Manager>,
+        secret: Secret,
+    ) -> Config {
+        Config {
+            listeners: listeners.into_iter().map(Listener::from).collect(),
+            inner: inner.into(),
+            managers,
+            domains: Vec::new(),
+            upstream: None,
+            trusted: Vec::new(),
+            secret,
+            limits: Limits::default(),
+            timings: Timings::default(),
+        }
+    }
+}
+
+impl From<SocketAddr> for Listener {
+    fn from(bind: SocketAddr) -> Listener {
+        Listener { bind, advertise: None }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            message: sip::Limits::default(),
+            window: 65_536,
+            window_bytes: 128 << 20,
+            link_queue: 4 << 20,
+            connection_queue: 256 << 10,
+            udp_queue: 4 << 20,
+            connections: 100_000,
+            connections_per_source: 10_000,
+            inner_connections: 64,
+            udp_sockets: 1,
+            udp_receive_buffer: 4 << 20,
+            batch: 64,
+        }
+    }
+}
+
+impl Default for Timings {
+    fn default() -> Timings {
+        Timings {
+            ping: Duration::from_millis(250),
+            live: Duration::from_millis(750),
+            link_silence: Duration::from_secs(5),
+            reconnect: (Duration::from_millis(50), Duration::from_secs(2)),
+            patience: Duration::from_secs(1),
+            give_up: Duration::from_secs(32),
+            retry_after: Duration::from_secs(5),
+            idle: Duration::from_secs(3600),
+            drain: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Requests from managers on their way to a phone, and the phone's answers on their way back.
+//!
+//! Both are stateless: the manager runs the client transaction. The way to the phone is the signed flow in the top
+//! Route; the way back is the manager's own Via. Any dispatcher that shares the listener can take the answer.
+
+use bytes::Bytes;
+use sip::{Edit, Flow, Message, Method, Name, NameAddr, Secret, Transport, Uri};
+
+use crate::branch::OuterBranches;
+use crate::forward;
+use crate::metrics::Dropped;
+use crate::names::{self, Leg, Names};
+use crate::refusal::Refusal;
+use crate::route::Peer;
+
+/// No datagram is larger.
+const LARGEST_DATAGRAM: usize = 65_507;
+
+/// A request ready for a phone.
+#[derive(Debug, PartialEq)]
+pub struct Delivery {
+    pub to: Leg,
+    pub bytes: Bytes,
+}
+
+pub struct Deliverer {
+    flow_key: Secret,
+    branches: OuterBranches,
+}
+
+impl Deliverer {
+    pub fn new(secret: &Secret) -> Deliverer {
+        Deliverer { flow_key: secret.derive("flow"), branches: OuterBranches::new(secret) }
+    }
+
+    pub fn request(&self, request: &Message, names: &Names) -> Result<Delivery, Refusal> {
+        let hops = forward::vet(request)?;
+        let (flow, own) = self.flow(request, names)?;
+        let to = leg(&flow, names)?;
+        let branch = self.branches.of(manager_branch(request)?);
+        let edit = Edit::new(request).max_forwards(hops).pop_routes(own).push_via(&names.public_via(
+            to.listener,
+            to.transport,
+            &branch,
+        ));
+        let bytes = record_route(request, &to, names, edit).finish();
+        if !to.transport.reliable() && bytes.len() > LARGEST_DATAGRAM {
+            return Err(Refusal::TooLarge);
+        }
+        Ok(Delivery { to, bytes })
+    }
+
+    /// The manager that an answer belongs to, and the answer without our Via.
+    pub fn answer(&self, answer: &Message, names: &Names) -> Result<(Peer, Bytes), Dropped> {
+        let mut vias = answer.vias();
+        let (Some(Ok(ours)), Some(Ok(manager))) = (vias.next(), vias.next()) else {
+            return Err(Dropped::NotOurs);
+        };
+        let is_listener =
+            names::address(ours.host, ours.port).is_some_and(|address| names.listener(address).is_some());
+        let (Some(branch), Some(manager_branch)) = (ours.branch, manager.branch) else {
+            return Err(Dropped::NotOurs);
+        };
+        if !is_listener || !self.branches.is_ours(branch, manager_branch) {
+            return Err(Dropped::NotOurs);
+        }
+        let address = names::address(manager.host, manager.port);
+        let peer = address.and_then(|address| names.manager(address)).ok_or(Dropped::UnknownManager)?;
+        Ok((peer, Edit::new(answer).pop_via().finish()))
+    }
+
+    /// The flow that the top Route names, and how many Routes led here.
+    fn flow(&self, request: &Message, names: &Names) -> Result<(Flow, usize), Refusal> {
+        let mut flow = None;
+        let mut own = 0;
+        for route in request.values(Name::Route) {
+            let Some(uri) = NameAddr::parse(route).and_then(|route| Uri::parse(route.uri).ok()) else {
+                break;
+            };
+            let token = uri.user.and_then(|token| Flow::open(token, &self.flow_key));
+            if token.is_none() && !names.is_us(&uri) {
+                break;
+            }
+            flow = flow.or(token);
+            own += 1;
+        }
+        Ok((flow.ok_or(Refusal::NoFlow)?, own))
+    }
+}
+
+/// A dialog may begin with a NOTIFY that overtook the answer, so it names the listener too (RFC 6665 4.3). The phone
+/// has no use for the inner name.
+fn record_route<'a>(request: &Message, to: &Leg, names: &Names, edit: Edit<'a>) -> Edit<'a> {
+    match request.method() {
+        Method::Notify => edit.push_record_route(names.public_record_route(to.listener, to.transport)),
+        _ => edit,
+    }
+}
+
+fn leg(flow: &Flow, names: &Names) -> Result<Leg, Refusal> {
+    let listener = names.listener(flow.listener).ok_or(Refusal::FlowFailed)?;
+    match flow.transport {
+        Transport::Udp | Transport::Tcp => {}
+        _ => return Err(Refusal::FlowFailed),
+    }
+    Ok(Leg { transport: flow.transport, listener, remote: flow.remote, connection: flow.connection })
+}
+
+fn manager_branch(request: &Message) -> Result<&str, Refusal> {
+    request.via()?.branch.ok_or(Refusal::Fault(sip::Fault::bad("Via Without Branch")))
+}

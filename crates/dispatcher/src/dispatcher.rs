@@ -1,0 +1,272 @@
+//! A running dispatcher: sockets bound, tasks started, stopped in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
+use sip::{Frame, Message, Transport};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::config::{Config, Listener, Upstream, UpstreamTransport};
+use crate::deliver::Deliverer;
+use crate::forward::Forwarder;
+use crate::link::{Kind, Link};
+use crate::metrics::Metrics;
+use crate::names::{Leg, Names};
+use crate::outbox::Outbox;
+use crate::route::{Peer, Ranking};
+use crate::switchboard::{Health, Registrar, Switchboard};
+use crate::transport::connections::{self, Connections};
+use crate::transport::{self, BindError, stream, tcp};
+use crate::window::{self, Window};
+
+/// A dispatcher whose sockets are bound; [`Dispatcher::serve`] makes it work.
+pub struct Dispatcher {
+    board: Arc<Switchboard>,
+    phones: Vec<TcpListener>,
+    inner: TcpListener,
+    listeners: Vec<SocketAddr>,
+    inner_address: SocketAddr,
+    ready: watch::Receiver<bool>,
+}
+
+/// Binds and serves until `shutdown`.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    Dispatcher::bind(config).await?.serve(shutdown).await;
+    Ok(())
+}
+
+impl Dispatcher {
+    /// Binds every address of the configuration. Nothing is read or sent yet.
+    pub async fn bind(config: Config) -> Result<Dispatcher, BindError> {
+        check(&config)?;
+        let mut phones = Vec::new();
+        let mut ports = Vec::new();
+        let mut listeners = Vec::new();
+        let mut advertised = Vec::new();
+        for listener in &config.listeners {
+            let (tcp, udp) = transport::pair(listener.bind, &config.limits)?;
+            let bound = bound(&tcp, listener)?;
+            listeners.push(bound);
+            let known_as = known_as(listener, bound);
+            if advertised.contains(&known_as) {
+                return Err(BindError::AdvertisedTwice(known_as));
+            }
+            advertised.push(known_as);
+            phones.push(tcp);
+            ports.push(udp);
+        }
+        let inner = transport::listener(config.inner.bind)?;
+        let inner_address = bound(&inner, &config.inner)?;
+        let managers: Vec<_> = config.managers.iter().map(|manager| manager.sip).collect();
+        let names =
+            Names::new(known_as(&config.inner, inner_address), &advertised, &config.domains, &managers);
+        let upstream = config.upstream.map(|upstream| registrar(&upstream, &config, &names)).transpose()?;
+        let (ready, readiness) = watch::channel(false);
+        let board = board(config, names, ports, upstream, ready);
+        Ok(Dispatcher { board: Arc::new(board), phones, inner, listeners, inner_address, ready: readiness })
+    }
+
+    /// The addresses that the public listeners are bound to, in the order of the configuration.
+    pub fn listeners(&self) -> &[SocketAddr] {
+        &self.listeners
+    }
+
+    /// The address that the inner listener is bound to.
+    pub fn inner(&self) -> SocketAddr {
+        self.inner_address
+    }
+
+    /// True while at least one manager serves.
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
+    /// Works until `shutdown`; then takes nothing new, waits a little for what is in flight, and closes everything.
+    pub async fn serve(self, shutdown: CancellationToken) {
+        let (board, tasks, closing) = (self.board, TaskTracker::new(), CancellationToken::new());
+        for link in &board.links {
+            tasks.spawn(link.clone().run(board.clone(), closing.clone()));
+        }
+        let inner = serve_managers(self.inner, board.clone(), tasks.clone(), closing.clone());
+        tasks.spawn(until(closing.clone(), inner));
+        for (position, listener) in self.phones.into_iter().enumerate() {
+            spawn_udp(position, &board, &tasks, &closing);
+            let phones = tcp::serve_phones(listener, position, board.clone(), tasks.clone(), closing.clone());
+            tasks.spawn(until(shutdown.clone(), phones));
+        }
+        tasks.spawn(until(closing.clone(), keep_time(board.clone())));
+        info!(listeners = ?self.listeners, inner = %self.inner_address, "Dispatcher serves");
+
+        shutdown.cancelled().await;
+        board.drain();
+        let drained = timeout(board.timings.drain, drained(&board)).await.is_ok();
+        info!(drained, left = board.in_flight(), "Dispatcher stops");
+        closing.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+fn check(config: &Config) -> Result<(), BindError> {
+    let count = config.managers.len();
+    if count == 0 || count >= Peer::MAX {
+        return Err(BindError::Managers { count });
+    }
+    if config.listeners.is_empty() {
+        return Err(BindError::NoListener);
+    }
+    let mut all = config.listeners.iter().chain([&config.inner]);
+    match all.find(|listener| listener.bind.ip().is_unspecified() && listener.advertise.is_none()) {
+        Some(listener) => Err(BindError::NoAdvertise(listener.bind)),
+        None => Ok(()),
+    }
+}
+
+fn bound(socket: &TcpListener, listener: &Listener) -> Result<SocketAddr, BindError> {
+    socket.local_addr().map_err(|error| BindError::Io { address: listener.bind, error })
+}
+
+/// The address that others use; an advertised port of 0 is the port bound.
+fn known_as(listener: &Listener, bound: SocketAddr) -> SocketAddr {
+    match listener.advertise {
+        Some(address) if address.port() == 0 => SocketAddr::new(address.ip(), bound.port()),
+        Some(address) => address,
+        None => bound,
+    }
+}
+
+fn registrar(upstream: &Upstream, config: &Config, names: &Names) -> Result<Registrar, BindError> {
+    let address = upstream.address;
+    Ok(Registrar {
+        peer: Peer(config.managers.len()),
+        address,
+        listener: names.listener_towards(address).ok_or(BindError::UpstreamFamily(address))?,
+        transport: match upstream.transport {
+            UpstreamTransport::Udp => Transport::Udp,
+            UpstreamTransport::Tcp => Transport::Tcp,
+        },
+    })
+}
+
+fn board(
+    config: Config,
+    names: Names,
+    ports: Vec<transport::udp::UdpPort>,
+    upstream: Option<Registrar>,
+    ready: watch::Sender<bool>,
+) -> Switchboard {
+    let (limits, timings) = (config.limits, config.timings);
+    let managers = config.managers.iter().enumerate().map(|(position, manager)| {
+        Link::new(Peer(position), &manager.name, manager.sip, Kind::Manager, limits.link_queue)
+    });
+    let registrar =
+        upstream.iter().filter(|registrar| registrar.transport == Transport::Tcp).map(|registrar| {
+            Link::new(registrar.peer, "upstream", registrar.address, Kind::Registrar, limits.link_queue)
+        });
+    Switchboard {
+        links: managers.chain(registrar).map(Arc::new).collect(),
+        forwarder: Forwarder::new(&config.secret, &config.trusted),
+        deliverer: Deliverer::new(&config.secret),
+        ranking: Ranking::new(config.managers.iter().map(|manager| manager.name.as_str())),
+        connections: Connections::new(connections::Bounds {
+            total: limits.connections,
+            per_source: limits.connections_per_source,
+            queue: limits.connection_queue,
+        }),
+        window: Mutex::new(Window::new(window::Bounds {
+            requests: limits.window,
+            bytes: limits.window_bytes,
+            patience: timings.patience,
+            give_up: timings.give_up,
+        })),
+        health: Health { live: Mutex::new(vec![false; config.managers.len()]), ready },
+        metrics: Metrics::registered(),
+        draining: AtomicBool::new(false),
+        started: Instant::now(),
+        names,
+        ports,
+        upstream,
+        limits,
+        timings,
+    }
+}
+
+fn spawn_udp(position: usize, board: &Arc<Switchboard>, tasks: &TaskTracker, closing: &CancellationToken) {
+    for socket in 0..board.ports[position].sockets() {
+        let board = board.clone();
+        let receive = async move {
+            let take = |bytes, remote| {
+                let leg = Leg { transport: Transport::Udp, listener: position, remote, connection: 0 };
+                board.from_phone(bytes, &leg);
+            };
+            board.ports[position].receive(socket, board.limits.batch, take).await;
+        };
+        tasks.spawn(until(closing.clone(), receive));
+    }
+    let board = board.clone();
+    let flush = async move { board.ports[position].flush().await };
+    tasks.spawn(until(closing.clone(), flush));
+}
+
+/// Accepts managers that have no connection of ours, for instance while we are trying to reach them.
+async fn serve_managers(
+    listener: TcpListener,
+    board: Arc<Switchboard>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+) {
+    let room = Arc::new(Semaphore::new(board.limits.inner_connections));
+    tcp::accept(listener, |stream, _| {
+        let Ok(place) = room.clone().try_acquire_owned() else { return };
+        let (board, closing) = (board.clone(), closing.clone());
+        tasks.spawn(async move {
+            until(closing, serve_manager(stream, &board)).await;
+            drop(place);
+        });
+    })
+    .await;
+}
+
+async fn serve_manager(connection: TcpStream, board: &Switchboard) {
+    let (reading, writing) = connection.into_split();
+    let outbox = Outbox::new(board.limits.link_queue);
+    let take = |frame| {
+        let Frame::Message(bytes) = frame else { return true };
+        let Ok(message) = Message::parse(bytes, &board.limits.message) else { return false };
+        board.from_peer(&message, None, &outbox);
+        true
+    };
+    tokio::select! {
+        _ = stream::read(&reading, &board.limits.message, None, take) => {}
+        _ = outbox.write_to(writing) => {}
+    }
+}
+
+/// Runs the window's timers. No deadline can fall due before the one that `tick` names, for a new one lies a whole
+/// patience ahead.
+async fn keep_time(board: Arc<Switchboard>) {
+    loop {
+        let next = board.tick();
+        sleep_until(board.at(next)).await;
+    }
+}
+
+async fn drained(board: &Switchboard) {
+    while board.in_flight() > 0 {
+        sleep(board.timings.drain / 100).await;
+    }
+}
+
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = stop.cancelled() => {}
+    }
+}

@@ -1,0 +1,188 @@
+//! Requests from phones on their way to a manager or the upstream registrar, and the answers on their way back
+//! (RFC 3261 16.3, 16.4, 16.6, 16.7, 16.11).
+//!
+//! A message comes in, edited bytes go out; nothing is remembered here. What an answer needs to find the phone stands
+//! in our branch and in the phone's own Via, so it gets there whether or not the request is still in the window.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use sip::{Edit, Flow, Limits, Message, Method, Name, NameAddr, Secret, Transport, Uri, Via};
+
+use crate::branch::{InnerBranch, Key};
+use crate::metrics::Dropped;
+use crate::names::{self, Leg, Names};
+use crate::refusal::Refusal;
+use crate::window::Priority;
+
+/// The hop after us, which decides the Via that we add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextHop {
+    Manager,
+    /// The registrar, which sees us as the public listener at this position.
+    Upstream {
+        listener: usize,
+        transport: Transport,
+    },
+}
+
+/// A request ready for the next hop.
+#[derive(Debug, PartialEq)]
+pub struct Forwarded {
+    pub key: Key,
+    pub priority: Priority,
+    pub bytes: Bytes,
+}
+
+/// Where an answer belongs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Return {
+    pub key: Key,
+    pub to: Leg,
+}
+
+pub struct Forwarder {
+    flow_key: Secret,
+    trusted: Vec<IpAddr>,
+}
+
+impl Forwarder {
+    pub fn new(secret: &Secret, trusted: &[IpAddr]) -> Forwarder {
+        Forwarder { flow_key: secret.derive("flow"), trusted: trusted.to_vec() }
+    }
+
+    pub fn request(
+        &self,
+        request: &Message,
+        from: &Leg,
+        next: NextHop,
+        names: &Names,
+    ) -> Result<Forwarded, Refusal> {
+        let hops = vet(request)?;
+        let branch = InnerBranch::of(request, from);
+        let via = match next {
+            NextHop::Manager => names.inner_via(&branch.text()),
+            NextHop::Upstream { listener, transport } => {
+                names.public_via(listener, transport, &branch.text())
+            }
+        };
+        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via(&via);
+        let edit = self.pop_own_routes(request, names, edit);
+        let edit = self.strip_claims(request, from, edit);
+        let edit = self.record_route(request, from, names, edit);
+        Ok(Forwarded { key: branch.key, priority: priority(request), bytes: edit.finish() })
+    }
+
+    /// Removes the Routes that led here. Their tokens do not matter: the request has just shown us its flow, and a
+    /// phone that reconnected shows a newer one than its Route names.
+    fn pop_own_routes<'a>(&self, request: &'a Message, names: &Names, edit: Edit<'a>) -> Edit<'a> {
+        let routes: Vec<_> = request.values(Name::Route).collect();
+        let own = routes.iter().take_while(|route| self.is_own_route(route, names)).count();
+        let Some((last, before)) = routes.split_last() else { return edit };
+        if !is_strictly_routed(request, names) {
+            return edit.pop_routes(own);
+        }
+        // The Request-URI is our Record-Route, and the real one was moved to the end (RFC 3261 16.4).
+        let Some(target) = NameAddr::parse(last) else { return edit };
+        let edit = edit.request_uri(target.uri).strip(Name::Route);
+        let others = before.iter().skip(own.min(before.len()));
+        others.fold(edit, |edit, route| edit.append(Name::Route, String::from_utf8_lossy(route)))
+    }
+
+    /// One of our addresses, or any with a flow token of ours: another dispatcher's inner address.
+    fn is_own_route(&self, route: &[u8], names: &Names) -> bool {
+        let Some(uri) = NameAddr::parse(route).and_then(|route| Uri::parse(route.uri).ok()) else {
+            return false;
+        };
+        names.is_us(&uri) || uri.user.is_some_and(|token| Flow::open(token, &self.flow_key).is_some())
+    }
+
+    /// Only who is trusted may say whom it has authenticated (RFC 3325).
+    fn strip_claims<'a>(&self, request: &Message, from: &Leg, edit: Edit<'a>) -> Edit<'a> {
+        match request.header(Name::PAssertedIdentity) {
+            Some(_) if !self.trusted.contains(&from.remote.ip()) => edit.strip(Name::PAssertedIdentity),
+            _ => edit,
+        }
+    }
+
+    /// Twice (RFC 5658): the listener that the phone's later requests come to, and above it the inner name of this
+    /// dispatcher with the flow, to which the manager's NOTIFYs go. Also inside a dialog: the flow may be a new one.
+    fn record_route<'a>(&self, request: &Message, from: &Leg, names: &Names, edit: Edit<'a>) -> Edit<'a> {
+        if request.method() != Method::Subscribe {
+            return edit;
+        }
+        let flow = Flow {
+            transport: from.transport,
+            listener: names.listener_address(from.listener),
+            remote: from.remote,
+            connection: from.connection,
+        };
+        edit.push_record_route(names.public_record_route(from.listener, from.transport))
+            .push_record_route(&names.inner_record_route(&flow.seal(&self.flow_key)))
+    }
+}
+
+/// Where an answer to a forwarded request goes. The caller vouches that it came from the next hop.
+pub fn return_path(answer: &Message, names: &Names) -> Result<Return, Dropped> {
+    let mut vias = answer.vias();
+    let (Some(Ok(ours)), Some(Ok(phone))) = (vias.next(), vias.next()) else { return Err(Dropped::NotOurs) };
+    let is_us = names.is_inner(ours.host, ours.port)
+        || names::address(ours.host, ours.port).is_some_and(|address| names.listener(address).is_some());
+    let branch = ours.branch.and_then(InnerBranch::parse).ok_or(Dropped::NotOurs)?;
+    if !is_us || branch.listener >= names.listeners() {
+        return Err(Dropped::NotOurs);
+    }
+    let remote = sender(&phone).ok_or(Dropped::Unanswerable)?;
+    let transport = if branch.connection == 0 { Transport::Udp } else { Transport::Tcp };
+    let to = Leg { transport, listener: branch.listener, remote, connection: branch.connection };
+    Ok(Return { key: branch.key, to })
+}
+
+/// An answer without our Via.
+pub fn returned(answer: &Message) -> Bytes {
+    Edit::new(answer).pop_via().finish()
+}
+
+/// The request as [`Refusal::answer`] should see it: its Via says where it came from (RFC 3581).
+pub fn noted(request: &Message, source: SocketAddr, limits: &Limits) -> Option<Message> {
+    Message::parse(Edit::new(request).note_source(source).finish(), limits).ok()
+}
+
+/// What a proxy checks first (RFC 3261 16.3); gives the hops that are left.
+pub(crate) fn vet(request: &Message) -> Result<u8, Refusal> {
+    request.check()?;
+    let hops = match request.max_forwards()? {
+        Some(0) => return Err(Refusal::TooManyHops),
+        Some(hops) => hops - 1,
+        None => 70,
+    };
+    if request.values(Name::ProxyRequire).next().is_some() {
+        return Err(Refusal::ProxyRequire);
+    }
+    if request.method() == Method::Cancel {
+        return Err(Refusal::NothingToCancel);
+    }
+    Ok(hops)
+}
+
+/// Whether a strict router (RFC 2543) sent it: it then addressed us by our Record-Route.
+fn is_strictly_routed(request: &Message, names: &Names) -> bool {
+    Uri::parse(request.request_uri())
+        .is_ok_and(|uri| uri.user.is_none() && uri.params.get("lr").is_some() && names.is_us(&uri))
+}
+
+fn priority(request: &Message) -> Priority {
+    let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
+    if in_dialog { Priority::InDialog } else { Priority::New }
+}
+
+/// Where a UDP phone hears us (RFC 3261 18.2.2, RFC 3581 4). We noted its source when its request passed, so what the
+/// phone itself claimed does not matter.
+pub fn sender(via: &Via) -> Option<SocketAddr> {
+    let port = via.rport.flatten().or(via.port);
+    let received = via.received.and_then(|received| received.parse().ok());
+    match received {
+        Some(ip) => Some(SocketAddr::new(ip, port.unwrap_or(5060))),
+        None => names::address(via.received.unwrap_or(via.host), port),
+    }
+}

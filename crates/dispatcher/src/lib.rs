@@ -1,0 +1,24 @@
+//! The dispatcher: the SIP proxy between phones and managers.
+//!
+//! It keeps the phones' flows (sockets and connections) and a bounded window of requests in flight, and nothing else:
+//! any dispatcher can take any request, and a restart loses only connections. The rules are values ([`forward`],
+//! [`deliver`], [`route`], [`window`]); sockets are in [`transport`] and [`link`]; [`switchboard`] joins them.
+
+pub mod branch;
+pub mod config;
+pub mod deliver;
+pub mod dispatcher;
+pub mod forward;
+pub mod link;
+pub mod metrics;
+pub mod names;
+pub mod outbox;
+pub mod refusal;
+pub mod route;
+pub mod switchboard;
+pub mod transport;
+pub mod window;
+
+pub use config::{Config, Limits, Listener, Manager, Timings, Upstream, UpstreamTransport};
+pub use dispatcher::{Dispatcher, run};
+pub use transport::BindError;

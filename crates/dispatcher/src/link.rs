@@ -1,0 +1,172 @@
+//! The connection to a manager (or to an upstream registrar over TCP): one, kept, made anew when it breaks.
+//!
+//! Requests of both directions and their answers share it. On it the manager is asked four times a second whether it
+//! serves; what it says, and whether it says anything, decides who gets requests (see [`crate::route::Liveness`]).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sip::{Frame, Instant, Message, Method, RequestWriter};
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::branch;
+use crate::outbox::Outbox;
+use crate::route::{Liveness, Peer, Standing};
+use crate::switchboard::Switchboard;
+use crate::transport::stream;
+
+/// How long an attempt to connect may take.
+const CONNECT: Duration = Duration::from_secs(1);
+
+pub struct Link {
+    pub peer: Peer,
+    pub name: String,
+    pub address: SocketAddr,
+    kind: Kind,
+    queue: usize,
+    outbox: Mutex<Option<Arc<Outbox>>>,
+    liveness: Mutex<Liveness>,
+    pings: AtomicU32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Manager,
+    /// Asked nothing: it serves while it is connected.
+    Registrar,
+}
+
+impl Link {
+    /// `queue` bounds the bytes that wait to be written.
+    pub fn new(peer: Peer, name: &str, address: SocketAddr, kind: Kind, queue: usize) -> Link {
+        Link {
+            peer,
+            name: name.to_owned(),
+            address,
+            kind,
+            queue,
+            outbox: Mutex::new(None),
+            liveness: Mutex::default(),
+            pings: AtomicU32::new(0),
+        }
+    }
+
+    /// False if it is not connected or its queue is full.
+    pub fn send(&self, message: Bytes) -> bool {
+        self.outbox.lock().as_ref().is_some_and(|outbox| outbox.push(message).is_ok())
+    }
+
+    pub fn standing(&self, limit: Duration, now: Instant) -> Standing {
+        match (self.kind, self.liveness.lock().standing(limit, now)) {
+            (Kind::Registrar, Standing::Doubtful) => Standing::Live,
+            (_, standing) => standing,
+        }
+    }
+
+    /// Connects and serves, again and again.
+    pub async fn run(self: Arc<Link>, board: Arc<Switchboard>, closing: CancellationToken) {
+        tokio::select! {
+            () = self.keep(&board) => {}
+            () = closing.cancelled() => {}
+        }
+    }
+
+    async fn keep(&self, board: &Switchboard) {
+        let (shortest, longest) = board.timings.reconnect;
+        let mut wait = shortest;
+        loop {
+            if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(self.address)).await {
+                info!(manager = self.name, address = %self.address, "Connected");
+                self.serve(stream, board).await;
+                info!(manager = self.name, address = %self.address, "Connection lost");
+                wait = shortest;
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(longest);
+        }
+    }
+
+    async fn serve(&self, stream: TcpStream, board: &Switchboard) {
+        // Messages are written whole; waiting for more would only delay them.
+        let _ = stream.set_nodelay(true);
+        let (reading, writing) = stream.into_split();
+        let outbox = Arc::new(Outbox::new(self.queue));
+        self.liveness.lock().connected();
+        *self.outbox.lock() = Some(outbox.clone());
+
+        let take = |frame| match frame {
+            Frame::Message(bytes) => self.take(bytes, board, &outbox),
+            Frame::KeepAlive => true,
+        };
+        tokio::select! {
+            _ = stream::read(&reading, &board.limits.message, None, take) => {}
+            _ = outbox.write_to(writing) => {}
+            () = self.ping(board, &outbox), if self.kind == Kind::Manager => {}
+        }
+
+        *self.outbox.lock() = None;
+        self.liveness.lock().lost();
+        board.peer_lost(self.peer);
+    }
+
+    fn take(&self, bytes: Bytes, board: &Switchboard, outbox: &Outbox) -> bool {
+        let Ok(message) = Message::parse(bytes, &board.limits.message) else { return false };
+        match is_pong(&message) {
+            true => self.note_pong(&message, board),
+            false => board.from_peer(&message, Some(self.peer), outbox),
+        }
+        true
+    }
+
+    fn note_pong(&self, pong: &Message, board: &Switchboard) {
+        let now = board.now();
+        match pong.status() {
+            Some(200) => self.liveness.lock().serving(now),
+            _ => self.liveness.lock().declined(now),
+        }
+        board.note_health();
+    }
+
+    /// Asks whether the manager serves; ends when it has not said anything for too long.
+    async fn ping(&self, board: &Switchboard, outbox: &Outbox) {
+        let mut ticks = interval(board.timings.ping);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let connected = board.now();
+        loop {
+            ticks.tick().await;
+            let heard = self.liveness.lock().heard().unwrap_or(connected);
+            if board.now() - heard >= board.timings.link_silence {
+                return;
+            }
+            // With a full queue there is no ping, and the silence that follows says the same.
+            let _ = outbox.push(self.ping_request(board));
+            board.note_health();
+        }
+    }
+
+    fn ping_request(&self, board: &Switchboard) -> Bytes {
+        let sequence = self.pings.fetch_add(1, Ordering::Relaxed) & 0x7fff_ffff;
+        let (manager, us) = (self.address, board.names.inner());
+        RequestWriter::new("OPTIONS", &format!("sip:ping@{manager}"))
+            .header("Via", board.names.inner_via(&branch::ping(sequence)))
+            .header("Max-Forwards", 70)
+            .header("From", format_args!("<sip:dispatcher@{us}>;tag=ping"))
+            .header("To", format_args!("<sip:ping@{manager}>"))
+            .header("Call-ID", format_args!("ping-{sequence}@{us}"))
+            .header("CSeq", format_args!("{sequence} OPTIONS"))
+            .finish()
+    }
+}
+
+fn is_pong(message: &Message) -> bool {
+    message.status().is_some()
+        && message.method() == Method::Options
+        && message.via().is_ok_and(|via| via.branch.and_then(branch::ping_sequence).is_some())
+}

@@ -1,0 +1,104 @@
+//! What a dispatcher counts. Handles are made once, so counting a message costs one atomic addition.
+
+use metrics::{Counter, Gauge, counter, gauge};
+
+/// Messages received; label `side` is `phone` or `manager`.
+pub const RECEIVED: &str = "vedette_dispatcher_messages_received_total";
+/// Messages sent on to the next hop; label `side` as above.
+pub const FORWARDED: &str = "vedette_dispatcher_messages_forwarded_total";
+/// Messages that went nowhere; label `reason`.
+pub const DROPPED: &str = "vedette_dispatcher_messages_dropped_total";
+/// Answers the dispatcher gave itself; label `status`.
+pub const ANSWERED: &str = "vedette_dispatcher_answers_total";
+/// Requests sent again to another manager.
+pub const RETRIED: &str = "vedette_dispatcher_retries_total";
+/// Requests that nobody answered in time.
+pub const GAVE_UP: &str = "vedette_dispatcher_requests_given_up_total";
+/// Requests in flight to managers.
+pub const IN_FLIGHT: &str = "vedette_dispatcher_requests_in_flight";
+/// Connections of phones that are open.
+pub const CONNECTIONS: &str = "vedette_dispatcher_connections";
+/// Connections closed by us; label `reason`.
+pub const CLOSED: &str = "vedette_dispatcher_connections_closed_total";
+/// 1 while a manager says that it serves; label `manager`.
+pub const MANAGER_LIVE: &str = "vedette_dispatcher_manager_live";
+
+/// Why a message went nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    NotSip,
+    Malformed,
+    NotOurs,
+    UnknownManager,
+    FlowGone,
+    QueueFull,
+    Unanswerable,
+    Draining,
+}
+
+/// Why we closed a phone's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    TooMany,
+    SlowReader,
+    Idle,
+    NotSip,
+}
+
+pub struct Metrics {
+    pub from_phones: Counter,
+    pub from_managers: Counter,
+    pub to_phones: Counter,
+    pub to_managers: Counter,
+    pub retried: Counter,
+    pub gave_up: Counter,
+    pub in_flight: Gauge,
+    pub connections: Gauge,
+}
+
+impl Metrics {
+    pub fn registered() -> Metrics {
+        Metrics {
+            from_phones: counter!(RECEIVED, "side" => "phone"),
+            from_managers: counter!(RECEIVED, "side" => "manager"),
+            to_phones: counter!(FORWARDED, "side" => "phone"),
+            to_managers: counter!(FORWARDED, "side" => "manager"),
+            retried: counter!(RETRIED),
+            gave_up: counter!(GAVE_UP),
+            in_flight: gauge!(IN_FLIGHT),
+            connections: gauge!(CONNECTIONS),
+        }
+    }
+
+    pub fn dropped(&self, reason: Dropped) {
+        let reason = match reason {
+            Dropped::NotSip => "not_sip",
+            Dropped::Malformed => "malformed",
+            Dropped::NotOurs => "not_ours",
+            Dropped::UnknownManager => "unknown_manager",
+            Dropped::FlowGone => "flow_gone",
+            Dropped::QueueFull => "queue_full",
+            Dropped::Unanswerable => "unanswerable",
+            Dropped::Draining => "draining",
+        };
+        counter!(DROPPED, "reason" => reason).increment(1);
+    }
+
+    pub fn closed(&self, reason: Closed) {
+        let reason = match reason {
+            Closed::TooMany => "too_many",
+            Closed::SlowReader => "slow_reader",
+            Closed::Idle => "idle",
+            Closed::NotSip => "not_sip",
+        };
+        counter!(CLOSED, "reason" => reason).increment(1);
+    }
+
+    pub fn answered(&self, status: u16) {
+        counter!(ANSWERED, "status" => status.to_string()).increment(1);
+    }
+
+    pub fn manager_live(&self, manager: &str, live: bool) {
+        gauge!(MANAGER_LIVE, "manager" => manager.to_owned()).set(f64::from(u8::from(live)));
+    }
+}

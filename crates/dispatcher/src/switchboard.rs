@@ -1,0 +1,348 @@
+//! What joins the rules with the wires: a message comes in at one side, and what the rules make of it goes out at the
+//! other.
+//!
+//! Nothing here waits. Readers call in with a message and run the rules themselves; whatever has to go out is put into
+//! a bounded queue. Which side a message came from is known from the socket, never from the message.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use sip::{Instant, Message, Method, Transport};
+use smallvec::{SmallVec, smallvec};
+use tokio::sync::watch;
+use tracing::{debug, info, trace};
+
+use crate::branch::InnerBranch;
+use crate::config::{Limits, Timings};
+use crate::deliver::Deliverer;
+use crate::forward::{self, Forwarder, NextHop};
+use crate::link::Link;
+use crate::metrics::{Dropped, Metrics};
+use crate::names::{Leg, Names};
+use crate::outbox::Outbox;
+use crate::refusal::Refusal;
+use crate::route::{Order, Peer, Ranking, Standing};
+use crate::transport::connections::{Connections, Unsent};
+use crate::transport::udp::UdpPort;
+use crate::window::{Output, Window};
+
+pub struct Switchboard {
+    pub names: Names,
+    pub limits: Limits,
+    pub timings: Timings,
+    pub metrics: Metrics,
+    pub connections: Connections,
+    pub(crate) ports: Vec<UdpPort>,
+    /// By the position of their peer: the managers, then the upstream registrar if it is reached over TCP.
+    pub(crate) links: Vec<Arc<Link>>,
+    pub(crate) upstream: Option<Registrar>,
+    pub(crate) forwarder: Forwarder,
+    pub(crate) deliverer: Deliverer,
+    pub(crate) ranking: Ranking,
+    pub(crate) window: Mutex<Window>,
+    pub(crate) draining: AtomicBool,
+    pub(crate) health: Health,
+    pub(crate) started: tokio::time::Instant,
+}
+
+/// The upstream registrar, as a peer of the window.
+pub(crate) struct Registrar {
+    pub peer: Peer,
+    pub address: std::net::SocketAddr,
+    /// Whose name it sees, and whose socket a datagram leaves from.
+    pub listener: usize,
+    pub transport: Transport,
+}
+
+/// Which managers were live when we last looked.
+pub(crate) struct Health {
+    pub live: Mutex<Vec<bool>>,
+    pub ready: watch::Sender<bool>,
+}
+
+type Standings = SmallVec<[Standing; 8]>;
+
+impl Switchboard {
+    pub fn now(&self) -> Instant {
+        Instant(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The moment on the runtime's clock.
+    pub fn at(&self, instant: Instant) -> tokio::time::Instant {
+        self.started + std::time::Duration::from_millis(instant.0)
+    }
+
+    /// A message from a phone, or from the upstream registrar over UDP. False if it was not SIP.
+    pub fn from_phone(&self, bytes: Bytes, leg: &Leg) -> bool {
+        self.metrics.from_phones.increment(1);
+        let message = match Message::parse(bytes, &self.limits.message) {
+            Ok(message) => message,
+            Err(sip::NotSip::Empty) => return true,
+            Err(reason) => {
+                debug!(remote = %leg.remote, %reason, "Dropped");
+                self.metrics.dropped(Dropped::NotSip);
+                return false;
+            }
+        };
+        trace!(remote = %leg.remote, ?message, "From a phone");
+        match message.is_request() {
+            true => self.phone_request(&message, leg),
+            false => self.phone_answer(&message, leg),
+        }
+        true
+    }
+
+    /// A message from a manager or the upstream registrar, on a connection of ours (`peer`) or on one of its own.
+    pub fn from_peer(&self, message: &Message, peer: Option<Peer>, reply: &Outbox) {
+        self.metrics.from_managers.increment(1);
+        trace!(?peer, ?message, "From a manager");
+        match message.is_request() {
+            true => self.manager_request(message, reply),
+            false => self.peer_answer(message, peer),
+        }
+    }
+
+    /// The connection to a peer broke: what it had in flight goes to others.
+    pub fn peer_lost(&self, peer: Peer) {
+        self.note_health();
+        self.with_window(|window, standings, now| window.lost(peer, standings, now));
+    }
+
+    /// Moves requests on whose manager is silent; says when to come again at the latest.
+    pub fn tick(&self) -> Instant {
+        self.with_window(|window, standings, now| window.handle_timeout(standings, now));
+        let window = self.window.lock();
+        self.metrics.in_flight.set(window.len() as f64);
+        let latest = self.now() + self.timings.patience;
+        window.poll_timeout().map_or(latest, |due| due.min(latest))
+    }
+
+    /// Looks which managers are live, and tells who waits for the first or the last.
+    pub fn note_health(&self) {
+        let now = self.now();
+        let mut live = self.health.live.lock();
+        for (known, link) in live.iter_mut().zip(&self.links) {
+            let is_live = link.standing(self.timings.live, now) == Standing::Live;
+            if *known != is_live {
+                *known = is_live;
+                info!(manager = link.name, live = is_live, "A manager's standing changed");
+                self.metrics.manager_live(&link.name, is_live);
+            }
+        }
+        let ready = live.contains(&true);
+        self.health.ready.send_if_modified(|known| std::mem::replace(known, ready) != ready);
+    }
+
+    /// From now on only requests that are already in flight are forwarded.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.window.lock().len()
+    }
+
+    fn phone_request(&self, request: &Message, leg: &Leg) {
+        if request.method() == Method::Ack {
+            // It ends an INVITE that a manager has refused; nobody waits for it.
+            return;
+        }
+        let upstream = self.upstream.as_ref().filter(|_| request.method() == Method::Register);
+        let next = upstream.map_or(NextHop::Manager, |registrar| NextHop::Upstream {
+            listener: registrar.listener,
+            transport: registrar.transport,
+        });
+        let forwarded = match self.forwarder.request(request, leg, next, &self.names) {
+            Ok(forwarded) => forwarded,
+            Err(refusal) => return self.refuse(request, leg, refusal),
+        };
+        let order: Order = match upstream {
+            Some(registrar) => smallvec![registrar.peer],
+            None => self.ranking.order(request),
+        };
+        let (key, priority) = (forwarded.key, forwarded.priority);
+        let admitted = self.with_window(|window, standings, now| {
+            if self.draining.load(Ordering::Relaxed) && !window.holds(key) {
+                // The phone will repeat it, and somebody else will be there.
+                self.metrics.dropped(Dropped::Draining);
+                return Ok(());
+            }
+            window.admit(key, forwarded.bytes, order, priority, standings, now)
+        });
+        if admitted.is_err() {
+            self.refuse(request, leg, Refusal::Unavailable(self.timings.retry_after));
+        }
+    }
+
+    fn phone_answer(&self, answer: &Message, leg: &Leg) {
+        // The shape of our branch says whether we sent the request to the registrar or to a phone.
+        let to_registrar = answer.via().is_ok_and(|via| via.branch.and_then(InnerBranch::parse).is_some());
+        if to_registrar {
+            let is_registrar = |registrar: &Registrar| registrar.address == leg.remote;
+            return match self.upstream.as_ref().filter(|registrar| is_registrar(registrar)) {
+                Some(registrar) => self.peer_answer(answer, Some(registrar.peer)),
+                None => self.metrics.dropped(Dropped::NotOurs),
+            };
+        }
+        if answer.check().is_err() {
+            return self.metrics.dropped(Dropped::Malformed);
+        }
+        match self.deliverer.answer(answer, &self.names) {
+            Ok((manager, bytes)) => match self.links[manager.0].send(bytes) {
+                true => self.metrics.to_managers.increment(1),
+                false => self.metrics.dropped(Dropped::QueueFull),
+            },
+            Err(reason) => self.metrics.dropped(reason),
+        }
+    }
+
+    fn manager_request(&self, request: &Message, reply: &Outbox) {
+        let sent = self.deliverer.request(request, &self.names).and_then(|delivery| {
+            self.send_to_phone(&delivery.to, delivery.bytes).map_err(|_| Refusal::FlowFailed)
+        });
+        let Err(refusal) = sent else { return };
+        debug!(%refusal, "Refused a manager's request");
+        self.metrics.answered(refusal.status());
+        if let Some(answer) = refusal.answer(request)
+            && reply.push(answer).is_err()
+        {
+            self.metrics.dropped(Dropped::QueueFull);
+        }
+    }
+
+    /// An answer to a request in flight; the manager's 503 sends the request to the next one.
+    fn peer_answer(&self, answer: &Message, peer: Option<Peer>) {
+        let back = match (answer.status(), forward::return_path(answer, &self.names)) {
+            // Trying goes no further than one hop (RFC 3261 16.7).
+            (Some(100), _) => return,
+            (_, Ok(back)) => back,
+            (_, Err(reason)) => return self.metrics.dropped(reason),
+        };
+        let is_registrar = peer.is_some() && peer == self.upstream.as_ref().map(|registrar| registrar.peer);
+        match (answer.status(), peer) {
+            (Some(503), Some(manager)) if !is_registrar => {
+                return self.with_window(|window, standings, now| {
+                    window.refused(back.key, manager, standings, now);
+                });
+            }
+            (Some(200..), _) => {
+                self.window.lock().answered(back.key);
+            }
+            _ => {}
+        }
+        self.send_back(&back.to, forward::returned(answer));
+    }
+
+    /// Says to the phone what every manager has said. The request has our Via on top, so the answer is taken back as a
+    /// manager's would be.
+    fn refuse_forwarded(&self, request: Bytes) {
+        let refusal = Refusal::Unavailable(self.timings.retry_after);
+        let parse = |bytes| Message::parse(bytes, &self.limits.message).ok();
+        let answer = parse(request).and_then(|request| refusal.answer(&request)).and_then(parse);
+        let Some(answer) = answer else { return };
+        self.metrics.answered(refusal.status());
+        match forward::return_path(&answer, &self.names) {
+            Ok(back) => self.send_back(&back.to, forward::returned(&answer)),
+            Err(reason) => self.metrics.dropped(reason),
+        }
+    }
+
+    fn refuse(&self, request: &Message, leg: &Leg, refusal: Refusal) {
+        debug!(remote = %leg.remote, %refusal, "Refused a phone's request");
+        let noted = forward::noted(request, leg.remote, &self.limits.message);
+        let Some((noted, answer)) =
+            noted.and_then(|noted| refusal.answer(&noted).map(|answer| (noted, answer)))
+        else {
+            return self.metrics.dropped(Dropped::Unanswerable);
+        };
+        self.metrics.answered(refusal.status());
+        let remote = noted.via().ok().and_then(|via| forward::sender(&via)).unwrap_or(leg.remote);
+        self.send_back(&Leg { remote, ..*leg }, answer);
+    }
+
+    fn send_back(&self, to: &Leg, answer: Bytes) {
+        // Refused to be sent, it is counted; the phone will ask again.
+        let _ = self.send_to_phone(to, answer);
+    }
+
+    fn send_to_phone(&self, to: &Leg, bytes: Bytes) -> Result<(), Unsent> {
+        let sent = match to.transport {
+            Transport::Udp => {
+                if self.ports[to.listener].send(bytes, to.remote).is_err() {
+                    // As if lost on the way: whoever waits for it repeats it.
+                    self.metrics.dropped(Dropped::QueueFull);
+                }
+                Ok(())
+            }
+            _ => self.connections.send(to.connection, bytes),
+        };
+        match sent {
+            Ok(()) => self.metrics.to_phones.increment(1),
+            Err(Unsent::Gone) => self.metrics.dropped(Dropped::FlowGone),
+            Err(Unsent::Stuck) => self.metrics.dropped(Dropped::QueueFull),
+        }
+        sent
+    }
+
+    /// Does something with the window and then what the window wants done.
+    fn with_window<T>(&self, act: impl FnOnce(&mut Window, &[Standing], Instant) -> T) -> T {
+        let now = self.now();
+        let standings = self.standings(now);
+        let mut window = self.window.lock();
+        let result = act(&mut window, &standings, now);
+        // Under the lock, so that two requests leave in the order in which they came.
+        let refused = self.perform(&mut window, &standings, now);
+        drop(window);
+        for request in refused {
+            self.refuse_forwarded(request);
+        }
+        result
+    }
+
+    fn perform(
+        &self,
+        window: &mut MutexGuard<'_, Window>,
+        standings: &[Standing],
+        now: Instant,
+    ) -> SmallVec<[Bytes; 1]> {
+        let mut refused = SmallVec::new();
+        while let Some(output) = window.poll_output() {
+            match output {
+                Output::Send { key, peer, request, retry } => {
+                    if retry {
+                        self.metrics.retried.increment(1);
+                    }
+                    match self.send_to_peer(peer, request) {
+                        true => self.metrics.to_managers.increment(1),
+                        false => window.unsent(key, peer, standings, now),
+                    }
+                }
+                Output::Refuse { request } => refused.push(request),
+                Output::GaveUp => self.metrics.gave_up.increment(1),
+            }
+        }
+        refused
+    }
+
+    fn send_to_peer(&self, peer: Peer, request: Bytes) -> bool {
+        match (&self.upstream, self.links.get(peer.0)) {
+            (_, Some(link)) => link.send(request),
+            (Some(registrar), None) => {
+                self.ports[registrar.listener].send(request, registrar.address).is_ok()
+            }
+            (None, None) => false,
+        }
+    }
+
+    fn standings(&self, now: Instant) -> Standings {
+        let mut standings: Standings =
+            self.links.iter().map(|link| link.standing(self.timings.live, now)).collect();
+        if self.upstream.as_ref().is_some_and(|registrar| registrar.transport == Transport::Udp) {
+            // Nothing tells whether somebody listens there.
+            standings.push(Standing::Live);
+        }
+        standings
+    }
+}

@@ -1,0 +1,153 @@
+//! The connections of phones, by the number that flow tokens and branches name them with.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+
+use crate::outbox::Outbox;
+
+pub struct Connections {
+    bounds: Bounds,
+    next: AtomicU64,
+    table: RwLock<Table>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub total: usize,
+    pub per_source: usize,
+    /// Bytes that may wait for one connection.
+    pub queue: usize,
+}
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<u64, Connection>,
+    sources: HashMap<IpAddr, usize>,
+}
+
+#[derive(Clone)]
+pub struct Connection {
+    pub number: u64,
+    pub outbox: Arc<Outbox>,
+    /// Cancelled when a full queue shows that the phone does not read.
+    pub stuck: CancellationToken,
+    source: IpAddr,
+}
+
+/// Why a message did not go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    Gone,
+    /// Its queue was full; the connection is being closed.
+    Stuck,
+}
+
+impl Connections {
+    pub fn new(bounds: Bounds) -> Connections {
+        // Numbers go on from the wall clock, so the token of a connection that an earlier process had does not name
+        // one of this process.
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let first = u64::try_from(since_epoch.as_micros()).unwrap_or_default().max(1);
+        Connections { bounds, next: AtomicU64::new(first), table: RwLock::default() }
+    }
+
+    /// `None` if there are as many as may be, in all or from that source.
+    pub fn open(&self, source: IpAddr) -> Option<Connection> {
+        let mut table = self.table.write();
+        let from_source = table.sources.get(&source).copied().unwrap_or(0);
+        if table.open.len() >= self.bounds.total || from_source >= self.bounds.per_source {
+            return None;
+        }
+        let connection = Connection {
+            number: self.next.fetch_add(1, Ordering::Relaxed),
+            outbox: Arc::new(Outbox::new(self.bounds.queue)),
+            stuck: CancellationToken::new(),
+            source,
+        };
+        table.sources.insert(source, from_source + 1);
+        table.open.insert(connection.number, connection.clone());
+        Some(connection)
+    }
+
+    pub fn close(&self, number: u64) {
+        let mut table = self.table.write();
+        let Some(connection) = table.open.remove(&number) else { return };
+        if let Some(count) = table.sources.get_mut(&connection.source) {
+            *count -= 1;
+            if *count == 0 {
+                table.sources.remove(&connection.source);
+            }
+        }
+    }
+
+    pub fn send(&self, number: u64, message: Bytes) -> Result<(), Unsent> {
+        let table = self.table.read();
+        let connection = table.open.get(&number).ok_or(Unsent::Gone)?;
+        connection.outbox.push(message).map_err(|_| {
+            connection.stuck.cancel();
+            Unsent::Stuck
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.read().open.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
+    fn connections() -> Connections {
+        Connections::new(Bounds { total: 3, per_source: 2, queue: 4 })
+    }
+
+    #[test]
+    fn a_source_has_its_own_bound_below_that_of_all() {
+        let connections = connections();
+
+        assert!(connections.open(ONE).is_some());
+        assert!(connections.open(ONE).is_some());
+        assert!(connections.open(ONE).is_none());
+        assert!(connections.open(OTHER).is_some());
+        assert!(connections.open(OTHER).is_none());
+    }
+
+    #[test]
+    fn a_closed_connection_makes_room_and_can_not_be_reached() {
+        let connections = connections();
+        let first = connections.open(ONE).unwrap();
+        connections.open(ONE).unwrap();
+
+        connections.close(first.number);
+
+        assert_eq!(connections.send(first.number, "x".into()), Err(Unsent::Gone));
+        assert!(connections.open(ONE).is_some_and(|next| next.number != first.number));
+    }
+
+    #[test]
+    fn a_phone_that_does_not_read_loses_its_connection() {
+        let connections = connections();
+        let phone = connections.open(ONE).unwrap();
+        connections.send(phone.number, "1234".into()).unwrap();
+
+        let unsent = connections.send(phone.number, "5".into());
+
+        assert_eq!(unsent, Err(Unsent::Stuck));
+        assert!(phone.stuck.is_cancelled());
+    }
+}

@@ -1,0 +1,9 @@
+//! Sockets. A transport brings messages in and takes bytes out; it knows nothing of their meaning.
+
+mod bind;
+pub mod connections;
+pub mod stream;
+pub mod tcp;
+pub mod udp;
+
+pub use bind::{BindError, listener, pair};

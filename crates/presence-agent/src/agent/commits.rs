@@ -1,0 +1,141 @@
+//! A committed entry is applied, and whoever waits for one of its commands here gets the answer.
+
+use presence::position::Position;
+use presence::time::Timestamp;
+use prost::Message as _;
+use proto::v1;
+
+use super::{Agent, Entry, Now, Output, Ticket};
+use crate::answer::{self, Answer};
+use crate::api::ApiReply;
+use crate::pending::{Client, Intent, Waiting};
+use crate::shard::{Effect, Outcome};
+use crate::subscribe::{Subscribe, SubscribeKind};
+
+impl Agent {
+    /// Applies the next entry of the log. The answers come before the NOTIFYs that the same entry causes.
+    pub fn handle_entry(&mut self, entry: Entry, now: Now) {
+        for (offset, (ticket, command)) in entry.commands.into_iter().enumerate() {
+            let position = Position::new(entry.index, offset);
+            let Some(kind) = v1::Command::decode(command).ok().and_then(|command| command.kind) else {
+                let why = format!("the command at {position} is unknown to this build");
+                self.outputs.push_back(Output::Stop(why));
+                return;
+            };
+            let applied = self.shard.apply(kind, position, entry.stamp);
+            if let Some(waiting) = ticket.and_then(|ticket| self.pending.take(ticket)) {
+                self.committed(waiting, applied.outcome, position, now);
+            }
+            for effect in applied.effects {
+                self.feel(effect);
+            }
+        }
+        self.pump(now);
+    }
+
+    /// The command was never proposed and never will be: nothing is stored, and the client may hear so.
+    pub fn handle_failed(&mut self, ticket: Ticket, now: Now) {
+        match self.pending.take(ticket) {
+            Some(Waiting::Commit { client, .. }) => self.refuse(client, &answer::Refuse::Unavailable, now),
+            Some(Waiting::Api(ticket)) => {
+                self.outputs.push_back(Output::Reply { ticket, reply: ApiReply::Unavailable });
+            }
+            Some(own) => self.own_command_failed(own, now),
+            None => {}
+        }
+    }
+
+    /// Nobody can say in time whether the command was committed, so no final answer is true (DESIGN P5). A repeat of
+    /// the request starts anew, and finds out.
+    pub fn handle_lost(&mut self, ticket: Ticket, now: Now) {
+        match self.pending.take(ticket) {
+            Some(Waiting::Commit { client, .. }) => self.servers.abandon(&client.transaction),
+            Some(Waiting::Api(ticket)) => {
+                self.outputs.push_back(Output::Reply { ticket, reply: ApiReply::Unknown })
+            }
+            Some(own) => self.own_command_failed(own, now),
+            None => {}
+        }
+    }
+
+    fn committed(&mut self, waiting: Waiting, outcome: Outcome, position: Position, now: Now) {
+        match waiting {
+            Waiting::Commit { client, intent } => self.answer(client, intent, outcome, now),
+            Waiting::Api(ticket) => {
+                let reply = match outcome {
+                    Outcome::Refused(refusal) => ApiReply::Refused(refusal),
+                    _ => ApiReply::Done(position),
+                };
+                self.outputs.push_back(Output::Reply { ticket, reply });
+            }
+            own => self.own_command_done(own),
+        }
+    }
+
+    fn answer(&mut self, client: Client, intent: Intent, outcome: Outcome, now: Now) {
+        if let Some(refuse) = answer::refusal(&outcome) {
+            return self.refuse(client, &refuse, now);
+        }
+        match (intent, outcome) {
+            (Intent::Publish(_), Outcome::Published { tag, lifetime }) => {
+                let to_tag = self.tags.answer(client.repeat);
+                let bytes = Answer::published(&client.request, &to_tag, tag.as_str(), lifetime.0);
+                self.respond(client, bytes, now);
+            }
+            (Intent::Subscribe(subscribe), Outcome::Subscribed { lifetime, .. }) => {
+                self.answer_subscribe(client, &subscribe, lifetime.0, now);
+            }
+            (Intent::Subscribe(subscribe), Outcome::Done) if subscribe.kind == SubscribeKind::Fetch => {
+                let command = subscribe.command(&client.request, "", client.repeat, self.config.node);
+                self.answer_subscribe(client, &subscribe, 0, now);
+                self.notify_once(command, now);
+            }
+            (Intent::Register(register), _) => {
+                self.answer_register(client, &register, self.shard.stamp(), now)
+            }
+            (_, _) => self.refuse(client, &answer::Refuse::Unavailable, now),
+        }
+    }
+
+    fn answer_subscribe(&mut self, client: Client, subscribe: &Subscribe, expires: u32, now: Now) {
+        let contact = crate::request::own_contact(&client.request, &subscribe.presentity);
+        let bytes = Answer::subscribed(&client.request, &subscribe.local_tag, &contact, expires);
+        self.respond(client, bytes, now);
+    }
+
+    /// Looks at what an effect points to. Before our Boot nothing is ours to look at.
+    fn feel(&mut self, effect: Effect) {
+        match effect {
+            Effect::NodeBooted(node) if node == self.config.node => {
+                let incarnation = self.shard.node(node).map(|state| state.incarnation);
+                self.booted = incarnation == Some(self.config.incarnation);
+                if self.booted {
+                    self.scan();
+                }
+            }
+            Effect::NodeBooted(_) => {}
+            _ if !self.booted => {}
+            Effect::PresentityChanged(key) => {
+                self.wake_watchers(&key);
+                self.outputs.push_back(Output::Changed(key));
+            }
+            Effect::SubscriptionAsked(id) => {
+                self.own(&id, Position::default());
+                self.wake(&id);
+            }
+            Effect::SubscriptionEnded(id) => self.deliveries.disown(&id),
+        }
+    }
+}
+
+impl From<u64> for Ticket {
+    fn from(number: u64) -> Ticket {
+        Ticket(number)
+    }
+}
+
+impl Entry {
+    pub fn new(index: u64, stamp: u64) -> Entry {
+        Entry { index, stamp: Timestamp(stamp), commands: Vec::new() }
+    }
+}

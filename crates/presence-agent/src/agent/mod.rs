@@ -1,0 +1,252 @@
+//! The agent: one group's presence service as a value.
+//!
+//! It is entered three times for a request, once per real wait: with the request, with billing's verdict, and with the
+//! committed entry. After each `handle_*`, drain `poll_output`.
+//!
+//! Shared state lives in the shard and changes only there. What the agent keeps besides is its own and may be lost:
+//! transactions, what waits for an answer, and what it has delivered.
+
+mod commits;
+mod notifier;
+mod requests;
+mod upkeep;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use placement::PresentityKey;
+use presence::time::Timestamp;
+use prost::Message as _;
+use proto::v1;
+use proto::v1::command::Kind;
+use sip::Instant;
+use sip::Secret;
+use sip::transaction::{ClientTransactions, ServerTransactions};
+
+use crate::api::{ApiReply, ApiTicket, Counts, PresentityState, SetSource, WatcherState};
+use crate::config::Config;
+use crate::delivery::Deliveries;
+use crate::documents::Documents;
+use crate::identity::Identification;
+use crate::pending::{Pending, Waiting};
+use crate::shard::{BadSnapshot, Picture, Shard};
+use crate::tag::Tags;
+use crate::verdict::{Question, VerdictCache};
+
+use notifier::Notified;
+
+pub struct Agent {
+    config: Config,
+    tags: Tags,
+    flow_key: Secret,
+    identification: Identification,
+    shard: Shard,
+    /// Our Boot of this start is in the log: from here on our NOTIFYs have CSeqs that nobody used.
+    booted: bool,
+    servers: ServerTransactions,
+    clients: ClientTransactions<Notified>,
+    /// Numbers the branches of this start.
+    branches: u64,
+    pending: Pending,
+    verdicts: VerdictCache,
+    documents: Documents,
+    deliveries: Deliveries,
+    upkeep: upkeep::Upkeep,
+    outputs: VecDeque<Output>,
+}
+
+/// A connection of the SIP link; the answer to a request goes back over the one it came on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// Names something that waits for billing or for the log. Valid for one start of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// The times of one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For this node's own timers.
+    pub monotonic: Instant,
+    /// This node's estimate of log time, for what it tells others about expiry.
+    pub log: Timestamp,
+    /// Seconds since the Unix epoch, for nonces.
+    pub unix: u64,
+}
+
+#[derive(Debug)]
+pub enum Output {
+    /// An answer to a request.
+    Respond {
+        link: LinkId,
+        bytes: Bytes,
+    },
+    /// A request of ours for the dispatcher at `next_hop`.
+    Send {
+        next_hop: SocketAddr,
+        bytes: Bytes,
+    },
+    Authorise {
+        ticket: Ticket,
+        question: Question,
+        source: String,
+    },
+    Propose {
+        ticket: Ticket,
+        command: Bytes,
+    },
+    Reply {
+        ticket: ApiTicket,
+        reply: ApiReply,
+    },
+    /// A presentity changed: followers may look again.
+    Changed(PresentityKey),
+    /// The log holds what this build does not understand: this shard must not go on here.
+    Stop(String),
+}
+
+/// One entry of the log. A command of this node's present start comes with its ticket.
+#[derive(Debug)]
+pub struct Entry {
+    pub index: u64,
+    pub stamp: Timestamp,
+    pub commands: Vec<(Option<Ticket>, Bytes)>,
+}
+
+impl Agent {
+    pub fn new(config: Config, now: Now) -> Agent {
+        let mut agent = Agent {
+            tags: Tags::new(&config.secret),
+            flow_key: config.secret.derive("flow"),
+            identification: Identification::new(&config),
+            shard: Shard::default(),
+            booted: false,
+            servers: ServerTransactions::new(config.limits.server_transactions),
+            clients: ClientTransactions::new(config.limits.client_transactions),
+            branches: 0,
+            pending: Pending::new(),
+            verdicts: VerdictCache::new(config.limits.verdicts),
+            documents: Documents::new(config.limits.documents),
+            deliveries: Deliveries::default(),
+            upkeep: upkeep::Upkeep::new(now.monotonic),
+            outputs: VecDeque::new(),
+            config,
+        };
+        agent.propose_boot();
+        agent
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn poll_timeout(&self) -> Instant {
+        let timers = [self.servers.poll_timeout(), self.clients.poll_timeout(), self.deliveries.next_retry()];
+        timers.into_iter().flatten().fold(self.upkeep.next(), Instant::min)
+    }
+
+    /// Runs what is due. `leads`: this node leads the group, so expiry is its task.
+    pub fn handle_timeout(&mut self, now: Now, leads: bool) {
+        self.servers.handle_timeout(now.monotonic);
+        self.clients.handle_timeout(now.monotonic);
+        self.drain_clients(now);
+        for id in self.deliveries.take_retries(now.monotonic) {
+            self.wake(&id);
+        }
+        self.keep_up(now, leads);
+        self.pump(now);
+    }
+
+    /// Whether requests are taken: not before our own start stands in the log.
+    pub fn is_serving(&self) -> bool {
+        self.booted
+    }
+
+    /// Replaces the state by that of a snapshot as of log entry `index`.
+    pub fn restore(&mut self, chunks: Vec<Bytes>, index: u64, now: Now) -> Result<(), BadSnapshot> {
+        self.shard = Shard::restore(chunks, index)?;
+        self.booted =
+            self.shard.node(self.config.node).is_some_and(|node| node.incarnation == self.config.incarnation);
+        if self.booted {
+            self.scan();
+            self.pump(now);
+        }
+        Ok(())
+    }
+
+    /// A copy-on-write picture of the state as of the last entry handled.
+    pub fn picture(&self) -> Picture {
+        self.shard.picture()
+    }
+
+    pub fn set_source(&mut self, ticket: ApiTicket, request: SetSource) {
+        if !self.booted || self.pending.requests() >= self.config.limits.pending {
+            self.outputs.push_back(Output::Reply { ticket, reply: ApiReply::Unavailable });
+            return;
+        }
+        let (document, expires) = match request.state {
+            Some(state) => {
+                let document = state.status.document(&request.presentity.uri(), state.note.as_deref());
+                (Bytes::from(document), state.expires)
+            }
+            None => (Bytes::new(), 0),
+        };
+        let presentity = request.presentity.to_string();
+        let command = v1::SetSource { presentity, source: request.source, document, expires };
+        self.propose(Waiting::Api(ticket), Kind::SetSource(command));
+    }
+
+    pub fn presentity(&mut self, key: &PresentityKey) -> PresentityState {
+        let held = self.shard.presentity(key);
+        let composed = self.documents.composed(key, "presence", held);
+        PresentityState {
+            presentity: key.clone(),
+            position: held.map(|held| held.position).unwrap_or_default(),
+            open: composed.basic == presence::format::pidf::Basic::Open,
+            notes: composed.notes.clone(),
+            activities: composed.activities.clone(),
+            publications: held.map_or(0, |held| held.publications.len()),
+            sources: held.map_or(0, |held| held.sources.len()),
+            bindings: held.map_or(0, |held| held.bindings.len()),
+            document: composed.document.clone(),
+        }
+    }
+
+    pub fn watchers(&self, key: &PresentityKey, now: Now) -> Vec<WatcherState> {
+        let watchers = self.shard.presentity(key).into_iter().flat_map(|presentity| &presentity.watchers);
+        let subscriptions = watchers.filter_map(|id| self.shard.subscription(id));
+        subscriptions
+            .map(|subscription| WatcherState {
+                watcher: subscription.request.watcher.clone(),
+                event: subscription.request.event.clone(),
+                ended: subscription.ended.is_some(),
+                seconds_left: subscription.expires_at.seconds_after(now.log),
+                owner: subscription.owner(),
+                call_id: subscription.request.call_id.clone(),
+            })
+            .collect()
+    }
+
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts {
+            subscriptions: self.shard.subscriptions().filter(|(_, held)| held.ended.is_none()).count(),
+            owned: self.deliveries.len(),
+            dirty: self.deliveries.dirty().len(),
+            ..Counts::default()
+        };
+        for (_, presentity) in self.shard.presentities() {
+            counts.presentities += 1;
+            counts.publications += presentity.publications.len();
+            counts.sources += presentity.sources.len();
+            counts.bindings += presentity.bindings.len();
+        }
+        counts
+    }
+
+    fn propose(&mut self, waiting: Waiting, command: Kind) {
+        let ticket = self.pending.add(waiting);
+        let command = v1::Command { kind: Some(command) }.encode_to_vec().into();
+        self.outputs.push_back(Output::Propose { ticket, command });
+    }
+}

@@ -1,0 +1,197 @@
+//! NOTIFYs of the subscriptions this node owns: who is woken, what is sent, and what comes back (RFC 6665 section
+//! 4.2.2, DESIGN D6, D10).
+
+use std::net::SocketAddr;
+
+use placement::PresentityKey;
+use presence::position::Position;
+use presence::time::Timestamp;
+use proto::v1;
+use proto::v1::command::Kind;
+use sip::transaction::{ClientOutput, Completed};
+use sip::{Message, Uri};
+
+use super::{Agent, Now, Output};
+use crate::delivery::Turn;
+use crate::notify::Notify;
+use crate::pending::Waiting;
+use crate::request::route_uri;
+use crate::shard::SubscriptionId;
+use crate::subscribe::flow_of_route;
+
+/// Which NOTIFY a client transaction carries.
+#[derive(Clone, Debug)]
+pub(crate) enum Notified {
+    Subscription {
+        id: SubscriptionId,
+        epoch: u64,
+    },
+    /// The only NOTIFY of a fetch: whatever comes of it, nothing follows.
+    Fetch {
+        next_hop: SocketAddr,
+    },
+}
+
+/// The answers to a NOTIFY that end the subscription: the phone does not know the dialog, or never will know what to do
+/// with our NOTIFYs (RFC 6665 4.2.2, RFC 5057 section 5.1). A time-out is not among them: a phone may be back.
+const ENDING: [u16; 4] = [481, 489, 405, 501];
+
+impl Agent {
+    pub fn handle_response(&mut self, response: &Message, now: Now) {
+        if let Some(Completed { tag, status }) = self.clients.receive(response, now.monotonic) {
+            self.notified(tag, status, now);
+            self.pump(now);
+        }
+    }
+
+    /// Retransmits and gives up what the client transactions say.
+    pub(super) fn drain_clients(&mut self, now: Now) {
+        while let Some(output) = self.clients.poll_output() {
+            match output {
+                ClientOutput::Retransmit(bytes, tag) => {
+                    let tag = tag.clone();
+                    if let Some(next_hop) = self.next_hop_of(tag) {
+                        self.outputs.push_back(Output::Send { next_hop, bytes });
+                    }
+                }
+                ClientOutput::TimedOut(tag) => self.notified(tag, 408, now),
+            }
+        }
+    }
+
+    /// Looks at all we own: after a start, and after a snapshot took the place of entries we never saw.
+    pub(super) fn scan(&mut self) {
+        let me = self.config.node;
+        let owned: Vec<_> = self.shard.subscriptions().filter(|(_, held)| held.owner() == me).collect();
+        let owned: Vec<_> = owned.into_iter().map(|(id, held)| (id.clone(), self.shard.owed(held))).collect();
+        for (id, owed) in owned {
+            let may_owe = self.shard.node(me).is_none_or(|node| node.may_owe(&id, owed));
+            self.own(&id, if may_owe { Position::default() } else { owed });
+            self.wake(&id);
+        }
+    }
+
+    pub(super) fn wake_watchers(&mut self, key: &PresentityKey) {
+        let Some(presentity) = self.shard.presentity(key) else { return };
+        for id in &presentity.watchers {
+            self.deliveries.wake(id, presentity.position);
+        }
+    }
+
+    pub(super) fn wake(&mut self, id: &SubscriptionId) {
+        if let Some(held) = self.shard.subscription(id) {
+            self.deliveries.wake(id, self.shard.owed(held));
+        }
+    }
+
+    /// Takes a subscription on, or lets go of one that moved to another node.
+    pub(super) fn own(&mut self, id: &SubscriptionId, delivered: Position) {
+        match self.shard.subscription(id) {
+            Some(held) if held.owner() == self.config.node => self.deliveries.own(id, held.epoch, delivered),
+            _ => self.deliveries.disown(id),
+        }
+    }
+
+    /// Sends to those in the queue, as far as there is room for their transactions.
+    pub(super) fn pump(&mut self, now: Now) {
+        while self.clients.len() < self.config.limits.client_transactions {
+            let Some(id) = self.deliveries.next_in_queue() else { return };
+            self.notify(&id, now);
+        }
+    }
+
+    fn notify(&mut self, id: &SubscriptionId, now: Now) {
+        let Some(held) = self.shard.subscription(id) else { return self.deliveries.disown(id) };
+        let (dialog, epoch, ended, expires_at) =
+            (held.request.clone(), held.epoch, held.ended.clone(), held.expires_at);
+        let Some(turn) = self.deliveries.start(id, self.shard.owed(held)) else { return };
+        let Turn::Send { cseq } = turn else {
+            let raise = v1::RaiseEpoch { id: id.to_string(), epoch };
+            return self.propose(Waiting::RaiseEpoch(id.clone()), Kind::RaiseEpoch(raise));
+        };
+        let tag = Notified::Subscription { id: id.clone(), epoch };
+        let sent = self.send_notify(&dialog, cseq, ended.as_deref(), expires_at, tag, now);
+        if !sent {
+            self.undelivered(id, now);
+        }
+    }
+
+    /// The one NOTIFY of a fetch (RFC 6665 4.4.3): the state, and that this was all.
+    pub(super) fn notify_once(&mut self, dialog: v1::Subscribe, now: Now) {
+        let Some(next_hop) = next_hop(&dialog) else { return };
+        let tag = Notified::Fetch { next_hop };
+        self.send_notify(&dialog, 1, Some("timeout"), Timestamp::default(), tag, now);
+    }
+
+    /// Whether there was a way to send it.
+    fn send_notify(
+        &mut self,
+        dialog: &v1::Subscribe,
+        cseq: u64,
+        ended: Option<&str>,
+        expires_at: Timestamp,
+        tag: Notified,
+        now: Now,
+    ) -> bool {
+        let Some(next_hop) = next_hop(dialog) else { return false };
+        let key = PresentityKey::restored(&dialog.presentity);
+        let composed = self.documents.composed(&key, &dialog.event, self.shard.presentity(&key));
+        let branch = self.next_branch();
+        let sent_by = &self.config.sent_by;
+        let notify = Notify { dialog, cseq, ended, expires_at, now: now.log, sent_by, branch: &branch };
+        let bytes = notify.write(&composed.document);
+        // The hop to the dispatcher is reliable; whether to send again is decided by the phone's own hop.
+        let flow = dialog.route_set.first().and_then(|route| route_uri(route.as_bytes()));
+        let flow = flow.and_then(|uri| flow_of_route(uri, &self.flow_key));
+        let reliable = flow.is_some_and(|flow| flow.transport.reliable());
+        let started = self.clients.start(branch, bytes.clone(), reliable, tag, now.monotonic).is_ok();
+        if started {
+            self.outputs.push_back(Output::Send { next_hop, bytes });
+        }
+        started
+    }
+
+    fn notified(&mut self, tag: Notified, status: u16, now: Now) {
+        let Notified::Subscription { id, epoch } = tag else { return };
+        let Some(held) = self.shard.subscription(&id).filter(|held| held.epoch == epoch) else { return };
+        let owed = self.shard.owed(held);
+        if (200..300).contains(&status) {
+            self.deliveries.delivered(&id, owed);
+        } else if ENDING.contains(&status) {
+            let end = v1::EndSubscription { id: id.to_string(), epoch };
+            self.propose(Waiting::EndSubscription(id), Kind::EndSubscription(end));
+        } else {
+            self.undelivered(&id, now);
+        }
+    }
+
+    /// The subscription stays, dirty: a failed send never deletes it by itself (DESIGN D10).
+    pub(super) fn undelivered(&mut self, id: &SubscriptionId, now: Now) {
+        let Some(held) = self.shard.subscription(id) else { return };
+        self.deliveries.failed(id, self.shard.owed(held), now.monotonic);
+    }
+
+    fn next_hop_of(&self, tag: Notified) -> Option<SocketAddr> {
+        match tag {
+            Notified::Subscription { id, .. } => next_hop(&self.shard.subscription(&id)?.request),
+            Notified::Fetch { next_hop } => Some(next_hop),
+        }
+    }
+
+    /// Unique in space and time: the group (so that the answer finds it), the node, its start, and a count.
+    fn next_branch(&mut self) -> String {
+        self.branches += 1;
+        let (group, node, start) = (self.config.group, self.config.node.0, self.config.incarnation);
+        format!("z9hG4bK{group}-{node:x}-{start:x}-{:x}", self.branches)
+    }
+}
+
+/// Where the first Route leads: the inner address of the dispatcher that holds the flow. Without a route, the remote
+/// target, as plain RFC 3261 8.1.2 has it.
+fn next_hop(dialog: &v1::Subscribe) -> Option<SocketAddr> {
+    let uri = match dialog.route_set.first() {
+        Some(route) => route_uri(route.as_bytes())?,
+        None => &dialog.remote_target,
+    };
+    Uri::parse(uri).ok()?.socket_addr()
+}

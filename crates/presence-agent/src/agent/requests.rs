@@ -1,0 +1,254 @@
+//! A request comes in, is understood, and goes to billing and then to the log; or is answered at once.
+
+use placement::PresentityKey;
+use presence::time::Timestamp;
+use proto::v1;
+use proto::v1::command::Kind;
+use sip::Transport;
+use sip::transaction::Received;
+use sip::{Message, Method};
+
+use super::{Agent, LinkId, Now, Output, Ticket};
+use crate::answer::{Answer, Refuse};
+use crate::identity;
+use crate::options;
+use crate::pending::{Client, Intent, Waiting};
+use crate::publish::Publish;
+use crate::register::{Ask, Register};
+use crate::request::at_most;
+use crate::shard::SubscriptionId;
+use crate::subscribe::{Subscribe, SubscribeKind, flow, flow_of_route};
+use crate::verdict::{Decision, Question, Verdict};
+
+/// What a request turns out to be.
+enum Intake {
+    /// It asks for something that is kept or looked up.
+    Intent(Intent),
+    Options,
+    Cancel,
+}
+
+impl Agent {
+    pub fn handle_request(&mut self, link: LinkId, request: Message, now: Now) {
+        if request.method() == Method::Ack {
+            // An ACK is never answered, and we never asked for one.
+            return;
+        }
+        let repeat = self.tags.repeat_key(&request);
+        match self.servers.receive(&request, now.monotonic) {
+            Received::New(transaction) => {
+                self.begin(Client { link, transaction, request, repeat }, now);
+            }
+            Received::Repeat(Some(bytes)) => self.outputs.push_back(Output::Respond { link, bytes }),
+            Received::Repeat(None) => {}
+            Received::Full => {
+                let bytes = Answer::refused(&request, &self.tags.answer(repeat), &Refuse::Unavailable);
+                self.outputs.push_back(Output::Respond { link, bytes });
+            }
+        }
+    }
+
+    pub fn handle_verdict(&mut self, ticket: Ticket, verdict: Verdict, now: Now) {
+        let Some(Waiting::Verdict { client, intent, question }) = self.pending.take(ticket) else { return };
+        self.verdicts.put(question.clone(), verdict.clone(), now.monotonic);
+        self.judge(client, intent, &question, &verdict, now);
+    }
+
+    fn begin(&mut self, client: Client, now: Now) {
+        let to_tag = self.tags.answer(client.repeat);
+        match self.understand(&client) {
+            Ok(Intake::Intent(intent)) => self.authorise(client, intent, now),
+            Ok(Intake::Options) => {
+                let bytes = options::answer(&client.request, &to_tag, self.booted);
+                self.respond(client, bytes, now);
+            }
+            Ok(Intake::Cancel) => {
+                let bytes = Answer::cancelled(&client.request, &to_tag);
+                self.respond(client, bytes, now);
+            }
+            Err(refuse) => self.refuse(client, &refuse, now),
+        }
+    }
+
+    fn understand(&self, client: &Client) -> Result<Intake, Refuse> {
+        let request = &client.request;
+        request.check().map_err(Refuse::Fault)?;
+        match request.method() {
+            Method::Options => return Ok(Intake::Options),
+            // It has no effect on anything but an INVITE (RFC 3261 9.2).
+            Method::Cancel if self.servers.is_cancelled_by(request) => return Ok(Intake::Cancel),
+            Method::Cancel => return Err(Refuse::UnknownTransaction),
+            Method::Subscribe | Method::Publish | Method::Register => {}
+            _ => return Err(Refuse::UnknownMethod),
+        }
+        if !self.booted || self.pending.requests() >= self.config.limits.pending {
+            return Err(Refuse::Unavailable);
+        }
+        Ok(Intake::Intent(match request.method() {
+            Method::Publish => Intent::Publish(Box::new(Publish::parse(request, &self.config)?)),
+            Method::Register => Intent::Register(Box::new(Register::parse(request, &self.config)?)),
+            _ => {
+                let known = self.known_presentity(request);
+                let subscribe = Subscribe::parse(request, known, client.repeat, &self.config, &self.tags)?;
+                Intent::Subscribe(Box::new(subscribe))
+            }
+        }))
+    }
+
+    /// Whom the dialog of this request watches, if this replica knows it.
+    fn known_presentity(&self, request: &Message) -> Option<PresentityKey> {
+        let to = request.to().ok()?;
+        Some(self.shard.subscription(&SubscriptionId::from(to.tag()?))?.presentity())
+    }
+
+    fn authorise(&mut self, client: Client, intent: Intent, now: Now) {
+        if let Some(watcher) = self.trusted_watcher(&client.request, &intent) {
+            self.record(client, intent, &watcher);
+            return;
+        }
+        let question = match self.question(&client.request, &intent, now) {
+            Ok(question) => question,
+            Err(refuse) => return self.refuse(client, &refuse, now),
+        };
+        if self.config.open {
+            return self.judge(client, intent, &question, &Verdict::allowed(), now);
+        }
+        if let Some(verdict) = self.verdicts.get(&question, now.monotonic).cloned() {
+            return self.judge(client, intent, &question, &verdict, now);
+        }
+        let source = source(&client.request);
+        let ticket = self.pending.add(Waiting::Verdict { client, intent, question: question.clone() });
+        self.outputs.push_back(Output::Authorise { ticket, question, source });
+    }
+
+    /// A request in a dialog that we signed, over the flow and with the Contact that it was made with, needs no
+    /// credentials (DESIGN D14). Gives who the watcher was found to be then.
+    fn trusted_watcher(&self, request: &Message, intent: &Intent) -> Option<String> {
+        let Intent::Subscribe(subscribe) = intent else { return None };
+        if subscribe.kind != SubscribeKind::InDialog {
+            return None;
+        }
+        let held = self.shard.subscription(&SubscriptionId::from(subscribe.local_tag.as_str()))?;
+        let route = crate::request::route_uri(held.request.route_set.first()?.as_bytes())?;
+        let (then, now) = (flow_of_route(route, &self.flow_key)?, flow(request, &self.flow_key)?);
+        let contact = request.contact().ok().flatten()?;
+        (then == now && contact.uri == held.request.remote_target).then(|| held.request.watcher.clone())
+    }
+
+    fn question(&self, request: &Message, intent: &Intent, now: Now) -> Result<Question, Refuse> {
+        let realm = identity::realm(request, intent.presentity(), &self.config.domains);
+        let claim = self.identification.claim(request, realm, now)?;
+        if !matches!(intent, Intent::Subscribe(_)) {
+            self.identification.is_own(request, &claim.account, intent.presentity())?;
+        }
+        Ok(Question {
+            account: claim.account,
+            method: request.method().as_str(),
+            event: intent.event().to_owned(),
+            presentity: intent.presentity().to_string(),
+            realm: claim.realm,
+        })
+    }
+
+    fn judge(
+        &mut self,
+        client: Client,
+        mut intent: Intent,
+        question: &Question,
+        verdict: &Verdict,
+        now: Now,
+    ) {
+        match self.granted(&client.request, &mut intent, question, verdict) {
+            Ok(()) => self.record(client, intent, &question.account),
+            Err(refuse) => self.refuse(client, &refuse, now),
+        }
+    }
+
+    fn granted(
+        &self,
+        request: &Message,
+        intent: &mut Intent,
+        question: &Question,
+        verdict: &Verdict,
+    ) -> Result<(), Refuse> {
+        match &verdict.decision {
+            Decision::Allow => {}
+            Decision::Deny { status, reason } => {
+                return Err(Refuse::Denied { status: *status, reason: reason.clone() });
+            }
+            Decision::Unavailable => return Err(Refuse::Unavailable),
+        }
+        self.identification.prove(request, &question.realm, verdict)?;
+        self.identification.is_sender(request, &question.account)?;
+        match intent {
+            Intent::Subscribe(subscribe) => {
+                subscribe.expires = at_most(subscribe.expires, verdict.max_expires)
+            }
+            Intent::Publish(publish) => {
+                publish.expires = at_most(publish.expires, verdict.max_expires);
+                publish.check_body(request)?;
+            }
+            Intent::Register(register) => register.shorten(verdict.max_expires),
+        }
+        Ok(())
+    }
+
+    /// Hands the request to the log. What only reads goes there too, so that its answer is not older than what the
+    /// client was told before.
+    fn record(&mut self, client: Client, intent: Intent, account: &str) {
+        let (request, repeat) = (&client.request, client.repeat);
+        let command = match &intent {
+            Intent::Subscribe(subscribe) if subscribe.kind == SubscribeKind::Fetch => Kind::Read(v1::Read {}),
+            Intent::Subscribe(subscribe) => {
+                Kind::Subscribe(subscribe.command(request, account, repeat, self.config.node))
+            }
+            Intent::Publish(publish) => Kind::Publish(publish.command(request, repeat)),
+            Intent::Register(register) if register.ask == Ask::Query => Kind::Read(v1::Read {}),
+            Intent::Register(register) => Kind::Register(register.command(request, repeat)),
+        };
+        self.propose(Waiting::Commit { client, intent }, command);
+    }
+
+    pub(super) fn refuse(&mut self, client: Client, refuse: &Refuse, now: Now) {
+        let bytes = Answer::refused(&client.request, &self.tags.answer(client.repeat), refuse);
+        self.respond(client, bytes, now);
+    }
+
+    pub(super) fn respond(&mut self, client: Client, bytes: bytes::Bytes, now: Now) {
+        let reliable = phone_hop(&client.request).is_some_and(|transport| transport.reliable());
+        self.servers.respond(&client.transaction, bytes.clone(), reliable, now.monotonic);
+        self.outputs.push_back(Output::Respond { link: client.link, bytes });
+    }
+
+    /// What the registrar answers: the bindings as they are now, GRUUs for phones that know them.
+    pub(super) fn answer_register(
+        &mut self,
+        client: Client,
+        register: &Register,
+        stamp: Timestamp,
+        now: Now,
+    ) {
+        let uri = register.aor.uri();
+        let bindings = self.shard.presentity(&register.aor).into_iter().flat_map(|held| held.bindings.iter());
+        let gruu = register.gruu.then_some(uri.as_str());
+        let to_tag = self.tags.answer(client.repeat);
+        let bytes = Answer::registered(&client.request, &to_tag, bindings, gruu, stamp);
+        self.respond(client, bytes, now);
+    }
+}
+
+/// The transport of the phone's own hop: a dispatcher stands between, so it is the second Via that tells.
+fn phone_hop(request: &Message) -> Option<Transport> {
+    let via = request.vias().nth(1).or_else(|| request.vias().next())?.ok()?;
+    Transport::parse(via.transport)
+}
+
+/// Where the request came from, as the dispatcher saw it.
+fn source(request: &Message) -> String {
+    let Some(Ok(via)) = request.vias().nth(1).or_else(|| request.vias().next()) else { return String::new() };
+    let host = via.received.unwrap_or(via.host);
+    match via.rport.flatten().or(via.port) {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}

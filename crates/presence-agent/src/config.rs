@@ -1,0 +1,72 @@
+//! What an operator may set for the agent. Nothing here is read by `Shard::apply`: two nodes with different settings
+//! hold the same state.
+
+use placement::{GroupId, NodeId};
+use sip::Secret;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub node: NodeId,
+    pub group: GroupId,
+    /// Distinguishes the starts of this node; each is higher than the one before.
+    pub incarnation: u64,
+    /// The domains served, in lower case. Requests for others are refused.
+    pub domains: Vec<String>,
+    /// Shared by the cluster: nonces, tags and flow tokens are signed with keys derived from it.
+    pub secret: Secret,
+    /// No digest, everything allowed. For load tests on closed networks.
+    pub open: bool,
+    /// `host:port` under which the SIP link of this manager is reached, for the Via of its requests.
+    pub sent_by: String,
+    pub subscribe: Expires,
+    pub publish: Expires,
+    pub register: Expires,
+    pub limits: Limits,
+}
+
+/// The lifetimes granted, in seconds. Less than `min` is refused with 423, more than `max` is shortened.
+#[derive(Clone, Copy, Debug)]
+pub struct Expires {
+    pub min: u32,
+    pub default: u32,
+    pub max: u32,
+}
+
+/// Each of these is a bound with an answer; none is reached in normal operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests answered in the last 64*T1 whose answer is kept for a repeat. Over it: 503.
+    pub server_transactions: usize,
+    /// NOTIFYs awaiting their answer. Over it NOTIFYs wait; the newest state wins.
+    pub client_transactions: usize,
+    /// Requests waiting for a verdict or for the log. Over it: 503.
+    pub pending: usize,
+    /// Verdicts kept for their cache life. Over it the oldest go.
+    pub verdicts: usize,
+    /// Composed documents kept between NOTIFYs. Over it they are composed again.
+    pub documents: usize,
+    /// The largest body of a PUBLISH, in bytes. Over it: 413.
+    pub document: usize,
+    /// How long a signed nonce is good, in seconds; after that it is stale.
+    pub nonce_seconds: u64,
+}
+
+impl Default for Expires {
+    fn default() -> Expires {
+        Expires { min: 30, default: 3600, max: 86_400 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            server_transactions: 200_000,
+            client_transactions: 8_192,
+            pending: 16_384,
+            verdicts: 100_000,
+            documents: 50_000,
+            document: 32_768,
+            nonce_seconds: 300,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What this node has delivered to the watchers it owns: its own memory of sending, never replicated.
+//!
+//! A subscription is *dirty* while it is owed a newer NOTIFY than the one delivered (DESIGN D1, D10). At most one NOTIFY
+//! per dialog is in flight, and what is sent next is the newest state. A NOTIFY that fails leaves the subscription
+//! dirty: it is tried again after a while, at the next change, and when the watcher refreshes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use presence::position::Position;
+use sip::Instant;
+
+use crate::shard::SubscriptionId;
+
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries {
+    held: BTreeMap<SubscriptionId, Delivery>,
+    /// Waiting for their turn to send.
+    queue: VecDeque<SubscriptionId>,
+    retries: BTreeSet<(Instant, SubscriptionId)>,
+    dirty: BTreeSet<SubscriptionId>,
+    /// Something was owed or delivered since the last claim.
+    moved: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Delivery {
+    epoch: u64,
+    /// How many NOTIFYs of this epoch were sent.
+    sent: u64,
+    delivered: Position,
+    in_flight: Option<Position>,
+    queued: bool,
+    failures: u32,
+    retry_at: Option<Instant>,
+}
+
+/// The numbers of one NOTIFY.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Turn {
+    Send {
+        cseq: u64,
+    },
+    /// The epoch has no CSeq left; a new one must be committed first.
+    EpochUsedUp,
+}
+
+impl Deliveries {
+    /// The low bits of a CSeq count within an epoch (DESIGN D6).
+    const CSEQ_BITS: u32 = 12;
+    const FIRST_RETRY: Duration = Duration::from_secs(32);
+    const LAST_RETRY: Duration = Duration::from_secs(600);
+
+    /// Takes note of a subscription of ours in which everything up to `delivered` has reached the watcher.
+    pub fn own(&mut self, id: &SubscriptionId, epoch: u64, delivered: Position) {
+        let fresh = Delivery {
+            epoch,
+            sent: 0,
+            delivered,
+            in_flight: None,
+            queued: false,
+            failures: 0,
+            retry_at: None,
+        };
+        let held = self.held.entry(id.clone()).or_insert(fresh);
+        if held.epoch != epoch {
+            // What was in flight went out under a CSeq of the old epoch; its answer tells nothing of the new one.
+            held.epoch = epoch;
+            held.sent = 0;
+            held.in_flight = None;
+        }
+    }
+
+    pub fn disown(&mut self, id: &SubscriptionId) {
+        if let Some(delivery) = self.held.remove(id) {
+            if let Some(at) = delivery.retry_at {
+                self.retries.remove(&(at, id.clone()));
+            }
+            self.dirty.remove(id);
+        }
+    }
+
+    /// Puts a subscription in the queue if it is owed more than was delivered.
+    pub fn wake(&mut self, id: &SubscriptionId, owed: Position) {
+        let Some(delivery) = self.held.get_mut(id) else { return };
+        if owed <= delivery.delivered {
+            return;
+        }
+        self.moved = true;
+        self.dirty.insert(id.clone());
+        if let Some(at) = delivery.retry_at.take() {
+            self.retries.remove(&(at, id.clone()));
+        }
+        if delivery.in_flight.is_none() && !delivery.queued {
+            delivery.queued = true;
+            self.queue.push_back(id.clone());
+        }
+    }
+
+    pub fn next_in_queue(&mut self) -> Option<SubscriptionId> {
+        while let Some(id) = self.queue.pop_front() {
+            if let Some(delivery) = self.held.get_mut(&id).filter(|delivery| delivery.queued) {
+                delivery.queued = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Starts a NOTIFY that brings the watcher up to `position`.
+    pub fn start(&mut self, id: &SubscriptionId, position: Position) -> Option<Turn> {
+        let delivery = self.held.get_mut(id).filter(|delivery| delivery.in_flight.is_none())?;
+        if delivery.sent + 1 >= 1 << Self::CSEQ_BITS {
+            return Some(Turn::EpochUsedUp);
+        }
+        delivery.sent += 1;
+        delivery.in_flight = Some(position);
+        Some(Turn::Send { cseq: delivery.epoch << Self::CSEQ_BITS | delivery.sent })
+    }
+
+    /// The watcher has accepted the NOTIFY in flight.
+    pub fn delivered(&mut self, id: &SubscriptionId, owed: Position) {
+        let Some(delivery) = self.held.get_mut(id) else { return };
+        if let Some(position) = delivery.in_flight.take() {
+            delivery.delivered = delivery.delivered.max(position);
+        }
+        delivery.failures = 0;
+        self.moved = true;
+        if owed <= delivery.delivered {
+            self.dirty.remove(id);
+        } else {
+            self.wake(id, owed);
+        }
+    }
+
+    /// The NOTIFY in flight was not accepted, or nobody answered. If the state moved on meanwhile the newer one is
+    /// tried at once; else after a while that doubles.
+    pub fn failed(&mut self, id: &SubscriptionId, owed: Position, now: Instant) {
+        let Some(delivery) = self.held.get_mut(id) else { return };
+        let tried = delivery.in_flight.take();
+        delivery.failures += 1;
+        if delivery.failures == 1 && tried.is_some_and(|tried| owed > tried) {
+            self.wake(id, owed);
+            return;
+        }
+        let doubled = Self::FIRST_RETRY * (1 << (delivery.failures - 1).min(8));
+        let at = now + doubled.min(Self::LAST_RETRY);
+        delivery.retry_at = Some(at);
+        self.retries.insert((at, id.clone()));
+    }
+
+    /// Those whose time to try again has come.
+    pub fn take_retries(&mut self, now: Instant) -> Vec<SubscriptionId> {
+        let later = self.retries.split_off(&(Instant(now.0 + 1), SubscriptionId::from("")));
+        let due = std::mem::replace(&mut self.retries, later);
+        due.into_iter().map(|(_, id)| id).collect()
+    }
+
+    pub fn next_retry(&self) -> Option<Instant> {
+        self.retries.first().map(|(at, _)| *at)
+    }
+
+    /// What is owed a NOTIFY that has not been accepted yet.
+    pub fn dirty(&self) -> &BTreeSet<SubscriptionId> {
+        &self.dirty
+    }
+
+    /// Whether a claim would say something new.
+    pub fn has_moved(&self) -> bool {
+        self.moved
+    }
+
+    pub fn claimed(&mut self) {
+        self.moved = false;
+    }
+
+    pub fn claim_failed(&mut self) {
+        self.moved = true;
+    }
+
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> SubscriptionId {
+        SubscriptionId::from("000-a")
+    }
+
+    fn owned() -> Deliveries {
+        let mut deliveries = Deliveries::default();
+        deliveries.own(&id(), 1, Position(0));
+        deliveries
+    }
+
+    #[test]
+    fn one_notify_is_in_flight_and_the_newest_state_is_sent_next() {
+        let mut deliveries = owned();
+        deliveries.wake(&id(), Position(5));
+        assert_eq!(deliveries.next_in_queue(), Some(id()));
+        assert_eq!(deliveries.start(&id(), Position(5)), Some(Turn::Send { cseq: 4097 }));
+
+        deliveries.wake(&id(), Position(6));
+        deliveries.wake(&id(), Position(7));
+        assert_eq!(deliveries.next_in_queue(), None);
+        deliveries.delivered(&id(), Position(7));
+
+        assert_eq!(deliveries.next_in_queue(), Some(id()));
+        assert_eq!(deliveries.next_in_queue(), None);
+    }
+
+    #[test]
+    fn what_was_delivered_is_not_owed_again() {
+        let mut deliveries = owned();
+        deliveries.wake(&id(), Position(5));
+        deliveries.next_in_queue();
+        deliveries.start(&id(), Position(5));
+        deliveries.delivered(&id(), Position(5));
+
+        deliveries.wake(&id(), Position(5));
+
+        assert!(deliveries.next_in_queue().is_none() && deliveries.dirty().is_empty());
+    }
+
+    #[test]
+    fn a_failed_notify_leaves_the_subscription_dirty_until_its_retry() {
+        let mut deliveries = owned();
+        deliveries.wake(&id(), Position(5));
+        deliveries.next_in_queue();
+        deliveries.start(&id(), Position(5));
+
+        deliveries.failed(&id(), Position(5), Instant(0));
+
+        assert!(deliveries.dirty().contains(&id()));
+        assert_eq!(deliveries.take_retries(Instant(31_999)), []);
+        assert_eq!(deliveries.take_retries(Instant(32_000)), [id()]);
+    }
+
+    #[test]
+    fn the_cseq_rises_over_epochs_and_an_epoch_ends_before_it_overflows() {
+        let mut deliveries = owned();
+        for n in 1..4096 {
+            assert_eq!(deliveries.start(&id(), Position(n)), Some(Turn::Send { cseq: 4096 + n }));
+            deliveries.delivered(&id(), Position(n));
+        }
+
+        assert_eq!(deliveries.start(&id(), Position(5000)), Some(Turn::EpochUsedUp));
+        deliveries.own(&id(), 2, Position(0));
+        assert_eq!(deliveries.start(&id(), Position(5000)), Some(Turn::Send { cseq: 8193 }));
+    }
+}

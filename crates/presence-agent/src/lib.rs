@@ -1,0 +1,25 @@
+//! The presence agent of one group as a value: requests, verdicts and committed entries go in, what should happen
+//! comes out (RFC 3856, RFC 3903, RFC 6665).
+//!
+//! No sockets, no clock, no randomness: time is an argument. The shell around it is the subscription manager.
+
+pub mod agent;
+mod answer;
+pub mod api;
+pub mod config;
+mod delivery;
+mod documents;
+mod identity;
+mod notify;
+mod options;
+mod pending;
+mod publish;
+mod register;
+mod request;
+pub mod shard;
+mod subscribe;
+mod tag;
+pub mod verdict;
+
+pub use agent::{Agent, LinkId, Now, Output, Ticket};
+pub use config::Config;

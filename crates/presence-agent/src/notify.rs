@@ -1,0 +1,120 @@
+//! A NOTIFY as bytes (RFC 6665 section 4.2.2).
+
+use bytes::Bytes;
+use presence::time::Timestamp;
+use proto::v1;
+use sip::RequestWriter;
+
+/// Everything a NOTIFY is written from, besides its document.
+pub(crate) struct Notify<'a> {
+    pub dialog: &'a v1::Subscribe,
+    pub cseq: u64,
+    /// `None` while the subscription lives, else why it ended.
+    pub ended: Option<&'a str>,
+    pub expires_at: Timestamp,
+    pub now: Timestamp,
+    pub sent_by: &'a str,
+    pub branch: &'a str,
+}
+
+impl Notify<'_> {
+    pub fn write(&self, document: &[u8]) -> Bytes {
+        let dialog = self.dialog;
+        let mut request = RequestWriter::new("NOTIFY", &dialog.remote_target)
+            .header("Via", format_args!("SIP/2.0/TCP {};branch={}", self.sent_by, self.branch))
+            .header("Max-Forwards", 70);
+        for route in &dialog.route_set {
+            request = request.header("Route", route);
+        }
+        request = request
+            .header("From", format_args!("<{}>;tag={}", dialog.local_party, dialog.local_tag))
+            .header("To", tagged(&dialog.remote_party, &dialog.remote_tag))
+            .header("Call-ID", &dialog.call_id)
+            .header("CSeq", format_args!("{} NOTIFY", self.cseq))
+            .header("Contact", format_args!("<{}>", dialog.contact))
+            .header("Event", self.event())
+            .header("Subscription-State", self.state());
+        match dialog.accept.first() {
+            Some(content_type) => request.body(content_type, document).finish(),
+            None => request.finish(),
+        }
+    }
+
+    fn event(&self) -> String {
+        match self.dialog.event_id.as_str() {
+            "" => self.dialog.event.clone(),
+            id => format!("{};id={id}", self.dialog.event),
+        }
+    }
+
+    fn state(&self) -> String {
+        match self.ended {
+            None => format!("active;expires={}", self.expires_at.seconds_after(self.now)),
+            Some(reason) => format!("terminated;reason={reason}"),
+        }
+    }
+}
+
+/// Clients of RFC 2543 send no From tag, and get none back.
+fn tagged(uri: &str, tag: &str) -> String {
+    if tag.is_empty() { format!("<{uri}>") } else { format!("<{uri}>;tag={tag}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialog() -> v1::Subscribe {
+        v1::Subscribe {
+            remote_target: "sip:bob@192.0.2.7:5062".into(),
+            route_set: vec![
+                "<sip:token@127.0.0.1:5070;transport=tcp;lr>".into(),
+                "<sip:192.0.2.1:5060;lr>".into(),
+            ],
+            local_party: "sip:alice@lab.test".into(),
+            local_tag: "ours".into(),
+            remote_party: "sip:bob@lab.test".into(),
+            remote_tag: "theirs".into(),
+            call_id: "call".into(),
+            contact: "sip:192.0.2.1:5060".into(),
+            event: "presence".into(),
+            event_id: "7".into(),
+            accept: vec!["application/pidf+xml".into()],
+            ..v1::Subscribe::default()
+        }
+    }
+
+    fn text(ended: Option<&str>) -> String {
+        let dialog = dialog();
+        let notify = Notify {
+            dialog: &dialog,
+            cseq: 4097,
+            ended,
+            expires_at: Timestamp(60_500),
+            now: Timestamp(0),
+            sent_by: "127.0.0.1:7001",
+            branch: "z9hG4bK-1",
+        };
+        String::from_utf8(notify.write(b"<presence/>").to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_notify_follows_the_route_set_and_echoes_the_event_with_its_id() {
+        let text = text(None);
+
+        assert!(text.starts_with("NOTIFY sip:bob@192.0.2.7:5062 SIP/2.0\r\n"), "{text}");
+        let first = text.find("Route: <sip:token@").unwrap();
+        let second = text.find("Route: <sip:192.0.2.1:5060;lr>").unwrap();
+        assert!(first < second);
+        assert!(
+            text.contains("From: <sip:alice@lab.test>;tag=ours\r\nTo: <sip:bob@lab.test>;tag=theirs\r\n")
+        );
+        assert!(text.contains("Event: presence;id=7\r\nSubscription-State: active;expires=61\r\n"));
+        assert!(text.ends_with("\r\n\r\n<presence/>"));
+    }
+
+    #[test]
+    fn the_last_notify_says_why_the_subscription_ended() {
+        assert!(text(Some("timeout")).contains("Subscription-State: terminated;reason=timeout\r\n"));
+    }
+}

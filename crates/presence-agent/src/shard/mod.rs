@@ -1,0 +1,354 @@
+//! The replicated state of one group, and `apply`: the only code that changes it (DESIGN D1).
+//!
+//! `apply` is a function of the state, the command, its log position and the time in its entry. It reads no clock, no
+//! configuration and no map without an order, so every replica that applies the same log holds the same state. A
+//! command that is not valid for the state is refused and counted by the caller; it is never a panic, because the
+//! same entry comes back at every restart on every node.
+//!
+//! The state lies in slots behind `Arc`: a picture of it for a snapshot is a clone of pointers, and `apply` copies a
+//! slot only if a picture still holds it.
+
+mod deadlines;
+mod node_state;
+mod presentity;
+mod slot_state;
+mod snapshot;
+mod subscription;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use placement::{NodeId, PresentityKey, Slot};
+use presence::entity_tag::EntityTag;
+use presence::position::Position;
+use presence::publication::TagUnmatched;
+use presence::registration::RegisterRefused;
+use presence::repeat::RepeatKey;
+use presence::time::{Lifetime, Timestamp};
+use proto::v1;
+use proto::v1::command::Kind;
+
+use deadlines::{Deadline, Deadlines};
+use slot_state::SlotState;
+
+pub use node_state::NodeState;
+pub use presentity::{Presentity, Source};
+pub use snapshot::{BadSnapshot, Picture};
+pub use subscription::{Subscription, SubscriptionId};
+
+/// The state of one group.
+#[derive(Clone, Debug, Default)]
+pub struct Shard {
+    slots: BTreeMap<Slot, Arc<SlotState>>,
+    nodes: BTreeMap<NodeId, NodeState>,
+    deadlines: Deadlines,
+    stamp: Timestamp,
+    position: Position,
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Published {
+        tag: EntityTag,
+        lifetime: Lifetime,
+    },
+    Subscribed {
+        id: SubscriptionId,
+        lifetime: Lifetime,
+    },
+    Registered,
+    /// Nothing more to tell: the position is the answer.
+    Done,
+    Refused(Refusal),
+}
+
+/// Why a command was not valid for the state it met. The SIP status of each is in `answer.rs`.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    TagUnmatched(#[from] TagUnmatched),
+    #[error(transparent)]
+    Register(#[from] RegisterRefused),
+    #[error("no such subscription in this dialog")]
+    UnknownSubscription,
+    #[error("the CSeq is not above that of the dialog's last request")]
+    OutOfOrder,
+    #[error("a presentity holds at most {0} {1}")]
+    TooMany(usize, &'static str),
+    #[error("the command is malformed: {0}")]
+    Malformed(&'static str),
+}
+
+/// What an owner has to look at after a command. Effects only wake things up: whether a NOTIFY is owed is read from
+/// the state, so an effect that got lost or came twice does no harm.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    PresentityChanged(PresentityKey),
+    SubscriptionAsked(SubscriptionId),
+    SubscriptionEnded(SubscriptionId),
+    NodeBooted(NodeId),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    pub outcome: Outcome,
+    pub effects: Vec<Effect>,
+}
+
+/// Where in the log a command stands, and when that is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub at: Position,
+    pub now: Timestamp,
+}
+
+impl Shard {
+    /// How many due records one Expire drops; the leader asks again while more are due.
+    pub const EXPIRED_PER_COMMAND: usize = 256;
+
+    /// Applies one command at log position `at`, in an entry stamped `now`.
+    pub fn apply(&mut self, command: Kind, at: Position, now: Timestamp) -> Applied {
+        self.stamp = self.stamp.max(now);
+        self.position = at;
+        let moment = Moment { at, now: self.stamp };
+        match command {
+            Kind::Publish(publish) => self.publish(publish, moment),
+            Kind::SetSource(source) => self.set_source(source, moment),
+            Kind::Register(register) => self.register(register, moment),
+            Kind::Subscribe(subscribe) => self.subscribe(subscribe, moment),
+            Kind::EndSubscription(end) => self.end_subscription(&end.id, end.epoch),
+            Kind::RaiseEpoch(raise) => self.raise_epoch(&raise.id, raise.epoch),
+            Kind::Expire(expire) => self.expire(Timestamp(expire.upto), moment),
+            Kind::Boot(boot) => self.boot(NodeId(boot.node), boot.incarnation),
+            Kind::Delivered(delivered) => self.delivered(delivered),
+            Kind::Read(_) => Applied::done(),
+        }
+    }
+
+    /// The position of the last command applied.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The largest stamp seen.
+    pub fn stamp(&self) -> Timestamp {
+        self.stamp
+    }
+
+    pub fn presentity(&self, key: &PresentityKey) -> Option<&Presentity> {
+        self.slots.get(&Slot::of(key))?.presentities.get(key)
+    }
+
+    pub fn subscription(&self, id: &SubscriptionId) -> Option<&Subscription> {
+        self.slots.get(&id.slot()?)?.subscriptions.get(id)
+    }
+
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&SubscriptionId, &Subscription)> {
+        self.slots.values().flat_map(|slot| slot.subscriptions.iter())
+    }
+
+    pub fn presentities(&self) -> impl Iterator<Item = (&PresentityKey, &Presentity)> {
+        self.slots.values().flat_map(|slot| slot.presentities.iter())
+    }
+
+    pub fn node(&self, node: NodeId) -> Option<&NodeState> {
+        self.nodes.get(&node)
+    }
+
+    /// Whether something is due at `now`, so that the leader should propose an Expire.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.next()
+    }
+
+    /// The position a NOTIFY must reach to leave nothing owed: the newest of the presentity's change, the watcher's
+    /// last request and the end of the subscription.
+    pub fn owed(&self, subscription: &Subscription) -> Position {
+        let changed =
+            self.presentity(&subscription.presentity()).map_or(Position(0), |presentity| presentity.position);
+        changed.max(subscription.asked_at)
+    }
+
+    fn slot_mut(&mut self, slot: Slot) -> &mut SlotState {
+        Arc::make_mut(self.slots.entry(slot).or_default())
+    }
+
+    fn publish(&mut self, publish: v1::Publish, moment: Moment) -> Applied {
+        let (key, repeat) =
+            (PresentityKey::restored(&publish.presentity), RepeatKey::from_bytes(&publish.repeat_key));
+        let slot = Slot::of(&key);
+        let state = self.slot_mut(slot);
+        if let Some((tag, lifetime)) = state.published_before(&key, repeat) {
+            return Applied::outcome(Outcome::Published { tag, lifetime });
+        }
+        let tag = EntityTag::minted(slot, moment.at);
+        let applied = match state.publish(&key, publish, tag, moment) {
+            Ok(applied) => applied,
+            Err(refusal) => Applied::outcome(Outcome::Refused(refusal)),
+        };
+        if let Outcome::Published { tag, lifetime: Lifetime::ZERO } = &applied.outcome {
+            let deadline = state.bury(repeat, tag.clone(), moment.now);
+            self.deadlines.insert(deadline, Deadline::Tombstone(slot, repeat));
+        }
+        self.settle(&key);
+        applied
+    }
+
+    fn set_source(&mut self, source: v1::SetSource, moment: Moment) -> Applied {
+        let key = PresentityKey::restored(&source.presentity);
+        let applied = self.slot_mut(Slot::of(&key)).presentity_mut(&key).set_source(source, moment);
+        self.settle(&key);
+        applied.map_or_else(Applied::refused, |changed| {
+            Applied::done().with(changed.then(|| Effect::PresentityChanged(key)))
+        })
+    }
+
+    fn register(&mut self, register: v1::Register, moment: Moment) -> Applied {
+        let key = PresentityKey::restored(&register.aor);
+        let applied = self.slot_mut(Slot::of(&key)).presentity_mut(&key).register(register, moment);
+        self.settle(&key);
+        match applied {
+            Ok(changed) => {
+                Applied::outcome(Outcome::Registered).with(changed.then(|| Effect::PresentityChanged(key)))
+            }
+            Err(refusal) => Applied::refused(refusal),
+        }
+    }
+
+    fn subscribe(&mut self, subscribe: v1::Subscribe, moment: Moment) -> Applied {
+        let id = SubscriptionId::from(subscribe.local_tag.as_str());
+        let Some(slot) = id.slot() else {
+            return Applied::refused(Refusal::Malformed("local tag without a slot"));
+        };
+        let state = self.slot_mut(slot);
+        let before = state.subscriptions.get(&id).map(|subscription| subscription.expires_at);
+        let applied = state.subscribe(&id, subscribe, moment);
+        let after = state.subscriptions.get(&id).map(|subscription| subscription.expires_at);
+        self.deadlines.moved(Deadline::Subscription(id), before, after);
+        applied
+    }
+
+    fn end_subscription(&mut self, id: &str, epoch: u64) -> Applied {
+        let id = SubscriptionId::from(id);
+        let Some(subscription) = self.subscription(&id) else { return Applied::done() };
+        if subscription.epoch != epoch {
+            // Somebody else owns the dialog by now, and knows better.
+            return Applied::done();
+        }
+        self.drop_subscription(&id);
+        Applied::done().with(Some(Effect::SubscriptionEnded(id)))
+    }
+
+    fn raise_epoch(&mut self, id: &str, epoch: u64) -> Applied {
+        let id = SubscriptionId::from(id);
+        let Some(slot) = id.slot() else { return Applied::done() };
+        if let Some(subscription) = self.slot_mut(slot).subscriptions.get_mut(&id)
+            && subscription.epoch == epoch
+        {
+            subscription.epoch += 1;
+            return Applied::done().with(Some(Effect::SubscriptionAsked(id)));
+        }
+        Applied::done()
+    }
+
+    /// Drops what was due at `upto`. A record that was refreshed since stands under a later deadline and stays.
+    fn expire(&mut self, upto: Timestamp, moment: Moment) -> Applied {
+        let mut effects = Vec::new();
+        for deadline in self.deadlines.take_due(upto.min(moment.now), Self::EXPIRED_PER_COMMAND) {
+            effects.extend(match deadline {
+                Deadline::Presentity(key) => self.expire_presentity(key, moment),
+                Deadline::Subscription(id) => self.expire_subscription(id, moment),
+                Deadline::Tombstone(slot, repeat) => {
+                    self.slot_mut(slot).tombstones.remove(&repeat);
+                    None
+                }
+            });
+        }
+        Applied { outcome: Outcome::Done, effects }
+    }
+
+    fn expire_presentity(&mut self, key: PresentityKey, moment: Moment) -> Option<Effect> {
+        let changed = self.slot_mut(Slot::of(&key)).presentity_mut(&key).expire(moment);
+        self.settle(&key);
+        changed.then_some(Effect::PresentityChanged(key))
+    }
+
+    /// An active subscription ends and stays for a while as its own tombstone, until the final NOTIFY is delivered; one
+    /// that ended before is dropped.
+    fn expire_subscription(&mut self, id: SubscriptionId, moment: Moment) -> Option<Effect> {
+        let subscription = self.slot_mut(id.slot()?).subscriptions.get_mut(&id)?;
+        if subscription.ended.is_some() {
+            self.drop_subscription(&id);
+            return Some(Effect::SubscriptionEnded(id));
+        }
+        subscription.end("timeout", moment);
+        let deadline = subscription.expires_at;
+        self.deadlines.insert(deadline, Deadline::Subscription(id.clone()));
+        Some(Effect::SubscriptionAsked(id))
+    }
+
+    fn drop_subscription(&mut self, id: &SubscriptionId) {
+        let Some(slot) = id.slot() else { return };
+        if let Some(subscription) = self.slot_mut(slot).remove_subscription(id) {
+            self.deadlines.remove(subscription.expires_at, &Deadline::Subscription(id.clone()));
+            self.settle(&subscription.presentity());
+        }
+        for node in self.nodes.values_mut() {
+            node.pending.remove(id);
+        }
+    }
+
+    /// A start of a manager: its earlier life may have sent NOTIFYs that nobody recorded, so the CSeq of every dialog
+    /// it owns makes a jump.
+    fn boot(&mut self, node: NodeId, incarnation: u64) -> Applied {
+        let known = self.nodes.entry(node).or_default();
+        if incarnation <= known.incarnation {
+            return Applied::done();
+        }
+        known.incarnation = incarnation;
+        for slot in self.slots.values_mut() {
+            if slot.subscriptions.values().any(|subscription| subscription.owner() == node) {
+                Arc::make_mut(slot).raise_epochs_of(node);
+            }
+        }
+        Applied::done().with(Some(Effect::NodeBooted(node)))
+    }
+
+    fn delivered(&mut self, delivered: v1::Delivered) -> Applied {
+        self.nodes.entry(NodeId(delivered.node)).or_default().delivered(delivered);
+        Applied::done()
+    }
+
+    /// Puts a presentity in order after a change: its deadline into the index, or itself away when nothing is left.
+    fn settle(&mut self, key: &PresentityKey) {
+        let state = Arc::make_mut(self.slots.entry(Slot::of(key)).or_default());
+        let Some(presentity) = state.presentities.get_mut(key) else { return };
+        let (before, after) = presentity.settle_deadline();
+        if presentity.is_empty() {
+            state.presentities.remove(key);
+        }
+        self.deadlines.moved(Deadline::Presentity(key.clone()), before, after);
+    }
+}
+
+impl Applied {
+    fn done() -> Applied {
+        Applied::outcome(Outcome::Done)
+    }
+
+    fn refused(refusal: impl Into<Refusal>) -> Applied {
+        Applied::outcome(Outcome::Refused(refusal.into()))
+    }
+
+    fn outcome(outcome: Outcome) -> Applied {
+        Applied { outcome, effects: Vec::new() }
+    }
+
+    fn with(mut self, effect: Option<Effect>) -> Applied {
+        self.effects.extend(effect);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! One presentity: its publications, API sources and bindings, and who watches it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use presence::entity_tag::EntityTag;
+use presence::position::Position;
+use presence::publication::{Change, Publications, Publish, Request};
+use presence::registration::{Bindings, ContactRequest, Register, RegisterRequest};
+use presence::repeat::RepeatKey;
+use presence::time::{Lifetime, Timestamp};
+use proto::v1;
+
+use super::{Moment, Refusal, SubscriptionId};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Presentity {
+    /// The last change that a watcher could see.
+    pub position: Position,
+    pub publications: Publications,
+    pub sources: BTreeMap<String, Source>,
+    pub bindings: Bindings,
+    /// Derived from the subscriptions of the slot.
+    pub watchers: BTreeSet<SubscriptionId>,
+    /// What the deadline index holds for this presentity.
+    indexed: Option<Timestamp>,
+}
+
+/// What a program says of a presentity; named, so it needs no entity-tag.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    pub document: Bytes,
+    pub expires_at: Timestamp,
+    pub documented_at: Position,
+}
+
+impl Presentity {
+    /// More publications than this are refused: a publisher that never refreshes would grow us.
+    pub const MAX_PUBLICATIONS: usize = 32;
+    pub const MAX_SOURCES: usize = 32;
+    pub const MAX_WATCHERS: usize = 100_000;
+
+    /// Whether the change can be seen by a watcher, or why there was none.
+    pub(super) fn publish(
+        &mut self,
+        publish: v1::Publish,
+        fresh: EntityTag,
+        moment: Moment,
+    ) -> Result<bool, Refusal> {
+        let request = publish_request(publish);
+        if matches!(request.request, Request::Initial { .. })
+            && self.publications.len() >= Self::MAX_PUBLICATIONS
+        {
+            return Err(Refusal::TooMany(Self::MAX_PUBLICATIONS, "publications"));
+        }
+        let change = self.publications.apply(request, fresh, moment.at, moment.now)?;
+        Ok(self.changed(change == Change::Document, moment))
+    }
+
+    pub(super) fn set_source(&mut self, source: v1::SetSource, moment: Moment) -> Result<bool, Refusal> {
+        if source.document.is_empty() {
+            let removed = self.sources.remove(&source.source).is_some();
+            return Ok(self.changed(removed, moment));
+        }
+        if self.sources.len() >= Self::MAX_SOURCES && !self.sources.contains_key(&source.source) {
+            return Err(Refusal::TooMany(Self::MAX_SOURCES, "sources"));
+        }
+        let expires_at =
+            if source.expires == 0 { Timestamp::NEVER } else { moment.now + Lifetime(source.expires) };
+        let held = Source { document: source.document, expires_at, documented_at: moment.at };
+        self.sources.insert(source.source, held);
+        Ok(self.changed(true, moment))
+    }
+
+    pub(super) fn register(&mut self, register: v1::Register, moment: Moment) -> Result<bool, Refusal> {
+        let register = register_request(register);
+        if self.bindings.knows(register.repeat) {
+            return Ok(false);
+        }
+        let reachable = self.is_reachable();
+        self.bindings.apply(register, moment.now)?;
+        Ok(self.changed(reachable != self.is_reachable(), moment))
+    }
+
+    /// Drops what is due and says whether a watcher could see it go.
+    pub(super) fn expire(&mut self, moment: Moment) -> bool {
+        let now = moment.now;
+        let publications: Vec<_> = self.publications.iter().map(|(tag, _)| tag.clone()).collect();
+        let published = publications.iter().filter(|tag| self.publications.expire(tag, now)).count();
+        let sources = self.sources.len();
+        self.sources.retain(|_, source| now < source.expires_at);
+        let reachable = self.is_reachable();
+        self.bindings.expire(now);
+        let visible = published > 0 || self.sources.len() < sources || reachable != self.is_reachable();
+        self.changed(visible, moment)
+    }
+
+    pub fn is_reachable(&self) -> bool {
+        !self.bindings.is_empty()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.publications.is_empty()
+            && self.sources.is_empty()
+            && self.bindings.is_empty()
+            && self.watchers.is_empty()
+    }
+
+    /// Recomputes the deadline; gives what the index holds and what it should hold.
+    pub(super) fn settle_deadline(&mut self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let publications = self.publications.iter().map(|(_, publication)| publication.expires_at);
+        let sources = self.sources.values().map(|source| source.expires_at);
+        let bindings = self.bindings.iter().map(|binding| binding.expires_at);
+        let next = publications.chain(sources).chain(bindings).min().filter(|at| *at < Timestamp::NEVER);
+        (std::mem::replace(&mut self.indexed, next), next)
+    }
+
+    fn changed(&mut self, visibly: bool, moment: Moment) -> bool {
+        if visibly {
+            self.position = moment.at;
+        }
+        visibly
+    }
+}
+
+fn publish_request(publish: v1::Publish) -> Publish {
+    let v1::Publish { repeat_key, event, if_match, document, expires, .. } = publish;
+    let tag = EntityTag::from(if_match.as_str());
+    let request = match (if_match.is_empty(), expires, document.is_empty()) {
+        (true, ..) => Request::Initial { document },
+        (false, 0, _) => Request::Remove { tag },
+        (false, _, true) => Request::Refresh { tag },
+        (false, _, false) => Request::Modify { tag, document },
+    };
+    Publish { event, request, lifetime: Lifetime(expires), repeat: RepeatKey::from_bytes(&repeat_key) }
+}
+
+fn register_request(register: v1::Register) -> Register {
+    let request = if register.remove_all {
+        RegisterRequest::RemoveAll
+    } else {
+        let contacts = register.bindings.into_iter().map(|binding| ContactRequest {
+            contact: binding.contact,
+            instance: binding.instance,
+            reg_id: binding.reg_id,
+            q: binding.q,
+            lifetime: Lifetime(binding.expires),
+        });
+        RegisterRequest::Contacts(contacts.collect())
+    };
+    let repeat = RepeatKey::from_bytes(&register.repeat_key);
+    Register { call_id: register.call_id, cseq: register.cseq, repeat, request }
+}

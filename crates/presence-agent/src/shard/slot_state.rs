@@ -1,0 +1,104 @@
+//! The records of one slot: what an `Arc` of the shard's state holds.
+
+use std::collections::BTreeMap;
+
+use placement::{NodeId, PresentityKey};
+use presence::entity_tag::EntityTag;
+use presence::repeat::RepeatKey;
+use presence::time::{Lifetime, Timestamp};
+use proto::v1;
+
+use super::{Applied, Effect, Moment, Outcome, Presentity, Refusal, Subscription, SubscriptionId};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct SlotState {
+    pub presentities: BTreeMap<PresentityKey, Presentity>,
+    pub subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    pub tombstones: BTreeMap<RepeatKey, Tombstone>,
+}
+
+/// The answer to a request whose record is gone, kept so that a repeat gets it too.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Tombstone {
+    pub tag: EntityTag,
+    pub expires_at: Timestamp,
+}
+
+impl SlotState {
+    /// How long a repeat of a removal is known (64 s of log time: more than 64*T1).
+    const TOMBSTONE: Lifetime = Lifetime(64);
+
+    pub fn presentity_mut(&mut self, key: &PresentityKey) -> &mut Presentity {
+        self.presentities.entry(key.clone()).or_default()
+    }
+
+    /// The first answer to this very PUBLISH, if it was applied already.
+    pub fn published_before(&self, key: &PresentityKey, repeat: RepeatKey) -> Option<(EntityTag, Lifetime)> {
+        if let Some(tombstone) = self.tombstones.get(&repeat) {
+            return Some((tombstone.tag.clone(), Lifetime::ZERO));
+        }
+        let (tag, publication) = self.presentities.get(key)?.publications.find_repeat(repeat)?;
+        Some((tag.clone(), publication.lifetime))
+    }
+
+    pub fn publish(
+        &mut self,
+        key: &PresentityKey,
+        publish: v1::Publish,
+        fresh: EntityTag,
+        moment: Moment,
+    ) -> Result<Applied, Refusal> {
+        let lifetime = Lifetime(publish.expires);
+        let visible = self.presentity_mut(key).publish(publish, fresh.clone(), moment)?;
+        let published = Applied::outcome(Outcome::Published { tag: fresh, lifetime });
+        Ok(published.with(visible.then(|| Effect::PresentityChanged(key.clone()))))
+    }
+
+    /// Remembers a removal; gives the time at which it may be forgotten.
+    pub fn bury(&mut self, repeat: RepeatKey, tag: EntityTag, now: Timestamp) -> Timestamp {
+        let expires_at = now + Self::TOMBSTONE;
+        self.tombstones.insert(repeat, Tombstone { tag, expires_at });
+        expires_at
+    }
+
+    pub fn subscribe(&mut self, id: &SubscriptionId, request: v1::Subscribe, moment: Moment) -> Applied {
+        let subscribed = |lifetime| Outcome::Subscribed { id: id.clone(), lifetime };
+        let repeat = RepeatKey::from_bytes(&request.repeat_key);
+        let lifetime = Lifetime(request.expires);
+        match self.subscriptions.get_mut(id) {
+            Some(held) if held.was_made_by(repeat) => return Applied::outcome(subscribed(held.lifetime())),
+            Some(held) => {
+                if let Err(refusal) = held.refresh(request, moment) {
+                    return Applied::refused(refusal);
+                }
+            }
+            None if request.in_dialog => return Applied::refused(Refusal::UnknownSubscription),
+            None => {
+                let key = PresentityKey::restored(&request.presentity);
+                let watchers = &mut self.presentity_mut(&key).watchers;
+                if watchers.len() >= Presentity::MAX_WATCHERS {
+                    return Applied::refused(Refusal::TooMany(Presentity::MAX_WATCHERS, "watchers"));
+                }
+                watchers.insert(id.clone());
+                self.subscriptions.insert(id.clone(), Subscription::new(request, moment));
+            }
+        }
+        Applied::outcome(subscribed(lifetime)).with(Some(Effect::SubscriptionAsked(id.clone())))
+    }
+
+    pub fn remove_subscription(&mut self, id: &SubscriptionId) -> Option<Subscription> {
+        let subscription = self.subscriptions.remove(id)?;
+        if let Some(presentity) = self.presentities.get_mut(&subscription.presentity()) {
+            presentity.watchers.remove(id);
+        }
+        Some(subscription)
+    }
+
+    pub fn raise_epochs_of(&mut self, node: NodeId) {
+        for subscription in
+            self.subscriptions.values_mut().filter(|subscription| subscription.owner() == node)
+        {
+            subscription.epoch += 1;
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A subscription as the group records it (RFC 6665): the request that made or last refreshed it, and what the log
+//! added. NOTIFYs are not in the log; their CSeq rises with the epoch (DESIGN D6).
+
+use std::fmt;
+use std::sync::Arc;
+
+use placement::{NodeId, PresentityKey, Slot};
+use presence::position::Position;
+use presence::repeat::RepeatKey;
+use presence::time::{Lifetime, Timestamp};
+use proto::v1;
+
+use super::{Moment, Refusal};
+
+/// The local tag of the dialog: unique, and beginning with the slot of the presentity.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SubscriptionId(Arc<str>);
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscription {
+    pub request: Arc<v1::Subscribe>,
+    /// Rises whenever somebody may have sent NOTIFYs that the present owner does not know of.
+    pub epoch: u64,
+    /// When the watcher last asked: a NOTIFY is owed since then.
+    pub asked_at: Position,
+    /// Of an ended subscription: when its record goes.
+    pub expires_at: Timestamp,
+    /// The reason for `Subscription-State: terminated`, once there is one.
+    pub ended: Option<String>,
+}
+
+impl SubscriptionId {
+    pub fn slot(&self) -> Option<Slot> {
+        Slot::from_prefix(&self.0)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Subscription {
+    /// How long an ended subscription is kept: until the watcher must have had its last NOTIFY, and a repeat of the
+    /// request that ended it can no longer come (64*T1 and some).
+    pub(super) const KEPT_AFTER_END: Lifetime = Lifetime(64);
+
+    pub(super) fn new(request: v1::Subscribe, moment: Moment) -> Subscription {
+        let expires_at = moment.now + Lifetime(request.expires);
+        Subscription { request: Arc::new(request), epoch: 1, asked_at: moment.at, expires_at, ended: None }
+    }
+
+    pub fn owner(&self) -> NodeId {
+        NodeId(self.request.owner)
+    }
+
+    pub fn presentity(&self) -> PresentityKey {
+        PresentityKey::restored(&self.request.presentity)
+    }
+
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime(self.request.expires)
+    }
+
+    /// A request in the dialog: refreshes the subscription, moves it to the node that took the request, or ends it.
+    pub(super) fn refresh(&mut self, request: v1::Subscribe, moment: Moment) -> Result<(), Refusal> {
+        if !self.is_same_usage(&request) || self.ended.is_some() || self.expires_at <= moment.now {
+            return Err(Refusal::UnknownSubscription);
+        }
+        if request.cseq <= self.request.cseq {
+            return Err(Refusal::OutOfOrder);
+        }
+        if request.owner != self.request.owner {
+            self.epoch += 1;
+        }
+        let unsubscribe = request.expires == 0;
+        self.expires_at = moment.now + Lifetime(request.expires);
+        self.asked_at = moment.at;
+        self.request = Arc::new(v1::Subscribe {
+            // A refresh does not say again what the dialog was made with.
+            watcher: self.request.watcher.clone(),
+            remote_party: self.request.remote_party.clone(),
+            local_party: self.request.local_party.clone(),
+            presentity: self.request.presentity.clone(),
+            ..request
+        });
+        if unsubscribe {
+            self.end("timeout", moment);
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self, reason: &str, moment: Moment) {
+        self.ended = Some(reason.to_owned());
+        self.asked_at = moment.at;
+        self.expires_at = moment.now + Self::KEPT_AFTER_END;
+    }
+
+    pub(super) fn was_made_by(&self, repeat: RepeatKey) -> bool {
+        RepeatKey::from_bytes(&self.request.repeat_key) == repeat
+    }
+
+    fn is_same_usage(&self, request: &v1::Subscribe) -> bool {
+        let held = &self.request;
+        held.call_id == request.call_id
+            && held.remote_tag == request.remote_tag
+            && held.event == request.event
+            && held.event_id == request.event_id
+    }
+}
+
+impl From<&str> for SubscriptionId {
+    fn from(tag: &str) -> SubscriptionId {
+        SubscriptionId(tag.into())
+    }
+}
+
+impl fmt::Display for SubscriptionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,135 @@
+//! SUBSCRIBE at the border: the request turned into valid values, and these into the command that records it
+//! (RFC 6665 section 4.2.1, RFC 3856 section 6).
+
+use bytes::Bytes;
+use placement::{NodeId, PresentityKey, Slot};
+use presence::package::{self, Package};
+use presence::repeat::RepeatKey;
+use proto::v1;
+use sip::Flow;
+use sip::{Message, Name, Uri};
+
+use crate::answer::Refuse;
+use crate::config::Config;
+use crate::request::{extensions, lifetime, own_contact, presentity, route_uri};
+use crate::tag::Tags;
+
+#[derive(Debug)]
+pub(crate) struct Subscribe {
+    pub presentity: PresentityKey,
+    pub package: &'static Package,
+    pub kind: SubscribeKind,
+    /// Seconds; 0 unsubscribes or fetches.
+    pub expires: u32,
+    /// The content type chosen for the bodies.
+    pub accept: &'static str,
+    /// The local tag: quoted by the request in a dialog, else freshly made from it.
+    pub local_tag: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubscribeKind {
+    Initial,
+    /// Out of a dialog and for no time: one NOTIFY and nothing stored (RFC 6665 4.4.3).
+    Fetch,
+    InDialog,
+}
+
+/// What our answer may require of the peer, and understand when it requires it of us.
+const SUPPORTED: &[&str] = &["gruu"];
+
+impl Subscribe {
+    /// `known` is the presentity of the dialog that the request names, where this node knows the dialog.
+    pub fn parse(
+        request: &Message,
+        known: Option<PresentityKey>,
+        repeat: RepeatKey,
+        config: &Config,
+        tags: &Tags,
+    ) -> Result<Subscribe, Refuse> {
+        extensions(request, SUPPORTED)?;
+        let event = request.event().map_err(Refuse::Fault)?.ok_or(Refuse::UnknownEvent)?;
+        let package = package::find(event.package).ok_or(Refuse::UnknownEvent)?;
+        let to = request.to().map_err(Refuse::Fault)?;
+        let quoted = to.tag().map(str::to_owned);
+        // In a dialog the Request-URI is our Contact and tells nothing of the presentity; To does.
+        let presentity = match (&quoted, known) {
+            (Some(_), Some(known)) => known,
+            (Some(_), None) => presentity(to.uri, config)?,
+            (None, _) => presentity(request.request_uri(), config)?,
+        };
+        let expires = lifetime(request.expires().map_err(Refuse::Fault)?, config.subscribe)?;
+        let accept = accepted(request, package)?;
+        remote_target(request)?;
+        let from_tag = request.from().map_err(Refuse::Fault)?.tag().unwrap_or_default().to_owned();
+        let kind = match &quoted {
+            Some(_) => SubscribeKind::InDialog,
+            None if expires == 0 => SubscribeKind::Fetch,
+            None => SubscribeKind::Initial,
+        };
+        let local_tag = quoted
+            .unwrap_or_else(|| tags.dialog(Slot::of(&presentity), repeat, request.call_id(), &from_tag));
+        if kind == SubscribeKind::InDialog && !tags.verify(&local_tag, request.call_id(), &from_tag) {
+            return Err(Refuse::UnknownDialog);
+        }
+        Ok(Subscribe { presentity, package, kind, expires, accept, local_tag })
+    }
+
+    /// The command that records this subscription on `owner`.
+    pub fn command(
+        &self,
+        request: &Message,
+        watcher: &str,
+        repeat: RepeatKey,
+        owner: NodeId,
+    ) -> v1::Subscribe {
+        let (from, to) = (request.from().ok(), request.to().ok());
+        let event = request.event().ok().flatten();
+        v1::Subscribe {
+            repeat_key: Bytes::copy_from_slice(&repeat.0),
+            presentity: self.presentity.to_string(),
+            event: self.package.name.to_owned(),
+            event_id: event.and_then(|event| event.id).unwrap_or_default().to_owned(),
+            watcher: watcher.to_owned(),
+            call_id: request.call_id().to_owned(),
+            remote_tag: from.as_ref().and_then(|from| from.tag()).unwrap_or_default().to_owned(),
+            local_tag: self.local_tag.clone(),
+            remote_party: from.map(|from| from.uri.to_owned()).unwrap_or_default(),
+            local_party: to.map(|to| to.uri.to_owned()).unwrap_or_default(),
+            remote_target: remote_target(request).map(str::to_owned).unwrap_or_default(),
+            route_set: route_set(request),
+            contact: own_contact(request, &self.presentity),
+            accept: vec![self.accept.to_owned()],
+            cseq: request.cseq().map_or(0, |cseq| cseq.number),
+            expires: self.expires,
+            owner: owner.0,
+            in_dialog: self.kind == SubscribeKind::InDialog,
+        }
+    }
+}
+
+/// The flow that the request came over, as the dispatcher that holds it signed it into its Record-Route.
+pub(crate) fn flow(request: &Message, key: &sip::Secret) -> Option<Flow> {
+    flow_of_route(route_uri(request.values(Name::RecordRoute).next()?)?, key)
+}
+
+/// The flow that a route of ours names.
+pub(crate) fn flow_of_route(uri: &str, key: &sip::Secret) -> Option<Flow> {
+    Flow::open(Uri::parse(uri).ok()?.user?, key)
+}
+
+/// RFC 3261 12.1.1: the Record-Route values in their order.
+fn route_set(request: &Message) -> Vec<String> {
+    let values = request.values(Name::RecordRoute);
+    values.filter_map(|value| std::str::from_utf8(value).ok()).map(str::to_owned).collect()
+}
+
+fn remote_target(request: &Message) -> Result<&str, Refuse> {
+    let contact = request.contact().map_err(Refuse::Fault)?.ok_or(Refuse::NoContact)?;
+    Ok(contact.uri)
+}
+
+fn accepted(request: &Message, package: &'static Package) -> Result<&'static str, Refuse> {
+    let values = request.values(Name::Accept).filter_map(|value| std::str::from_utf8(value).ok());
+    package.accepts(values).ok_or(Refuse::NotAcceptable(package.default_type()))
+}

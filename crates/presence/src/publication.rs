@@ -1,0 +1,224 @@
+//! Publications: the soft state publishers keep at the event state compositor (RFC 3903).
+//!
+//! Every accepted PUBLISH renames its publication with a fresh entity-tag, and the publisher quotes the latest one in
+//! its next request. A publisher that missed an update is refused, so it cannot overwrite state newer than it has
+//! seen (RFC 3903 section 6).
+//!
+//! Nothing here reads a clock or draws a random number, so replicas that apply the same requests in the same order
+//! hold the same publications.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use bytes::Bytes;
+
+use crate::entity_tag::EntityTag;
+use crate::position::Position;
+use crate::repeat::RepeatKey;
+use crate::time::{Lifetime, Timestamp};
+
+/// The publications of one presentity, of all its event packages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Publications {
+    held: BTreeMap<EntityTag, Publication>,
+}
+
+/// What one publisher contributes, until `expires_at`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Publication {
+    pub event: String,
+    pub document: Bytes,
+    pub lifetime: Lifetime,
+    pub expires_at: Timestamp,
+    /// When the document came: of two that disagree, the newer one wins.
+    pub documented_at: Position,
+    /// The requests that made it and that changed it last, so that a repeat of either is known.
+    pub made_by: RepeatKey,
+    pub changed_by: RepeatKey,
+}
+
+/// One PUBLISH. `tag` is its SIP-If-Match (RFC 3903 section 4.1).
+#[derive(Clone, Debug)]
+pub struct Publish {
+    pub event: String,
+    pub request: Request,
+    pub lifetime: Lifetime,
+    pub repeat: RepeatKey,
+}
+
+/// The four things a PUBLISH can ask.
+#[derive(Clone, Debug)]
+pub enum Request {
+    Initial { document: Bytes },
+    Refresh { tag: EntityTag },
+    Modify { tag: EntityTag, document: Bytes },
+    Remove { tag: EntityTag },
+}
+
+/// What an accepted PUBLISH did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// The composed state may differ now.
+    Document,
+    /// Nothing that a watcher could see: at most the entity-tag and the lifetime moved.
+    Refreshed,
+}
+
+/// No live publication carries the quoted entity-tag; the publisher is answered 412.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("no live publication has entity-tag {0}")]
+pub struct TagUnmatched(pub EntityTag);
+
+impl Publications {
+    /// Applies one PUBLISH at log position `at`, or refuses it and changes nothing.
+    pub fn apply(
+        &mut self,
+        publish: Publish,
+        fresh: EntityTag,
+        at: Position,
+        now: Timestamp,
+    ) -> Result<Change, TagUnmatched> {
+        let Publish { event, request, lifetime, repeat } = publish;
+        let (document, documented_at, made_by, change) = match request {
+            // A publication that is to live for no time is accepted and never stored (RFC 3903 section 6 step 6).
+            Request::Initial { .. } if lifetime == Lifetime::ZERO => return Ok(Change::Refreshed),
+            Request::Initial { document } => (document, at, repeat, Change::Document),
+            Request::Refresh { tag } => {
+                let old = self.take(&tag, &event, now)?;
+                (old.document, old.documented_at, old.made_by, Change::Refreshed)
+            }
+            Request::Modify { tag, document } => {
+                let old = self.take(&tag, &event, now)?;
+                (document, at, old.made_by, Change::Document)
+            }
+            Request::Remove { tag } => {
+                self.take(&tag, &event, now)?;
+                return Ok(Change::Document);
+            }
+        };
+        let expires_at = now + lifetime;
+        let publication =
+            Publication { event, document, lifetime, expires_at, documented_at, made_by, changed_by: repeat };
+        self.held.insert(fresh, publication);
+        Ok(change)
+    }
+
+    /// Drops one publication if its time has come, and says whether it did.
+    pub fn expire(&mut self, tag: &EntityTag, now: Timestamp) -> bool {
+        let due = self.held.get(tag).is_some_and(|publication| publication.expires_at <= now);
+        due && self.held.remove(tag).is_some()
+    }
+
+    /// The publication that a request with this key made or changed.
+    pub fn find_repeat(&self, key: RepeatKey) -> Option<(&EntityTag, &Publication)> {
+        self.held.iter().find(|(_, held)| held.changed_by == key || held.made_by == key)
+    }
+
+    pub fn get(&self, tag: &EntityTag) -> Option<&Publication> {
+        self.held.get(tag)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&EntityTag, &Publication)> {
+        self.held.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    fn take(&mut self, tag: &EntityTag, event: &str, now: Timestamp) -> Result<Publication, TagUnmatched> {
+        // To its publisher an expired publication is gone, yet it stays until `expire` drops it: dropping it here
+        // would change the state without anyone telling the watchers.
+        match self.held.entry(tag.clone()) {
+            Entry::Occupied(held) if now < held.get().expires_at && held.get().event == event => Ok(held.remove()),
+            entry => Err(TagUnmatched(entry.key().clone())),
+        }
+    }
+}
+
+/// Rebuilds what a snapshot held.
+impl FromIterator<(EntityTag, Publication)> for Publications {
+    fn from_iter<I: IntoIterator<Item = (EntityTag, Publication)>>(held: I) -> Publications {
+        Publications { held: held.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publish(request: Request, repeat: u8) -> Publish {
+        Publish { event: "presence".into(), request, lifetime: Lifetime(60), repeat: RepeatKey([repeat; 16]) }
+    }
+
+    fn published() -> Publications {
+        let mut publications = Publications::default();
+        let initial = publish(Request::Initial { document: "open".into() }, 1);
+        publications.apply(initial, "first".into(), Position(1), Timestamp(0)).unwrap();
+        publications
+    }
+
+    #[test]
+    fn a_refresh_renames_the_publication_and_keeps_its_document() {
+        let mut publications = published();
+
+        let refresh = publish(Request::Refresh { tag: "first".into() }, 2);
+        let change = publications.apply(refresh, "second".into(), Position(2), Timestamp(30_000)).unwrap();
+
+        let held = publications.get(&"second".into()).unwrap();
+        assert_eq!(change, Change::Refreshed);
+        assert_eq!((held.document.as_ref(), held.expires_at), (b"open".as_ref(), Timestamp(90_000)));
+        assert_eq!(publications.len(), 1);
+    }
+
+    #[test]
+    fn a_publisher_quoting_an_older_tag_is_refused_and_changes_nothing() {
+        let mut publications = published();
+        let modify = publish(Request::Modify { tag: "first".into(), document: "closed".into() }, 2);
+        publications.apply(modify, "second".into(), Position(2), Timestamp(0)).unwrap();
+        let before = publications.clone();
+
+        let late = publish(Request::Remove { tag: "first".into() }, 3);
+        let refused = publications.apply(late, "third".into(), Position(3), Timestamp(0));
+
+        assert_eq!(refused, Err(TagUnmatched("first".into())));
+        assert_eq!(publications, before);
+    }
+
+    #[test]
+    fn a_tag_of_another_event_package_is_unmatched() {
+        let mut publications = published();
+
+        let mut other = publish(Request::Refresh { tag: "first".into() }, 2);
+        other.event = "dialog".into();
+
+        assert!(publications.apply(other, "second".into(), Position(2), Timestamp(0)).is_err());
+    }
+
+    #[test]
+    fn an_expired_publication_is_refused_but_left_for_the_sweep() {
+        let mut publications = published();
+
+        let late = publish(Request::Refresh { tag: "first".into() }, 2);
+        let refused = publications.apply(late, "second".into(), Position(2), Timestamp(60_000));
+
+        assert_eq!(refused, Err(TagUnmatched("first".into())));
+        assert!(publications.expire(&"first".into(), Timestamp(60_000)));
+        assert!(publications.is_empty());
+    }
+
+    #[test]
+    fn a_repeat_is_found_by_the_request_that_made_or_changed_the_publication() {
+        let mut publications = published();
+        let refresh = publish(Request::Refresh { tag: "first".into() }, 2);
+        publications.apply(refresh, "second".into(), Position(2), Timestamp(0)).unwrap();
+
+        let found = |n| publications.find_repeat(RepeatKey([n; 16])).map(|(tag, _)| tag.as_str());
+
+        assert_eq!((found(1), found(2), found(3)), (Some("second"), Some("second"), None));
+    }
+}

@@ -1,0 +1,6 @@
+//! The document half of presence seen from outside: bytes of strangers in, documents for watchers out.
+
+mod captured;
+mod hostile;
+mod properties;
+mod support;

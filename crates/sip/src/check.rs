@@ -1,0 +1,118 @@
+//! `Message::check`: what RFC 3261 wants of a message before anyone acts on it (§8.1.1, §8.2, §18.3, §20).
+//!
+//! Refused is what is missing, contradictory, or readable in two ways. Tolerated is what real phones
+//! send and what can only mean one thing: no Max-Forwards, no From-tag and no branch (RFC 2543), no
+//! Content-Length on a datagram. What an element supports (methods, extensions, events, bodies)
+//! is not asked here; those answers belong to whoever serves the request.
+
+use crate::fault::Fault;
+use crate::header::{Contacts, Name, NameAddr, lex};
+use crate::message::Message;
+use crate::method::Method;
+use crate::uri::{Scheme, Uri};
+
+/// Headers of which a second, different line leaves open which one counts.
+const SINGLE: [Name; 13] = [
+    Name::From,
+    Name::To,
+    Name::CallId,
+    Name::CSeq,
+    Name::MaxForwards,
+    Name::ContentLength,
+    Name::ContentType,
+    Name::Expires,
+    Name::MinExpires,
+    Name::Event,
+    Name::SubscriptionState,
+    Name::SipEtag,
+    Name::SipIfMatch,
+];
+
+impl Message {
+    /// Whether the message can be acted upon; if not, how a request with that flaw is answered.
+    pub fn check(&self) -> Result<(), Fault> {
+        if let Some(fault) = self.scanned().fault {
+            return Err(fault);
+        }
+        self.check_repeats()?;
+        self.check_routing()?;
+        self.check_dialog()?;
+        self.check_numbers()?;
+        if self.is_request() { self.check_request() } else { Ok(()) }
+    }
+
+    fn check_repeats(&self) -> Result<(), Fault> {
+        let conflicting = |name: &Name| {
+            let mut values = self.headers(*name);
+            let first = values.next();
+            values.any(|value| Some(value) != first)
+        };
+        match SINGLE.iter().any(conflicting) {
+            true => Err(Fault::bad("Conflicting Headers")),
+            false => Ok(()),
+        }
+    }
+
+    fn check_routing(&self) -> Result<(), Fault> {
+        self.via()?;
+        self.vias().try_for_each(|via| via.map(drop))?;
+        for (name, fault) in [(Name::Route, "Bad Route"), (Name::RecordRoute, "Bad Record-Route")] {
+            let mut routes = self.values(name).map(NameAddr::parse);
+            if !routes.all(|route| route.is_some_and(|route| Uri::parse(route.uri).is_ok())) {
+                return Err(Fault::bad(fault));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_dialog(&self) -> Result<(), Fault> {
+        Uri::parse(self.from()?.uri).map_err(|_| Fault::bad("Bad From"))?;
+        Uri::parse(self.to()?.uri).map_err(|_| Fault::bad("Bad To"))?;
+        match self.header(Name::CallId) {
+            None => return Err(Fault::bad("Missing Call-ID")),
+            Some(id) if !is_call_id(id) => return Err(Fault::bad("Bad Call-ID")),
+            Some(_) => {}
+        }
+        match self.contacts()? {
+            Contacts::Star if self.method() != Method::Register => Err(Fault::bad("Bad Contact")),
+            Contacts::List(contacts) if contacts.iter().any(|contact| Uri::parse(contact.uri).is_err()) => {
+                Err(Fault::bad("Bad Contact"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_numbers(&self) -> Result<(), Fault> {
+        self.cseq()?;
+        self.max_forwards()?;
+        self.expires()?;
+        self.event()?;
+        self.subscription_state()?;
+        Ok(())
+    }
+
+    fn check_request(&self) -> Result<(), Fault> {
+        if self.cseq()?.method != self.method_text() {
+            return Err(Fault::bad("CSeq Method Mismatch"));
+        }
+        let uri = Uri::parse(self.request_uri()).map_err(|_| Fault::bad("Bad Request-URI"))?;
+        if uri.scheme == Scheme::Other {
+            return Err(Fault { status: 416, reason: "Unsupported URI Scheme" });
+        }
+        if !uri.headers.is_empty() {
+            // To ignore them is allowed, but a proxy must not pass them on (RFC 4475 §3.1.2.11).
+            return Err(Fault::bad("Headers In Request-URI"));
+        }
+        let aor = Uri::parse(self.to()?.uri).map_err(|_| Fault::bad("Bad To"))?;
+        if self.method() == Method::Register && !matches!(aor.scheme, Scheme::Sip | Scheme::Sips) {
+            // RFC 3261 §10.3: an address-of-record is a SIP or SIPS URI.
+            return Err(Fault::bad("Bad To"));
+        }
+        Ok(())
+    }
+}
+
+/// `word [@ word]`. Held to the bytes a log or a hash may meet, not to the letter of the grammar.
+fn is_call_id(text: &[u8]) -> bool {
+    !text.is_empty() && lex::trim(text) == text && text.iter().all(u8::is_ascii_graphic)
+}

@@ -1,0 +1,59 @@
+//! Digest access authentication (RFC 7616, RFC 8760, RFC 3261 §22), as presence needs it.
+//!
+//! Real phones repeat a nonce with any `nc`, volunteer Proxy-Authorization before they were asked, and
+//! write their own idea of the `uri`; none of that is refused here. Session algorithms (`-sess`) and
+//! hashed user names are not built: no phone we know sends them.
+
+mod challenge;
+mod credentials;
+mod nonce;
+
+pub use challenge::challenges;
+pub use credentials::{Credentials, credentials, ha1, verify};
+pub use nonce::{NonceState, Nonces};
+
+use md5::Md5;
+use sha2::{Digest, Sha256};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    Sha256,
+    Md5,
+}
+
+impl Algorithm {
+    /// As it is written in a challenge, in any case.
+    pub fn parse(text: &str) -> Option<Algorithm> {
+        [Algorithm::Sha256, Algorithm::Md5]
+            .into_iter()
+            .find(|known| text.eq_ignore_ascii_case(known.as_str()))
+    }
+
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Algorithm::Sha256 => "SHA-256",
+            Algorithm::Md5 => "MD5",
+        }
+    }
+
+    /// H(parts joined by colons), in lower-case hex.
+    fn hash(self, parts: &[&[u8]]) -> String {
+        match self {
+            Algorithm::Sha256 => hash::<Sha256>(parts),
+            Algorithm::Md5 => hash::<Md5>(parts),
+        }
+    }
+}
+
+fn hash<D: Digest>(parts: &[&[u8]]) -> String {
+    let mut digest = D::new();
+    for (at, part) in parts.iter().enumerate() {
+        if at > 0 {
+            digest.update(b":");
+        }
+        digest.update(part);
+    }
+    let hex =
+        |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]));
+    digest.finalize().iter().flat_map(hex).collect()
+}

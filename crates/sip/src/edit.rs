@@ -1,0 +1,381 @@
+//! A proxy's edits: a few lines change, every other byte travels as it came (RFC 3261 §16.6, §16.7, §16.11).
+//!
+//! The wishes are collected and written in one pass by `finish`. A pushed line goes in front of the first
+//! line of its name, so what was pushed last stands on top. Two things change unasked: stray spaces of
+//! the start line go (RFC 4475 §3.1.2.9), and a message without Content-Length gets one, since the next
+//! hop may be a stream. Meant for messages that passed `check`; on any other it does not panic.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::header::{Name, Via, lex};
+use crate::host;
+use crate::message::Message;
+use crate::wire::{Line, StartLine};
+use crate::write::push_line;
+
+pub struct Edit<'a> {
+    message: &'a Message,
+    request_uri: Option<String>,
+    vias: Stack,
+    routes: Stack,
+    record_routes: Stack,
+    source: Option<SocketAddr>,
+    max_forwards: Option<u8>,
+    stripped: Vec<Name>,
+    appended: Vec<u8>,
+}
+
+/// What happens at the top of a header that is a stack.
+#[derive(Default)]
+struct Stack {
+    /// Each in front of the one before it.
+    pushed: Vec<String>,
+    popped: usize,
+}
+
+impl<'a> Edit<'a> {
+    pub fn new(message: &'a Message) -> Edit<'a> {
+        Edit {
+            message,
+            request_uri: None,
+            vias: Stack::default(),
+            routes: Stack::default(),
+            record_routes: Stack::default(),
+            source: None,
+            max_forwards: None,
+            stripped: Vec::new(),
+            appended: Vec::new(),
+        }
+    }
+
+    pub fn request_uri(mut self, uri: &str) -> Self {
+        self.request_uri = Some(uri.to_string());
+        self
+    }
+
+    pub fn push_via(mut self, value: &str) -> Self {
+        self.vias.pushed.push(value.to_string());
+        self
+    }
+
+    /// Removes the topmost Via that came with the message, also out of a comma list; once per call.
+    pub fn pop_via(mut self) -> Self {
+        self.vias.popped += 1;
+        self
+    }
+
+    /// Writes into the topmost Via that came where it came from: `received` unless sent-by says the
+    /// same, and `rport` if it was asked for (RFC 3261 §18.2.1, RFC 3581 §4). What the sender claimed
+    /// in their place goes.
+    pub fn note_source(mut self, source: SocketAddr) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Removes the `count` topmost Route values.
+    pub fn pop_routes(mut self, count: usize) -> Self {
+        self.routes.popped += count;
+        self
+    }
+
+    pub fn push_route(mut self, value: &str) -> Self {
+        self.routes.pushed.push(value.to_string());
+        self
+    }
+
+    pub fn push_record_route(mut self, value: &str) -> Self {
+        self.record_routes.pushed.push(value.to_string());
+        self
+    }
+
+    /// Replaces the value, or adds the header.
+    pub fn max_forwards(mut self, hops: u8) -> Self {
+        self.max_forwards = Some(hops);
+        self
+    }
+
+    /// Removes every line of that name that came.
+    pub fn strip(mut self, name: Name) -> Self {
+        self.stripped.push(name);
+        self
+    }
+
+    /// Adds a line at the end of the head.
+    pub fn append(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        push_line(&mut self.appended, format_args!("{}: {}", name.as_ref(), value.as_ref()));
+        self
+    }
+
+    pub fn finish(mut self) -> Bytes {
+        let message = self.message;
+        let lines = &message.scanned().lines;
+        let mut out = Vec::with_capacity(message.bytes().len() + 512);
+        self.write_start_line(&mut out);
+        let below_vias = lines.iter().rposition(|line| line.name == Name::Via).map_or(0, |last| last + 1);
+        for (at, line) in lines.iter().enumerate() {
+            if at == below_vias {
+                self.write_missing(&mut out);
+            }
+            self.write_line(line, &mut out);
+        }
+        if below_vias == lines.len() {
+            self.write_missing(&mut out);
+        }
+        out.extend_from_slice(&self.appended);
+        if message.header(Name::ContentLength).is_none() {
+            push_line(&mut out, format_args!("Content-Length: {}", message.body().len()));
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&message.body());
+        Bytes::from(out)
+    }
+
+    fn write_start_line(&self, out: &mut Vec<u8>) {
+        let (scanned, bytes) = (self.message.scanned(), self.message.bytes());
+        let StartLine::Request { text, uri, .. } = &scanned.start else {
+            return out.extend_from_slice(&bytes[..scanned.headers_at]);
+        };
+        let uri = self.request_uri.as_ref().map_or(uri.of(bytes), |uri| uri.as_bytes());
+        for part in [text.of(bytes), b" ", uri, b" SIP/2.0\r\n"] {
+            out.extend_from_slice(part);
+        }
+    }
+
+    /// What the message has no line of yet, so that no line of it can say where it belongs.
+    fn write_missing(&mut self, out: &mut Vec<u8>) {
+        for name in [Name::Via, Name::RecordRoute, Name::Route] {
+            self.write_pushed(name, out);
+        }
+        if let (Some(hops), None) = (self.max_forwards, self.message.header(Name::MaxForwards)) {
+            push_line(out, format_args!("Max-Forwards: {hops}"));
+        }
+    }
+
+    fn write_line(&mut self, line: &Line, out: &mut Vec<u8>) {
+        self.write_pushed(line.name, out);
+        if self.stripped.contains(&line.name) {
+            return;
+        }
+        let value = line.value.of(self.message.bytes());
+        match line.name {
+            Name::Via => {
+                let Some(rest) = pop(value, &mut self.vias.popped) else { return };
+                match self.source.take() {
+                    Some(source) => self.write_value(line, &with_source(rest, source), out),
+                    None => self.write_value(line, rest, out),
+                }
+            }
+            Name::Route => {
+                let Some(rest) = pop(value, &mut self.routes.popped) else { return };
+                self.write_value(line, rest, out);
+            }
+            Name::MaxForwards => match self.max_forwards {
+                Some(hops) => self.write_value(line, hops.to_string().as_bytes(), out),
+                None => self.write_value(line, value, out),
+            },
+            _ => self.write_value(line, value, out),
+        }
+    }
+
+    fn write_pushed(&mut self, name: Name, out: &mut Vec<u8>) {
+        let stack = match name {
+            Name::Via => &mut self.vias,
+            Name::Route => &mut self.routes,
+            Name::RecordRoute => &mut self.record_routes,
+            _ => return,
+        };
+        // In front of the first line of that name, or, if there is none, where `write_missing` stands.
+        for value in std::mem::take(&mut stack.pushed).iter().rev() {
+            push_line(out, format_args!("{}: {value}", name.canonical()));
+        }
+    }
+
+    /// The line as it came, but with this value.
+    fn write_value(&self, line: &Line, value: &[u8], out: &mut Vec<u8>) {
+        let bytes = self.message.bytes();
+        out.extend_from_slice(&bytes[line.whole.start as usize..line.value.start as usize]);
+        out.extend_from_slice(value);
+        out.extend_from_slice(&bytes[line.value.end as usize..line.whole.end as usize]);
+    }
+}
+
+/// The list without its first `count` elements, `None` if nothing is left; what was popped is counted off.
+fn pop<'a>(list: &'a [u8], count: &mut usize) -> Option<&'a [u8]> {
+    let mut rest = list;
+    while *count > 0 {
+        let comma = lex::find_outside(rest, b',');
+        if !lex::trim(&rest[..comma.unwrap_or(rest.len())]).is_empty() {
+            *count -= 1;
+        }
+        rest = lex::trim(&rest[comma? + 1..]);
+    }
+    (rest.is_empty() == list.is_empty()).then_some(rest)
+}
+
+/// A Via list whose first element says where it came from.
+fn with_source(list: &[u8], source: SocketAddr) -> Vec<u8> {
+    let (first, behind) = list.split_at(lex::find_outside(list, b',').unwrap_or(list.len()));
+    let Some(via) = Via::parse(first) else { return list.to_vec() };
+    let mut value = first[..first.len() - via.params.as_str().len()].trim_ascii_end().to_vec();
+    let address = source.ip().to_canonical();
+    for piece in lex::split_text(via.params.as_str(), b';').map(str::trim).filter(|piece| !piece.is_empty()) {
+        let name = piece.split('=').next().unwrap_or_default().trim_end();
+        if name.eq_ignore_ascii_case("rport") {
+            value.extend_from_slice(format!(";rport={}", source.port()).as_bytes());
+        } else if !name.eq_ignore_ascii_case("received") {
+            value.push(b';');
+            value.extend_from_slice(piece.as_bytes());
+        }
+    }
+    if via.rport.is_some() || host::literal(via.host).map(|host| host.to_canonical()) != Some(address) {
+        value.extend_from_slice(format!(";received={address}").as_bytes());
+    }
+    value.extend_from_slice(behind);
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Limits;
+
+    const NOTIFY: &str = "NOTIFY sip:bob@192.0.2.9 SIP/2.0\r\n\
+        v:  SIP/2.0/UDP [2001:db8::1];branch=z9hG4bK1;RPORT ; received=6.6.6.6 ,SIP/2.0/TCP h;branch=z9hG4bK2\r\n\
+        Via: SIP/2.0/TCP last\r\n\
+        X-odd :  as it came\r\n\
+        Max-Forwards:  70 \r\n\
+        Route: <sip:a,b;lr>, \"x, y\" <sip:c;lr>\r\nRoute: <sip:d;lr>\r\n\
+        l: 4\r\n\r\nbody";
+
+    fn parse(bytes: impl Into<Bytes>) -> Message {
+        Message::parse(bytes.into(), &Limits::default()).unwrap()
+    }
+
+    fn values(message: &Message, name: Name) -> Vec<&str> {
+        message.values(name).map(|value| std::str::from_utf8(value).unwrap()).collect()
+    }
+
+    #[test]
+    fn an_edit_that_wishes_nothing_changes_nothing() {
+        let notify = parse(NOTIFY);
+
+        assert_eq!(Edit::new(&notify).finish(), NOTIFY);
+    }
+
+    #[test]
+    fn a_pushed_via_popped_again_leaves_the_same_bytes() {
+        let notify = parse(NOTIFY);
+        let pushed = parse(Edit::new(&notify).push_via("SIP/2.0/TCP us;branch=z9hG4bKx").finish());
+
+        assert_eq!(pushed.via().unwrap().host, "us");
+        assert_eq!(Edit::new(&pushed).pop_via().finish(), NOTIFY);
+    }
+
+    #[test]
+    fn only_the_topmost_via_of_a_list_is_popped() {
+        let notify = parse(NOTIFY);
+
+        let once = parse(Edit::new(&notify).pop_via().finish());
+        let twice = parse(Edit::new(&notify).pop_via().pop_via().finish());
+
+        assert_eq!(values(&once, Name::Via), ["SIP/2.0/TCP h;branch=z9hG4bK2", "SIP/2.0/TCP last"]);
+        assert_eq!(values(&twice, Name::Via), ["SIP/2.0/TCP last"]);
+    }
+
+    #[test]
+    fn the_source_replaces_what_the_sender_claimed() {
+        let notify = parse(NOTIFY);
+
+        let noted = parse(Edit::new(&notify).note_source("198.51.100.7:40000".parse().unwrap()).finish());
+
+        let via = "SIP/2.0/UDP [2001:db8::1];branch=z9hG4bK1;rport=40000;received=198.51.100.7";
+        assert_eq!(values(&noted, Name::Via)[0], via);
+        assert_eq!(values(&noted, Name::Via)[1], "SIP/2.0/TCP h;branch=z9hG4bK2");
+    }
+
+    #[test]
+    fn received_is_spared_if_sent_by_says_the_same() {
+        let via = |sent_by: &str, source: &str| {
+            let request = parse(format!("OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP {sent_by}\r\n\r\n"));
+            let noted = Edit::new(&request).note_source(source.parse().unwrap()).finish();
+            values(&parse(noted), Name::Via).concat()
+        };
+
+        assert_eq!(via("192.0.2.1:5080", "192.0.2.1:9"), "SIP/2.0/UDP 192.0.2.1:5080");
+        assert_eq!(via("192.0.2.1", "[::ffff:192.0.2.1]:9"), "SIP/2.0/UDP 192.0.2.1");
+        assert_eq!(via("[2001:db8::1]", "[2001:db8::2]:9"), "SIP/2.0/UDP [2001:db8::1];received=2001:db8::2");
+        assert_eq!(
+            via("phone.invalid;branch=x", "192.0.2.1:9"),
+            "SIP/2.0/UDP phone.invalid;branch=x;received=192.0.2.1"
+        );
+    }
+
+    #[test]
+    fn routes_are_popped_by_value_across_lines() {
+        let notify = parse(NOTIFY);
+        let routes =
+            |count| values(&parse(Edit::new(&notify).pop_routes(count).finish()), Name::Route).join("|");
+
+        assert_eq!(routes(1), "\"x, y\" <sip:c;lr>|<sip:d;lr>");
+        assert_eq!(routes(2), "<sip:d;lr>");
+        assert_eq!(routes(3), "");
+        assert_eq!(routes(9), "");
+    }
+
+    #[test]
+    fn what_is_pushed_last_stands_on_top() {
+        let notify = parse(NOTIFY);
+
+        let edited = Edit::new(&notify)
+            .push_record_route("<sip:public;lr>")
+            .push_record_route("<sip:inner;lr>")
+            .pop_routes(3)
+            .push_route("<sip:next;lr>")
+            .finish();
+
+        let edited = parse(edited);
+        assert_eq!(values(&edited, Name::RecordRoute), ["<sip:inner;lr>", "<sip:public;lr>"]);
+        assert_eq!(values(&edited, Name::Route), ["<sip:next;lr>"]);
+        assert_eq!(edited.vias().count(), 3);
+    }
+
+    #[test]
+    fn hops_are_replaced_or_added() {
+        let notify = parse(NOTIFY);
+        let bare = parse("OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nTo: sip:x\r\n\r\n");
+
+        let replaced = Edit::new(&notify).max_forwards(69).finish();
+        let added = Edit::new(&bare).max_forwards(70).finish();
+
+        assert_eq!(replaced, NOTIFY.replace("  70 ", "  69 "));
+        let expected = "OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nMax-Forwards: 70\r\nTo: sip:x\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(added, expected);
+    }
+
+    #[test]
+    fn lines_are_stripped_appended_and_the_target_replaced() {
+        let notify = parse(NOTIFY);
+
+        let edited = Edit::new(&notify)
+            .request_uri("sip:bob@[2001:db8::9]")
+            .strip(Name::Route)
+            .append("X-Via", "a\r\nEvil: 1")
+            .finish();
+
+        let edited = parse(edited);
+        assert_eq!(edited.request_uri(), "sip:bob@[2001:db8::9]");
+        assert_eq!(edited.header(Name::Route), None);
+        assert_eq!(edited.extension("x-via"), Some(&b"a  Evil: 1"[..]));
+        assert_eq!(edited.extension("Evil"), None);
+        assert_eq!(edited.body(), "body");
+    }
+
+    #[test]
+    fn stray_spaces_of_the_start_line_are_not_passed_on() {
+        let request = parse("OPTIONS  sip:x  SIP/2.0 \r\nVia: SIP/2.0/UDP h\r\nContent-Length: 0\r\n\r\n");
+
+        assert!(Edit::new(&request).finish().starts_with(b"OPTIONS sip:x SIP/2.0\r\n"));
+    }
+}

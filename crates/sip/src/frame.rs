@@ -1,0 +1,208 @@
+//! Messages out of a byte stream (RFC 3261 §18.3, RFC 5626 §3.5.1).
+//!
+//! Content-Length says where a message ends; without one it has no body. A message that is too large or
+//! whose length is unreadable still comes out, cut behind its head, so that it can be answered
+//! (`Message::check` gives its fault); the error that follows says that the stream is lost, because
+//! nobody knows where the next message starts. The connection is to be closed then.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::fault::NotSip;
+use crate::wire::{self, ContentLength, Limits, LineEnds};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    Message(Bytes),
+    /// A double CRLF between messages, to be answered with a single one.
+    KeepAlive,
+}
+
+/// Holds what has come of the next message: never more than a message may have, plus one `push`.
+pub struct StreamFramer {
+    buffer: BytesMut,
+    limits: Limits,
+    /// Up to here the head does not end.
+    searched: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Open,
+    /// The last message is out, and this is why there will be no other.
+    Failing(NotSip),
+    Failed,
+}
+
+impl StreamFramer {
+    pub fn new(limits: Limits) -> StreamFramer {
+        StreamFramer { buffer: BytesMut::new(), limits, searched: 0, state: State::Open }
+    }
+
+    /// Takes what one read brought. Drain `next` before the next push.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if matches!(self.state, State::Open) {
+            self.buffer.extend_from_slice(bytes);
+        }
+    }
+
+    /// The next whole message or keep-alive. After an error there is nothing more.
+    #[allow(clippy::should_implement_trait)] // More may come after `None`, so this is no iterator.
+    pub fn next(&mut self) -> Option<Result<Frame, NotSip>> {
+        if let State::Failing(error) = self.state {
+            self.state = State::Failed;
+            return Some(Err(error));
+        }
+        if self.take_keep_alive()? {
+            return Some(Ok(Frame::KeepAlive));
+        }
+        let head = self.head_end().filter(|(end, _)| *end <= self.limits.message);
+        let Some((head_end, ends)) = head else {
+            let full = self.buffer.len() >= self.limits.message;
+            return full.then(|| Ok(self.take_last(self.limits.message, NotSip::TooLarge)));
+        };
+        let room = self.limits.message.saturating_sub(head_end);
+        let frame = match wire::content_length(&self.buffer[..head_end], ends) {
+            ContentLength::Bad => self.take_last(head_end, NotSip::Unframed),
+            ContentLength::Bytes(length) if length > room => self.take_last(head_end, NotSip::TooLarge),
+            ContentLength::Bytes(length) if self.buffer.len() < head_end + length => return None,
+            ContentLength::Bytes(length) => self.take(head_end + length),
+            ContentLength::Absent => self.take(head_end),
+        };
+        Some(Ok(frame))
+    }
+
+    /// Drops line ends between messages; `None` while more bytes must tell what they are.
+    fn take_keep_alive(&mut self) -> Option<bool> {
+        loop {
+            let skipped = match self.buffer.as_ref() {
+                [b'\r', b'\n', b'\r', b'\n', ..] => {
+                    self.buffer.advance(4);
+                    return Some(true);
+                }
+                [] | [b'\r'] | [b'\r', b'\n'] | [b'\r', b'\n', b'\r'] => return None,
+                [b'\r' | b'\n', ..] => 1,
+                _ => return Some(false),
+            };
+            self.buffer.advance(skipped);
+        }
+    }
+
+    fn head_end(&mut self) -> Option<(usize, LineEnds)> {
+        let ends = LineEnds::of(&self.buffer)?;
+        let found = ends.head_end(&self.buffer, self.searched);
+        // The end may have come in part, so the last bytes are looked at again; and so is an end that
+        // was found, while its body is on the way.
+        self.searched = found.unwrap_or(self.buffer.len()).saturating_sub(4);
+        found.map(|end| (end, ends))
+    }
+
+    fn take_last(&mut self, length: usize, error: NotSip) -> Frame {
+        let frame = self.take(length);
+        self.state = State::Failing(error);
+        self.buffer = BytesMut::new();
+        frame
+    }
+
+    /// Copied out, because a message may be kept for long and would hold the whole buffer.
+    fn take(&mut self, length: usize) -> Frame {
+        let message = Bytes::copy_from_slice(&self.buffer[..length.min(self.buffer.len())]);
+        self.buffer.advance(message.len());
+        self.searched = 0;
+        Frame::Message(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+    use crate::message::Message;
+
+    const LIMITS: Limits = Limits { message: 200, start_line: 100, headers: 16, header: 100 };
+
+    fn frames(chunks: &[&[u8]]) -> Vec<Result<Frame, NotSip>> {
+        let mut framer = StreamFramer::new(LIMITS);
+        let mut frames = Vec::new();
+        for chunk in chunks {
+            framer.push(chunk);
+            frames.extend(std::iter::from_fn(|| framer.next()));
+        }
+        frames
+    }
+
+    fn message(text: &str) -> Result<Frame, NotSip> {
+        Ok(Frame::Message(Bytes::copy_from_slice(text.as_bytes())))
+    }
+
+    #[test]
+    fn a_stream_gives_the_same_frames_wherever_it_is_split() {
+        let first = "PUBLISH sip:a SIP/2.0\r\nSubject: x\r\n folded\r\nl :\r\n 4\r\n\r\n\r\n\r\n";
+        let second = "SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let third = "OPTIONS sip:a SIP/2.0\nContent-Length: 2\n\nhi";
+        let stream = format!("\r\n{first}\r\n\r\n{second}\r\n{third}\r\n\r\n{second}");
+        let expected = [
+            message(first),
+            Ok(Frame::KeepAlive),
+            message(second),
+            message(third),
+            Ok(Frame::KeepAlive),
+            message(second),
+        ];
+
+        for split in 0..stream.len() {
+            let (left, right) = stream.as_bytes().split_at(split);
+            assert_eq!(frames(&[left, right]), expected, "split at {split}");
+        }
+        let single_bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
+        assert_eq!(frames(&single_bytes), expected);
+    }
+
+    #[test]
+    fn a_single_crlf_between_messages_is_no_ping() {
+        let options = "OPTIONS sip:a SIP/2.0\r\n\r\n";
+
+        assert_eq!(frames(&[b"\r\n", options.as_bytes(), b"\r\n"]), [message(options)]);
+        assert_eq!(frames(&[b"\r", b"\n\r\n"]), [Ok(Frame::KeepAlive)]);
+    }
+
+    #[test]
+    fn a_body_too_large_is_answered_413_and_ends_the_stream() {
+        let head = "PUBLISH sip:a SIP/2.0\r\nVia: SIP/2.0/TCP h\r\nContent-Length: 190\r\n\r\n";
+
+        let frames = frames(&[head.as_bytes(), b"body", b"OPTIONS sip:b SIP/2.0\r\n\r\n"]);
+
+        assert_eq!(frames, [message(head), Err(NotSip::TooLarge)]);
+        assert_eq!(fault_of(&frames[0]).status, 413);
+    }
+
+    #[test]
+    fn a_head_without_end_is_answered_400_and_ends_the_stream() {
+        let head = format!("PUBLISH sip:a SIP/2.0\r\nVia: SIP/2.0/TCP h\r\nX: {}", "x".repeat(500));
+
+        let frames = frames(&[head.as_bytes()]);
+
+        assert_eq!(frames[1..], [Err(NotSip::TooLarge)]);
+        assert_eq!(fault_of(&frames[0]), Fault::bad("Head Not Terminated"));
+    }
+
+    #[test]
+    fn a_length_that_is_no_number_is_answered_400_and_ends_the_stream() {
+        for length in ["-1", "4\r\nContent-Length: 5", "4, 4", ""] {
+            let head =
+                format!("PUBLISH sip:a SIP/2.0\r\nVia: SIP/2.0/TCP h\r\nContent-Length: {length}\r\n\r\n");
+
+            let frames = frames(&[head.as_bytes(), b"body"]);
+
+            assert_eq!(frames, [message(&head), Err(NotSip::Unframed)]);
+            assert_eq!(fault_of(&frames[0]), Fault::bad("Bad Content-Length"));
+        }
+    }
+
+    fn fault_of(frame: &Result<Frame, NotSip>) -> Fault {
+        let Ok(Frame::Message(bytes)) = frame else { panic!("no message") };
+        let message = Message::parse(bytes.clone(), &LIMITS).unwrap();
+        assert!(message.answerable());
+        message.check().unwrap_err()
+    }
+}

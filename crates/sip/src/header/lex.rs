@@ -1,0 +1,166 @@
+//! The few lexical rules that every header shares: white space, quoted strings, lists, tokens.
+//!
+//! All of it works on bytes that may be anything. A separator counts only outside of quotes, and in
+//! lists outside of `<>`; an unclosed quote or bracket reaches to the end of the text.
+
+use std::borrow::Cow;
+
+/// Without the white space at both ends.
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
+    let text = trim_start(text);
+    let end = text.iter().rposition(|byte| !is_space(byte)).map_or(0, |last| last + 1);
+    &text[..end]
+}
+
+pub(crate) fn trim_start(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|byte| !is_space(byte)).unwrap_or(text.len());
+    &text[start..]
+}
+
+fn is_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// The first `wanted` outside of quotes.
+pub(crate) fn find_unquoted(text: &[u8], wanted: u8) -> Option<usize> {
+    separator(text, wanted, false)
+}
+
+/// The first `wanted` outside of quotes and of `<>`.
+pub(crate) fn find_outside(text: &[u8], wanted: u8) -> Option<usize> {
+    separator(text, wanted, true)
+}
+
+fn separator(text: &[u8], wanted: u8, brackets: bool) -> Option<usize> {
+    let (mut quoted, mut bracketed, mut at) = (false, false, 0);
+    while at < text.len() {
+        match text[at] {
+            b'\\' if quoted => at += 1,
+            b'"' if !bracketed => quoted = !quoted,
+            byte if byte == wanted && !quoted && !bracketed => return Some(at),
+            b'<' if brackets && !quoted => bracketed = true,
+            b'>' if brackets && !quoted => bracketed = false,
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// Where the quoted string that starts `text` ends (just after its closing quote).
+pub(crate) fn quoted_string(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    while at < text.len() {
+        match text[at] {
+            b'\\' => at += 1,
+            b'"' => return Some(at + 1),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// Whether every quoted string in `text` ends.
+pub(crate) fn quotes_are_closed(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some(open) = memchr::memchr(b'"', rest) {
+        let Some(end) = quoted_string(&rest[open..]) else { return false };
+        rest = &rest[open + end..];
+    }
+    true
+}
+
+/// The elements of a comma list, trimmed, without the empty ones.
+pub(crate) fn list(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest.take()?;
+        let Some(at) = find_outside(text, b',') else { return Some(text) };
+        rest = Some(&text[at + 1..]);
+        Some(&text[..at])
+    })
+    .map(trim)
+    .filter(|element| !element.is_empty())
+}
+
+/// The pieces of `text` between `separator`s outside of quotes, untrimmed.
+pub(crate) fn split_text(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest.take()?;
+        // The separator is ASCII, so both sides of it are whole characters.
+        let Some(at) = find_unquoted(text.as_bytes(), separator) else { return Some(text) };
+        rest = Some(&text[at + 1..]);
+        Some(&text[..at])
+    })
+}
+
+/// A quoted string without its quotes and escapes; other text as it is.
+pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
+    let Some(inner) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return Cow::Borrowed(text);
+    };
+    if !inner.contains('\\') {
+        return Cow::Borrowed(inner);
+    }
+    let mut plain = String::with_capacity(inner.len());
+    let mut characters = inner.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => plain.extend(characters.next()),
+            other => plain.push(other),
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// A token of RFC 3261 §25.1.
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte))
+}
+
+/// Digits only; a number beyond `u32` clamps (RFC 3261 §20.19 wants 2^32-1 to be the most).
+pub(crate) fn clamped_number(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let add = |sum: u32, digit: &u8| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+    Some(text.iter().fold(0, add))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_cut_at_commas_outside_of_quotes_and_brackets() {
+        let text = br#" "Bell, A." <sip:a,b@x>;q=0.1 , , <sip:c@d> "#;
+
+        let elements: Vec<_> = list(text).collect();
+
+        assert_eq!(elements, [&br#""Bell, A." <sip:a,b@x>;q=0.1"#[..], b"<sip:c@d>"]);
+        assert_eq!(list(b"").count(), 0);
+    }
+
+    #[test]
+    fn an_escaped_quote_does_not_end_a_quoted_string() {
+        assert_eq!(quoted_string(br#""a\"b" <x>"#), Some(6));
+        assert_eq!(quoted_string(br#""a\""#), None);
+        assert_eq!(unquote(r#""J Rosenberg \\\"""#), r#"J Rosenberg \""#);
+    }
+
+    #[test]
+    fn a_bracket_inside_quotes_and_a_quote_inside_brackets_are_plain_text() {
+        assert_eq!(find_outside(br#""a < b" , x"#, b','), Some(8));
+        assert_eq!(find_outside(br#"<sip:a"b@c> , x"#, b','), Some(12));
+    }
+
+    #[test]
+    fn a_number_too_large_for_its_type_is_the_largest_one() {
+        assert_eq!(clamped_number(b"4294967296"), Some(u32::MAX));
+        assert_eq!(clamped_number(b"0068"), Some(68));
+        assert_eq!(clamped_number(b"-1"), None);
+        assert_eq!(clamped_number(b""), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! SIP as values: messages, transactions, dialogs and digests (RFC 3261 and its kin).
+//!
+//! Nothing here does I/O, reads a clock or draws a random number. Bytes of the network enter through
+//! `StreamFramer` (streams) and `Message::parse`; whatever they hold, nothing here panics or grows
+//! without bound. Bytes leave through `ResponseWriter`, `RequestWriter` and `Edit`. There is no typed
+//! header tree: a message stays the bytes it came as, and is read where a rule asks.
+
+mod check;
+mod dialog;
+pub mod digest;
+mod edit;
+mod fault;
+mod flow_token;
+mod frame;
+pub mod header;
+mod host;
+mod message;
+mod method;
+mod secret;
+mod status;
+mod time;
+pub mod transaction;
+mod transport;
+pub mod uri;
+mod wire;
+mod write;
+
+pub use dialog::{Addressing, DialogId, route_set};
+pub use edit::Edit;
+pub use fault::{Fault, NotSip};
+pub use flow_token::Flow;
+pub use frame::{Frame, StreamFramer};
+pub use header::{CSeq, Contacts, Event, Name, NameAddr, Params, SubscriptionState, Via};
+pub use message::Message;
+pub use method::Method;
+pub use secret::Secret;
+pub use status::reason;
+pub use time::Instant;
+pub use transport::Transport;
+pub use uri::{BadUri, Scheme, Uri};
+pub use wire::Limits;
+pub use write::{RequestWriter, ResponseWriter};

@@ -1,0 +1,218 @@
+//! Server transactions (RFC 3261 §17.2.2): a request is served once, however often it comes.
+//!
+//! A repeat of a request that is being worked on is absorbed; a repeat of one that is answered gets the
+//! same bytes again, until Timer J. No provisional answer is ever sent (RFC 4320 §4.1), so Trying and
+//! Proceeding are one state. A request that nobody answers is forgotten after 64*T1, when its
+//! sender has given up as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::{TRANSACTION_LIFETIME, TransactionKey};
+use crate::message::Message;
+use crate::method::Method;
+use crate::time::Instant;
+
+pub struct ServerTransactions {
+    capacity: usize,
+    live: BTreeMap<TransactionKey, Transaction>,
+    ends: BTreeSet<(Instant, TransactionKey)>,
+}
+
+struct Transaction {
+    answer: Option<Bytes>,
+    ends_at: Instant,
+}
+
+/// What a received request is to this table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// To be served; then `respond` or `abandon`.
+    New(TransactionKey),
+    /// Seen before. `Some`: send this again; `None`: its answer is being worked on.
+    Repeat(Option<Bytes>),
+    /// No room: to be answered 503 without state, or dropped.
+    Full,
+}
+
+impl ServerTransactions {
+    pub fn new(capacity: usize) -> ServerTransactions {
+        ServerTransactions { capacity, live: BTreeMap::new(), ends: BTreeSet::new() }
+    }
+
+    pub fn receive(&mut self, request: &Message, now: Instant) -> Received {
+        let key = TransactionKey::of(request);
+        if let Some(transaction) = self.live.get(&key) {
+            return Received::Repeat(transaction.answer.clone());
+        }
+        if self.live.len() >= self.capacity {
+            return Received::Full;
+        }
+        self.put(key, None, now);
+        Received::New(key)
+    }
+
+    /// Keeps a final answer for repeats. On a reliable transport there are none to come, and the
+    /// transaction ends (Timer J is zero). A transaction given up before stays so.
+    pub fn respond(&mut self, key: &TransactionKey, response: Bytes, reliable: bool, now: Instant) {
+        if self.remove(key) && !reliable {
+            self.put(*key, Some(response), now);
+        }
+    }
+
+    /// Ends a transaction that gets no answer: a repeat will be new.
+    pub fn abandon(&mut self, key: &TransactionKey) {
+        self.remove(key);
+    }
+
+    /// Whether a CANCEL is about a transaction held here: then its answer is 200, otherwise 481. It has no
+    /// further effect, since only an INVITE can be cancelled (RFC 3261 §9.2).
+    pub fn is_cancelled_by(&self, cancel: &Message) -> bool {
+        const OTHERS: [Method; 8] = [
+            Method::Subscribe,
+            Method::Publish,
+            Method::Notify,
+            Method::Register,
+            Method::Options,
+            Method::Message,
+            Method::Invite,
+            Method::Refer,
+        ];
+        OTHERS
+            .iter()
+            .any(|method| self.live.contains_key(&TransactionKey::with_method(cancel, method.as_str())))
+    }
+
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.ends.first().map(|(ends_at, _)| *ends_at)
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((_, key)) = self.ends.first().copied().filter(|(ends_at, _)| *ends_at <= now) {
+            self.remove(&key);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    fn put(&mut self, key: TransactionKey, answer: Option<Bytes>, now: Instant) {
+        let ends_at = now + TRANSACTION_LIFETIME;
+        self.live.insert(key, Transaction { answer, ends_at });
+        self.ends.insert((ends_at, key));
+    }
+
+    fn remove(&mut self, key: &TransactionKey) -> bool {
+        let removed = self.live.remove(key);
+        removed.is_some_and(|transaction| self.ends.remove(&(transaction.ends_at, *key)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Limits;
+
+    const START: Instant = Instant(1_000);
+
+    fn request(method: &str, branch: u32) -> Message {
+        let text = format!("{method} sip:b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK{branch}\r\n\r\n");
+        Message::parse(text.into(), &Limits::default()).unwrap()
+    }
+
+    fn begin(transactions: &mut ServerTransactions, branch: u32) -> TransactionKey {
+        let Received::New(key) = transactions.receive(&request("PUBLISH", branch), START) else {
+            panic!("not new")
+        };
+        key
+    }
+
+    fn ok() -> Bytes {
+        Bytes::from_static(b"SIP/2.0 200 OK")
+    }
+
+    #[test]
+    fn a_repeat_is_absorbed_until_there_is_an_answer_and_then_gets_it() {
+        let mut transactions = ServerTransactions::new(8);
+        let key = begin(&mut transactions, 1);
+
+        let early = transactions.receive(&request("PUBLISH", 1), START);
+        transactions.respond(&key, ok(), false, START);
+        let late = transactions.receive(&request("PUBLISH", 1), START);
+
+        assert_eq!(early, Received::Repeat(None));
+        assert_eq!(late, Received::Repeat(Some(ok())));
+    }
+
+    #[test]
+    fn timer_j_runs_from_the_answer_on_udp() {
+        let mut transactions = ServerTransactions::new(8);
+        let key = begin(&mut transactions, 1);
+        let answered = Instant(11_000);
+
+        transactions.respond(&key, ok(), false, answered);
+
+        assert_eq!(transactions.poll_timeout(), Some(Instant(43_000)));
+        transactions.handle_timeout(Instant(42_999));
+        assert_eq!(transactions.len(), 1);
+        transactions.handle_timeout(Instant(43_000));
+        assert!(transactions.is_empty());
+        assert_eq!(transactions.poll_timeout(), None);
+    }
+
+    #[test]
+    fn timer_j_is_zero_on_a_reliable_transport() {
+        let mut transactions = ServerTransactions::new(8);
+        let key = begin(&mut transactions, 1);
+
+        transactions.respond(&key, ok(), true, START);
+
+        assert!(transactions.is_empty());
+    }
+
+    #[test]
+    fn an_abandoned_request_may_come_again() {
+        let mut transactions = ServerTransactions::new(8);
+        let key = begin(&mut transactions, 1);
+
+        transactions.abandon(&key);
+
+        assert_eq!(begin(&mut transactions, 1), key);
+    }
+
+    #[test]
+    fn a_request_nobody_answers_is_forgotten_and_its_late_answer_not_kept() {
+        let mut transactions = ServerTransactions::new(8);
+        let key = begin(&mut transactions, 1);
+
+        transactions.handle_timeout(START + TRANSACTION_LIFETIME);
+        transactions.respond(&key, ok(), false, START + TRANSACTION_LIFETIME);
+
+        assert!(transactions.is_empty());
+    }
+
+    #[test]
+    fn a_full_table_takes_no_new_request_but_knows_its_repeats() {
+        let mut transactions = ServerTransactions::new(2);
+        begin(&mut transactions, 1);
+        begin(&mut transactions, 2);
+
+        assert_eq!(transactions.receive(&request("PUBLISH", 3), START), Received::Full);
+        assert_eq!(transactions.receive(&request("PUBLISH", 2), START), Received::Repeat(None));
+    }
+
+    #[test]
+    fn a_cancel_finds_the_request_of_its_branch() {
+        let mut transactions = ServerTransactions::new(2);
+        begin(&mut transactions, 1);
+
+        assert!(transactions.is_cancelled_by(&request("CANCEL", 1)));
+        assert!(!transactions.is_cancelled_by(&request("CANCEL", 2)));
+    }
+}

@@ -1,0 +1,242 @@
+//! SIP, SIPS, tel and pres URIs (RFC 3261 §19.1, RFC 3966, RFC 3859), borrowed from their text.
+//!
+//! Nothing is normalised here: equality and look-up of presentities is `placement`'s business.
+//! Parsing refuses what could be read in two ways (white space, angle brackets, a second `@`),
+//! since a proxy in front of us may have read it the other way.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use crate::header::params::Params;
+use crate::host;
+
+/// A URI cut into its parts; escapes are still in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uri<'a> {
+    pub scheme: Scheme,
+    /// Without the password. The number of a tel URI stands here too.
+    pub user: Option<&'a str>,
+    /// An IPv6 reference keeps its brackets. Empty in a tel URI.
+    pub host: &'a str,
+    pub port: Option<u16>,
+    pub params: Params<'a>,
+    /// What follows the `?`.
+    pub headers: &'a str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    Sip,
+    Sips,
+    Tel,
+    Pres,
+    /// Any other; such a URI is not cut any further.
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed URI")]
+pub struct BadUri;
+
+impl<'a> Uri<'a> {
+    pub fn parse(text: &'a str) -> Result<Uri<'a>, BadUri> {
+        let (scheme, rest) = text.split_once(':').ok_or(BadUri)?;
+        if !is_scheme(scheme) || rest.is_empty() || !is_clean(text) {
+            return Err(BadUri);
+        }
+        match Scheme::parse(scheme) {
+            Scheme::Tel => Ok(Uri::tel(rest)),
+            // We cannot say what is well-formed in a scheme that we do not know.
+            Scheme::Other => Ok(Uri { scheme: Scheme::Other, ..Uri::tel("") }),
+            scheme => Uri::sip(scheme, rest),
+        }
+    }
+
+    /// Where the URI points, if its host is a literal address; 5060, or 5061 for TLS, by default.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        let transport = self.params.get("transport").flatten().unwrap_or_default();
+        let tls = self.scheme == Scheme::Sips || transport.eq_ignore_ascii_case("tls");
+        let default = if tls { 5061 } else { 5060 };
+        Some(SocketAddr::new(host::literal(self.host)?, self.port.unwrap_or(default)))
+    }
+
+    fn sip(scheme: Scheme, rest: &'a str) -> Result<Uri<'a>, BadUri> {
+        // The user part may hold `;` and `?`, so the `@` is looked for first.
+        let (user, rest) = match rest.split_once('@') {
+            Some((userinfo, rest)) => (Some(user(userinfo)?), rest),
+            None => (None, rest),
+        };
+        if !escapes_are_whole(rest) || rest.contains('@') {
+            return Err(BadUri);
+        }
+        let (rest, headers) = rest.split_once('?').unwrap_or((rest, ""));
+        let (host_port, params) = rest.split_once(';').unwrap_or((rest, ""));
+        let (host, port) = host::split_host_port(host_port).ok_or(BadUri)?;
+        Ok(Uri { scheme, user, host, port, params: Params::new(params), headers })
+    }
+
+    fn tel(rest: &'a str) -> Uri<'a> {
+        let (number, params) = rest.split_once(';').unwrap_or((rest, ""));
+        let user = (!number.is_empty()).then_some(number);
+        Uri { scheme: Scheme::Tel, user, host: "", port: None, params: Params::new(params), headers: "" }
+    }
+}
+
+impl Scheme {
+    fn parse(text: &str) -> Scheme {
+        const KNOWN: [(&str, Scheme); 4] =
+            [("sip", Scheme::Sip), ("sips", Scheme::Sips), ("tel", Scheme::Tel), ("pres", Scheme::Pres)];
+        let known = KNOWN.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
+        known.map_or(Scheme::Other, |(_, scheme)| *scheme)
+    }
+
+    /// The scheme in lower case; empty for `Other`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Scheme::Sip => "sip",
+            Scheme::Sips => "sips",
+            Scheme::Tel => "tel",
+            Scheme::Pres => "pres",
+            Scheme::Other => "",
+        }
+    }
+}
+
+/// `%41` read as `A`. Text whose escapes do not spell UTF-8 stays as it is, so two different
+/// URIs never become one by a replacement character.
+pub fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let bytes = text.as_bytes();
+    let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while at < bytes.len() {
+        match escape(&bytes[at..]) {
+            Some(byte) => {
+                plain.push(byte);
+                at += 3;
+            }
+            None => {
+                plain.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(plain).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+fn user(userinfo: &str) -> Result<&str, BadUri> {
+    let user = userinfo.split_once(':').map_or(userinfo, |(user, _password)| user);
+    (!user.is_empty() && escapes_are_whole(userinfo)).then_some(user).ok_or(BadUri)
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// Neither white space, control characters, delimiters nor raw non-ASCII text.
+fn is_clean(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte))
+}
+
+fn escapes_are_whole(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    (0..bytes.len()).all(|at| bytes[at] != b'%' || escape(&bytes[at..]).is_some())
+}
+
+fn escape(text: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = text else { return None };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sip_uri_is_cut_into_its_parts() {
+        let uri =
+            Uri::parse("SIP:alice:secret@lab.test:5070;transport=TCP;lr?Subject=x&Priority=urgent").unwrap();
+
+        assert_eq!(uri.scheme, Scheme::Sip);
+        assert_eq!((uri.user, uri.host, uri.port), (Some("alice"), "lab.test", Some(5070)));
+        assert_eq!(uri.params.get("Transport"), Some(Some("TCP")));
+        assert_eq!(uri.headers, "Subject=x&Priority=urgent");
+    }
+
+    #[test]
+    fn semicolons_and_question_marks_before_the_at_sign_belong_to_the_user() {
+        let uri = Uri::parse("sip:user;par=u%40example.net?x@example.com").unwrap();
+
+        assert_eq!(uri.user, Some("user;par=u%40example.net?x"));
+        assert_eq!(uri.host, "example.com");
+    }
+
+    #[test]
+    fn a_tel_uri_has_a_number_and_no_host() {
+        let uri = Uri::parse("tel:+1-201-555-0123;phone-context=x").unwrap();
+
+        assert_eq!((uri.scheme, uri.user, uri.host), (Scheme::Tel, Some("+1-201-555-0123"), ""));
+        assert_eq!(uri.params.get("phone-context"), Some(Some("x")));
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_opaque_and_not_malformed() {
+        assert_eq!(Uri::parse("soap.beep://192.0.2.103:3002").unwrap().scheme, Scheme::Other);
+        assert_eq!(Uri::parse("urn:service:sos").unwrap().scheme, Scheme::Other);
+    }
+
+    #[test]
+    fn an_ipv6_reference_keeps_its_brackets_and_gives_an_address() {
+        let uri = Uri::parse("sip:user@[2001:db8::10]:5070;transport=udp").unwrap();
+
+        assert_eq!(uri.host, "[2001:db8::10]");
+        assert_eq!(uri.socket_addr(), "[2001:db8::10]:5070".parse().ok());
+    }
+
+    #[test]
+    fn the_default_port_follows_the_transport_and_names_have_no_address() {
+        let address = |text| Uri::parse(text).unwrap().socket_addr();
+
+        assert_eq!(address("sip:192.0.2.1"), "192.0.2.1:5060".parse().ok());
+        assert_eq!(address("sips:192.0.2.1"), "192.0.2.1:5061".parse().ok());
+        assert_eq!(address("sip:192.0.2.1;transport=TLS"), "192.0.2.1:5061".parse().ok());
+        assert_eq!(address("sip:lab.test"), None);
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        let ambiguous = [
+            "sip:a b@x",
+            "sip:a@b@c",
+            "<sip:a@b>",
+            "sip:@x",
+            "sip:",
+            "sip:a@",
+            "sip:a@x:port",
+            "sip:a@x;%4",
+            "sip:a%zz@x",
+            "alice",
+            ":a@b",
+            "1sip:a@b",
+            "sip:2001:db8::10",
+            "sip:\u{fc}@x",
+            "sip:a@x;b=\"c\"",
+            "sip:a@b?x@c",
+        ];
+        for text in ambiguous {
+            assert_eq!(Uri::parse(text), Err(BadUri), "{text}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_undone_only_if_they_spell_utf8() {
+        assert_eq!(unescape("%75se%72"), "user");
+        assert_eq!(unescape("null-%00"), "null-\0");
+        assert_eq!(unescape("%d0%b1"), "\u{431}");
+        assert_eq!(unescape("a%ff%41"), "a%ff%41");
+        assert_eq!(unescape("100%"), "100%");
+    }
+}

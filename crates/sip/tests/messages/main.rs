@@ -1,0 +1,7 @@
+//! The message layer against whole messages: torture suites, captures, a second parser, and chance.
+
+mod captures;
+mod corpus;
+mod differential;
+mod mutation;
+mod torture;

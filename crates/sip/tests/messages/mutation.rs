@@ -1,0 +1,227 @@
+//! Nothing that a peer sends can panic us: mutated messages and arbitrary bytes through everything
+//! that reads, edits or answers them.
+
+use crate::corpus;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use sip::digest::{self, Algorithm};
+use sip::transaction::{ClientTransactions, ServerTransactions, TransactionKey};
+use sip::uri::unescape;
+use sip::{
+    Addressing, Contacts, DialogId, Edit, Instant, Limits, Message, Method, Name, NameAddr, ResponseWriter,
+    StreamFramer, Uri, route_set,
+};
+
+const SEEDS: [&str; 3] = [
+    "SUBSCRIBE sip:bob@lab.test;x=%41 SIP/2.0\r\nv: SIP / 2.0 / UDP [2001:db8::1]:5062 ;branch=z9hG4bK1;rport;received=[::1],SIP/2.0/TCP h\r\n\
+     Route: <sip:a;lr>, \"q, <\" <sip:b>\r\nRecord-Route: <sip:c;lr>\r\nFrom: \"A \\\" ,;\" <sip:alice@lab.test>;tag=1\r\nTo :\r\n sip:bob@lab.test;tag=\r\n\
+     i: x@y\r\nCSeq: 0009 SUBSCRIBE\r\nMax-Forwards: 70\r\no: presence;id=1\r\nExpires: 600\r\nSubscription-State: active;expires=9\r\n\
+     m: <sip:a@b>;q=1, *\r\nAuthorization: Digest username=\"a\",realm=\"r\",nonce=\"n\",uri=\"u\",response=\"x\",qop=auth,nc=1,cnonce=\"c\"\r\nContent-Length: 4\r\n\r\nbody",
+    "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: sip:a;tag=1\r\nTo: <sip:b>;tag=2\r\nCall-ID: c\r\nCSeq: 1 NOTIFY\r\n\r\n",
+    "PUBLISH sip:a SIP/2.0\nVia: SIP/2.0/WSS x.invalid\nContent-Length: 1\n\nx",
+];
+
+const HOSTILE: [&[u8]; 24] = [
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\0",
+    b" ",
+    b"\t",
+    b"\x0c",
+    b"\"",
+    b"\\",
+    b"<",
+    b">",
+    b",",
+    b";",
+    b":",
+    b"=",
+    b"/",
+    b"@",
+    b"%",
+    b"\xff",
+    b"\xc3\xa9",
+    b"\r\n ",
+    b"\r\n\r\n",
+    b"Via: ",
+    b"99999999999999999999",
+];
+
+/// Everything that the crate can do with a message, whatever `check` thinks of it.
+fn exercise(bytes: &[u8]) {
+    let limits = Limits::default();
+    let Ok(message) = Message::parse(Bytes::copy_from_slice(bytes), &limits) else { return };
+    read(&message);
+    edit(&message);
+    transact(&message);
+    if message.check().is_ok() {
+        let again = Message::parse(message.bytes().clone(), &limits).unwrap();
+        assert_eq!(again.bytes(), message.bytes(), "what was normalised stays so");
+        assert_eq!(again.check(), Ok(()));
+    }
+}
+
+fn read(message: &Message) {
+    let _ = (
+        message.method_text(),
+        message.request_uri(),
+        message.status(),
+        message.answerable(),
+        message.call_id(),
+    );
+    let _ = (message.to(), message.contact(), message.cseq(), message.expires(), message.event());
+    let _ = (message.max_forwards(), message.subscription_state(), message.extension("x"), message.body());
+    let _ = format!("{message:?} {}", unescape(message.request_uri()));
+    for name in [Name::Via, Name::Route, Name::From, Name::Other] {
+        let _ = (message.header(name), message.text(name), message.headers(name).count());
+        for value in message.values(name) {
+            let _ = NameAddr::parse(value).map(|address| (address.display_text().len(), address.tag()));
+        }
+    }
+    for via in message.vias().flatten() {
+        let _ = (via.unique_branch(), via.params.iter().count());
+    }
+    if let Ok(Contacts::List(contacts)) = message.contacts() {
+        for contact in contacts {
+            let _ = contact.params.unquoted("expires");
+            let _ = Uri::parse(contact.uri).map(|uri| (uri.socket_addr(), uri.params.get("gr")));
+        }
+    }
+    if let Some(found) = digest::credentials(message, "r") {
+        let ha1 = digest::ha1(Algorithm::Sha256, &found.username, "r", "p");
+        assert!(!digest::verify(&found, message.method_text(), &ha1, &message.body()));
+    }
+    let _ = DialogId::of_request(message);
+    let _ = Addressing::new(message.request_uri(), &route_set(message)).next_hop();
+}
+
+fn edit(message: &Message) {
+    let limits = Limits::default();
+    let source = "[2001:db8::9]:1".parse().unwrap();
+    let all = Edit::new(message)
+        .request_uri("sip:x")
+        .note_source(source)
+        .pop_routes(1)
+        .push_route("<sip:r;lr>")
+        .push_record_route("<sip:r;lr>")
+        .max_forwards(1)
+        .strip(Name::Authorization)
+        .append("X", "y")
+        .finish();
+    let popped = Edit::new(message).pop_via().pop_via().finish();
+    let pushed = Edit::new(message).push_via("SIP/2.0/TCP us;branch=z9hG4bKx").finish();
+    if message.check().is_ok() {
+        assert!(Message::parse(all, &limits).is_ok());
+        assert!(Message::parse(popped, &limits).is_ok());
+        let pushed = Message::parse(pushed, &limits).unwrap();
+        assert_eq!(Edit::new(&pushed).pop_via().finish(), Edit::new(message).finish());
+    }
+    if message.is_request() {
+        let answer =
+            ResponseWriter::new(message, 400).to_tag("t").copy(Name::RecordRoute).body("a/b", b"x").finish();
+        let answer = Message::parse(answer, &limits).unwrap();
+        assert_eq!(answer.status(), Some(400));
+        assert!(message.check().is_err() || answer.check().is_ok() || message.method() == Method::Other);
+    }
+}
+
+fn transact(message: &Message) {
+    let mut servers = ServerTransactions::new(1);
+    let _ =
+        (servers.receive(message, Instant(0)), servers.is_cancelled_by(message), TransactionKey::of(message));
+    servers.handle_timeout(Instant(u64::MAX));
+    let mut clients = ClientTransactions::new(1);
+    clients.start("z9hG4bK1".to_string(), message.bytes().clone(), false, (), Instant(0)).unwrap();
+    let _ = clients.receive(message, Instant(1));
+}
+
+fn seeds() -> Vec<Vec<u8>> {
+    let shared = ["data/rfc4475", "data/rfc5118", "captures/messages"].map(corpus::shared);
+    let shared = shared.into_iter().flatten().map(|sample| sample.bytes);
+    SEEDS.iter().map(|seed| seed.as_bytes().to_vec()).chain(shared).collect()
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Insert(prop::sample::Index, usize),
+    Remove(prop::sample::Index, usize),
+    Flip(prop::sample::Index, u8),
+    Repeat(prop::sample::Index, usize),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let at = any::<prop::sample::Index>();
+    prop_oneof![
+        (at.clone(), 0..HOSTILE.len()).prop_map(|(at, what)| Change::Insert(at, what)),
+        (at.clone(), 1..40usize).prop_map(|(at, length)| Change::Remove(at, length)),
+        (at.clone(), any::<u8>()).prop_map(|(at, byte)| Change::Flip(at, byte)),
+        (at, 1..60usize).prop_map(|(at, length)| Change::Repeat(at, length)),
+    ]
+}
+
+fn apply(bytes: &mut Vec<u8>, change: &Change) {
+    let (Change::Insert(at, _) | Change::Remove(at, _) | Change::Flip(at, _) | Change::Repeat(at, _)) =
+        change;
+    let at = at.index(bytes.len() + 1);
+    let until = |length: usize| (at + length).min(bytes.len());
+    match change {
+        Change::Insert(_, what) => drop(bytes.splice(at..at, HOSTILE[*what].iter().copied())),
+        Change::Remove(_, length) => drop(bytes.drain(at..until(*length))),
+        Change::Repeat(_, length) => bytes.splice(at..at, bytes[at..until(*length)].to_vec()).for_each(drop),
+        Change::Flip(_, byte) => bytes.iter_mut().skip(at).take(1).for_each(|old| *old = *byte),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_mutated_message_panics_nobody(
+        seed in prop::sample::select(seeds()),
+        changes in prop::collection::vec(change(), 1..12),
+    ) {
+        let mut bytes = seed;
+        for change in &changes {
+            apply(&mut bytes, change);
+        }
+        exercise(&bytes);
+    }
+
+    #[test]
+    fn arbitrary_bytes_panic_nobody(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        exercise(&bytes);
+        exercise(&[b"OPTIONS sip:x SIP/2.0\r\n", bytes.as_slice()].concat());
+        exercise(&[b"SIP/2.0 200 OK\n", bytes.as_slice()].concat());
+    }
+
+    #[test]
+    fn pieces_of_sip_in_any_order_panic_nobody(
+        pieces in prop::collection::vec(prop::sample::select(
+            [HOSTILE.as_slice(), &[b"sip:a@b", b"SIP/2.0", b"To: ", b"tag=1", b"INVITE ", b"[::1]", b"x"]].concat()), 0..60),
+    ) {
+        exercise(&pieces.concat());
+        exercise(&[b"OPTIONS sip:x SIP/2.0\r\n", pieces.concat().as_slice()].concat());
+    }
+
+    #[test]
+    fn a_stream_of_anything_panics_nobody_and_stays_bounded(
+        chunks in prop::collection::vec(prop::collection::vec(prop::sample::select(HOSTILE.concat()), 0..50), 0..30),
+    ) {
+        let limits = Limits { message: 300, ..Limits::default() };
+        let mut framer = StreamFramer::new(limits);
+        let mut out = 0;
+        for chunk in &chunks {
+            framer.push(chunk);
+            while let Some(frame) = framer.next() {
+                if let Ok(sip::Frame::Message(message)) = frame {
+                    prop_assert!(message.len() <= limits.message);
+                    out += message.len();
+                    exercise(&message);
+                }
+            }
+        }
+        prop_assert!(out <= chunks.iter().map(Vec::len).sum());
+    }
+}

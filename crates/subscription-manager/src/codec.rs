@@ -1,0 +1,138 @@
+//! Between the agent's values and the messages of the contracts.
+
+use std::time::Duration;
+
+use cluster::{GroupStatus, Role};
+use placement::{GroupId, PresentityKey};
+use presence::status::Status;
+use presence_agent::api::{Counts, PresentityState, SetSource, SourceState, WatcherState};
+use presence_agent::verdict::{Decision, Question, Verdict};
+use proto::v1;
+
+/// The longest name of a source and the longest note, in bytes: every replica keeps them.
+const MAX_SOURCE: usize = 64;
+const MAX_NOTE: usize = 1_024;
+
+/// An invalid request, in a sentence that says what would be valid.
+pub type Invalid = String;
+
+pub fn presentity(text: &str, domains: &[String]) -> Result<PresentityKey, Invalid> {
+    let key = PresentityKey::of(text)
+        .ok_or_else(|| format!("{text:?} is not an address like sip:alice@example.com"))?;
+    if !domains.iter().any(|domain| domain == key.domain()) {
+        return Err(format!("{:?} is not a domain served here ({})", key.domain(), domains.join(", ")));
+    }
+    Ok(key)
+}
+
+pub fn set_source(request: v1::SetSourceRequest, domains: &[String]) -> Result<SetSource, Invalid> {
+    let presentity = presentity(&request.presentity, domains)?;
+    let status = Status::parse(&request.status).ok_or_else(|| {
+        let names: Vec<_> = Status::names().collect();
+        format!("{:?} is no status; there are {}", request.status, names.join(", "))
+    })?;
+    if request.note.len() > MAX_NOTE {
+        return Err(format!("the note has {} bytes; at most {MAX_NOTE} are kept", request.note.len()));
+    }
+    let note = Some(request.note).filter(|note| !note.is_empty());
+    let state = Some(SourceState { status, note, expires: request.expires });
+    Ok(SetSource { presentity, source: source(request.source)?, state })
+}
+
+pub fn remove_source(request: v1::RemoveSourceRequest, domains: &[String]) -> Result<SetSource, Invalid> {
+    let presentity = presentity(&request.presentity, domains)?;
+    Ok(SetSource { presentity, source: source(request.source)?, state: None })
+}
+
+fn source(name: String) -> Result<String, Invalid> {
+    let valid = !name.is_empty() && name.len() <= MAX_SOURCE && !name.chars().any(char::is_control);
+    if valid { Ok(name) } else { Err(format!("a source is named with 1 to {MAX_SOURCE} bytes of text")) }
+}
+
+pub fn state(state: PresentityState) -> v1::PresentityState {
+    v1::PresentityState {
+        presentity: state.presentity.uri(),
+        position: state.position.to_string(),
+        basic: if state.open { "open" } else { "closed" }.to_owned(),
+        notes: state.notes,
+        activities: state.activities,
+        publications: state.publications as u32,
+        sources: state.sources as u32,
+        bindings: state.bindings as u32,
+        document: state.document,
+    }
+}
+
+pub fn watcher(watcher: WatcherState) -> v1::Watcher {
+    v1::Watcher {
+        watcher: PresentityKey::restored(&watcher.watcher).uri(),
+        event: watcher.event,
+        state: if watcher.ended { "terminated" } else { "active" }.to_owned(),
+        expires: watcher.seconds_left,
+        owner: watcher.owner.0,
+        call_id: watcher.call_id,
+    }
+}
+
+pub fn group(id: GroupId, status: GroupStatus, counts: Counts) -> v1::GroupStatus {
+    let role = match status.role {
+        Role::Leader => "leader",
+        Role::Candidate => "candidate",
+        Role::Follower => "follower",
+        Role::Learner => "learner",
+        Role::Stopped => "stopped",
+    };
+    v1::GroupStatus {
+        group: id.0,
+        role: role.to_owned(),
+        leader: status.leader.map_or(0, |leader| leader.0),
+        term: status.term,
+        last_log: status.last_log,
+        committed: status.committed,
+        applied: status.applied,
+        snapshot: status.snapshot,
+        counts: Some(v1::Counts {
+            presentities: counts.presentities as u64,
+            publications: counts.publications as u64,
+            sources: counts.sources as u64,
+            bindings: counts.bindings as u64,
+            subscriptions: counts.subscriptions as u64,
+            owned: counts.owned as u64,
+            dirty: counts.dirty as u64,
+        }),
+    }
+}
+
+pub fn question(question: Question, source: String) -> v1::AuthoriseRequest {
+    let uri = |key: &str| PresentityKey::restored(key).uri();
+    v1::AuthoriseRequest {
+        account: uri(&question.account),
+        method: question.method.to_owned(),
+        event: question.event,
+        presentity: uri(&question.presentity),
+        realm: question.realm,
+        source,
+    }
+}
+
+pub fn verdict(response: v1::AuthoriseResponse) -> Verdict {
+    let decision = match response.decision() {
+        v1::Decision::Allow => Decision::Allow,
+        v1::Decision::Deny => Decision::Deny {
+            // A refusal of billing is the account's own: it is never ours to say 5xx for it.
+            status: match response.sip_status {
+                status @ (400..=499 | 600..=699) => status as u16,
+                _ => 403,
+            },
+            reason: response.sip_reason,
+        },
+        v1::Decision::Unspecified => Decision::Unavailable,
+    };
+    Verdict {
+        decision,
+        ha1_md5: response.ha1_md5,
+        ha1_sha256: response.ha1_sha256,
+        cache: Duration::from_secs(u64::from(response.cache_seconds)),
+        max_expires: response.max_expires,
+    }
+}

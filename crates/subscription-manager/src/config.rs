@@ -1,0 +1,75 @@
+//! What a manager is told at its start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cluster::{Member, Timings};
+use placement::NodeId;
+use presence_agent::config::{Expires, Limits};
+use sip::Secret;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub node: NodeId,
+    pub name: String,
+    /// Where dispatchers connect. Inner: loopback or a closed network.
+    pub sip: SocketAddr,
+    /// Where the other managers, the HTTP role and operators connect. Inner as well.
+    pub grpc: SocketAddr,
+    /// The folder of the log, the snapshots and the node's identity.
+    pub data: PathBuf,
+    /// All managers, this one included.
+    pub members: Vec<Member>,
+    /// How many presence groups the slots are dealt to. Fixed at birth.
+    pub groups: u32,
+    pub domains: Vec<String>,
+    pub secret: Secret,
+    pub auth: Auth,
+    pub subscribe: Expires,
+    pub publish: Expires,
+    pub register: Expires,
+    pub agent_limits: Limits,
+    pub cluster_limits: cluster::Limits,
+    pub timings: Timings,
+    pub limits: LinkLimits,
+}
+
+/// Who answers for accounts.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Nobody: no digest, everything allowed.
+    Open,
+    /// The auth-adapter at this URL.
+    Adapter(String),
+}
+
+/// The bounds of the links.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkLimits {
+    /// What waits for one group's driver. At the limit its neighbours wait, and the dispatchers see a full link.
+    pub inputs: usize,
+    /// Messages waiting to be written to one dispatcher. At the limit the connection is closed: it does not read.
+    pub link_queue: usize,
+    /// Connections from dispatchers. Over it a new one is closed at once.
+    pub links: usize,
+    /// Questions to billing under way at one time. Over it a request is answered 503.
+    pub questions: usize,
+    /// How long billing may take before a request is answered 503.
+    pub verdict_timeout: Duration,
+    /// Programs that follow presentities of one group. Over it the API answers RESOURCE_EXHAUSTED.
+    pub followers: usize,
+}
+
+impl Default for LinkLimits {
+    fn default() -> LinkLimits {
+        LinkLimits {
+            inputs: 4_096,
+            link_queue: 16_384,
+            links: 256,
+            questions: 1_024,
+            verdict_timeout: Duration::from_millis(2_000),
+            followers: 1_024,
+        }
+    }
+}

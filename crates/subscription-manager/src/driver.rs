@@ -1,0 +1,259 @@
+//! The driver: the one task that owns a group's agent, feeds it, and performs what it says.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use cluster::{CaptureReply, Event, Group, GroupEvents};
+use metrics::counter;
+use placement::PresentityKey;
+use presence::time::Timestamp;
+use presence_agent::agent::Entry;
+use presence_agent::api::{ApiReply, ApiTicket, Counts, PresentityState, SetSource, WatcherState};
+use presence_agent::verdict::Verdict;
+use presence_agent::{Agent, LinkId, Now, Output, Ticket};
+use sip::{Instant, Message};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::auth_link::AuthLink;
+use crate::demux::Demux;
+use crate::followers::{Followers, TooMany};
+use crate::metrics::{NOTIFIES, PROPOSALS, PROPOSALS_FULL};
+use crate::sip_link::Links;
+
+/// Everything that reaches an agent from its neighbours, besides the log.
+pub enum Input {
+    Request { link: LinkId, message: Message },
+    Response(Message),
+    Verdict { ticket: Ticket, verdict: Verdict },
+    SetSource { request: SetSource, reply: oneshot::Sender<ApiReply> },
+    Get { key: PresentityKey, reply: oneshot::Sender<PresentityState> },
+    Watchers { key: PresentityKey, reply: oneshot::Sender<Vec<WatcherState>> },
+    Follow { key: PresentityKey, reply: oneshot::Sender<Result<watch::Receiver<PresentityState>, TooMany>> },
+    Counts { reply: oneshot::Sender<Counts> },
+}
+
+pub struct Driver {
+    pub agent: Agent,
+    pub group: Group,
+    pub events: GroupEvents,
+    pub inputs: mpsc::Receiver<Input>,
+    /// For the verdicts, which come back as inputs.
+    pub own_inputs: mpsc::Sender<Input>,
+    pub links: Links,
+    /// None when everything is allowed.
+    pub auth: Option<AuthLink>,
+    pub demux: Demux,
+    pub followers: Followers,
+    pub clock: Clock,
+    pub replies: Replies,
+}
+
+/// Reads this node's clocks for an agent.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    started: std::time::Instant,
+}
+
+/// API calls that wait for the log.
+#[derive(Default)]
+pub struct Replies {
+    waiting: BTreeMap<ApiTicket, oneshot::Sender<ApiReply>>,
+    next: u64,
+}
+
+/// How many inputs are taken at most before the outputs are performed: enough to share the cost, few enough to keep
+/// the log's events flowing.
+const BATCH: usize = 64;
+
+impl Driver {
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            if !self.perform() {
+                break;
+            }
+            let deadline = self.clock.until(self.agent.poll_timeout());
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                event = self.events.next() => match event {
+                    Some(event) => self.take_events(event),
+                    None => break,
+                },
+                input = self.inputs.recv() => match input {
+                    Some(input) => self.take_inputs(input),
+                    None => break,
+                },
+                () = tokio::time::sleep(deadline) => {}
+            }
+            let leads = self.group.is_leader();
+            let now = self.now();
+            if now.monotonic >= self.agent.poll_timeout() {
+                self.agent.handle_timeout(now, leads);
+            }
+        }
+        self.demux.set_serving(self.group.id(), false);
+    }
+
+    fn now(&self) -> Now {
+        self.clock.now(self.group.log_now())
+    }
+
+    fn take_events(&mut self, first: Event) {
+        let mut next = Some(first);
+        for _ in 0..BATCH {
+            let Some(event) = next else { return };
+            self.take_event(event);
+            next = self.events.try_next();
+        }
+        if let Some(event) = next {
+            self.take_event(event);
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Committed(entry) => {
+                let entry = self.entry(entry);
+                self.agent.handle_entry(entry, now);
+            }
+            Event::Failed { ticket } => self.agent.handle_failed(Ticket(ticket), now),
+            Event::Lost { ticket } => self.agent.handle_lost(Ticket(ticket), now),
+            Event::Restore { index, chunks, .. } => {
+                if let Err(error) = self.agent.restore(chunks, index, now) {
+                    // The file's checksums were right, so this build cannot read what another wrote.
+                    error!(%error, group = %self.group.id(), "A snapshot cannot be read; this group is not served here");
+                    self.inputs.close();
+                }
+            }
+            Event::Capture(reply) => self.capture(reply),
+            Event::Leadership { leader, mine } => {
+                info!(group = %self.group.id(), leader = leader.map(|leader| leader.0), mine, "Leadership");
+            }
+        }
+    }
+
+    /// A command of this very start comes back with its ticket.
+    fn entry(&self, entry: cluster::Entry) -> Entry {
+        let (me, start) = (self.group.node(), self.group.incarnation());
+        let commands = entry.commands.into_iter().map(|submitted| {
+            let mine = submitted.origin == me && submitted.incarnation == start;
+            (mine.then_some(Ticket(submitted.ticket)), submitted.command)
+        });
+        Entry { index: entry.index, stamp: Timestamp(entry.stamp), commands: commands.collect() }
+    }
+
+    fn capture(&self, reply: CaptureReply) {
+        let picture = self.agent.picture();
+        reply.send(Box::new(move || picture.chunks()));
+    }
+
+    fn take_inputs(&mut self, first: Input) {
+        let mut next = Some(first);
+        for _ in 0..BATCH {
+            let Some(input) = next else { return };
+            self.take_input(input);
+            next = self.inputs.try_recv().ok();
+        }
+        if let Some(input) = next {
+            self.take_input(input);
+        }
+    }
+
+    /// A caller that did not wait for its reply has gone; nothing is done about that.
+    fn take_input(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Request { link, message } => self.agent.handle_request(link, message, now),
+            Input::Response(message) => self.agent.handle_response(&message, now),
+            Input::Verdict { ticket, verdict } => self.agent.handle_verdict(ticket, verdict, now),
+            Input::SetSource { request, reply } => {
+                let ticket = self.replies.wait(reply);
+                self.agent.set_source(ticket, request);
+            }
+            Input::Get { key, reply } => drop(reply.send(self.agent.presentity(&key))),
+            Input::Watchers { key, reply } => drop(reply.send(self.agent.watchers(&key, now))),
+            Input::Follow { key, reply } => {
+                let state = self.agent.presentity(&key);
+                drop(reply.send(self.followers.add(state)));
+            }
+            Input::Counts { reply } => drop(reply.send(self.agent.counts())),
+        }
+    }
+
+    /// Performs what the agent said; false when it must stop.
+    fn perform(&mut self) -> bool {
+        while let Some(output) = self.agent.poll_output() {
+            match output {
+                Output::Respond { link, bytes } => self.links.respond(link, bytes),
+                Output::Send { next_hop, bytes } => {
+                    counter!(NOTIFIES).increment(1);
+                    self.links.send(next_hop, bytes);
+                }
+                Output::Authorise { ticket, question, source } => self.authorise(ticket, question, source),
+                Output::Propose { ticket, command } => self.propose(ticket, command),
+                Output::Reply { ticket, reply } => self.replies.send(ticket, reply),
+                Output::Changed(key) if self.followers.is_followed(&key) => {
+                    let state = self.agent.presentity(&key);
+                    self.followers.tell(state);
+                }
+                Output::Changed(_) => {}
+                Output::Stop(why) => {
+                    error!(group = %self.group.id(), why, "This node stops serving a group");
+                    return false;
+                }
+            }
+        }
+        self.demux.set_serving(self.group.id(), self.agent.is_serving());
+        true
+    }
+
+    fn authorise(&mut self, ticket: Ticket, question: presence_agent::verdict::Question, source: String) {
+        match &self.auth {
+            Some(auth) => auth.ask(ticket, question, source, self.own_inputs.clone()),
+            None => self.agent.handle_verdict(ticket, Verdict::allowed(), self.now()),
+        }
+    }
+
+    fn propose(&mut self, ticket: Ticket, command: Bytes) {
+        counter!(PROPOSALS).increment(1);
+        if self.group.propose(ticket.0, command).is_err() {
+            counter!(PROPOSALS_FULL).increment(1);
+            self.agent.handle_failed(ticket, self.now());
+        }
+    }
+}
+
+impl Replies {
+    fn wait(&mut self, reply: oneshot::Sender<ApiReply>) -> ApiTicket {
+        self.next += 1;
+        let ticket = ApiTicket(self.next);
+        self.waiting.insert(ticket, reply);
+        ticket
+    }
+
+    fn send(&mut self, ticket: ApiTicket, reply: ApiReply) {
+        if let Some(waiting) = self.waiting.remove(&ticket) {
+            drop(waiting.send(reply));
+        }
+    }
+}
+
+impl Clock {
+    pub fn start() -> Clock {
+        Clock { started: std::time::Instant::now() }
+    }
+
+    pub fn now(&self, log: u64) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Now { monotonic: Instant(self.started.elapsed().as_millis() as u64), log: Timestamp(log), unix }
+    }
+
+    fn until(&self, instant: Instant) -> Duration {
+        // A millisecond more, so that the rounding of `now` never finds it still early.
+        Duration::from_millis(instant.0 + 1).saturating_sub(self.started.elapsed())
+    }
+}

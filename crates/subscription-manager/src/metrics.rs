@@ -1,0 +1,18 @@
+//! Names of the metrics of a manager.
+
+/// Requests taken, by `method`.
+pub const REQUESTS: &str = "vedette_manager_requests_total";
+/// NOTIFYs sent, retransmissions included.
+pub const NOTIFIES: &str = "vedette_manager_notifies_total";
+/// Commands handed to the log.
+pub const PROPOSALS: &str = "vedette_manager_proposals_total";
+/// Commands the log's queue had no room for, each answered 503.
+pub const PROPOSALS_FULL: &str = "vedette_manager_proposals_full_total";
+/// Questions asked of billing.
+pub const QUESTIONS: &str = "vedette_manager_questions_total";
+/// Questions that got no verdict in time or for lack of room.
+pub const QUESTIONS_FAILED: &str = "vedette_manager_questions_failed_total";
+/// Messages for a dispatcher that could not be handed to its link.
+pub const LINK_DROPPED: &str = "vedette_manager_link_dropped_total";
+/// Bytes from a dispatcher that are no SIP message.
+pub const NOT_SIP: &str = "vedette_manager_not_sip_total";

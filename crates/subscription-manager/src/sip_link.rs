@@ -1,0 +1,219 @@
+//! The link to the dispatchers: plain SIP over TCP connections that they open and keep.
+//!
+//! Requests travel both ways on a connection. The Via of a request names the dispatcher's own inner address, and from
+//! then on requests for that address leave over the connection it came on (RFC 5923); a dispatcher that has no
+//! connection here yet is connected to.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use metrics::counter;
+use parking_lot::Mutex;
+use placement::GroupId;
+use presence_agent::LinkId;
+use sip::{Frame, Limits, Message, StreamFramer, Uri};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::config::LinkLimits;
+use crate::demux::Demux;
+use crate::driver::Input;
+use crate::metrics::{LINK_DROPPED, NOT_SIP, REQUESTS};
+
+/// The connections of this manager. Clones are the same set.
+#[derive(Clone)]
+pub struct Links(Arc<Shared>);
+
+struct Shared {
+    table: Mutex<Table>,
+    next: AtomicU64,
+    limits: LinkLimits,
+    demux: Demux,
+    drivers: HashMap<GroupId, mpsc::Sender<Input>>,
+}
+
+#[derive(Default)]
+struct Table {
+    queues: HashMap<LinkId, mpsc::Sender<Bytes>>,
+    /// Which connection leads to a dispatcher's inner address.
+    leads_to: HashMap<SocketAddr, LinkId>,
+}
+
+impl Links {
+    pub fn new(limits: LinkLimits, demux: Demux, drivers: HashMap<GroupId, mpsc::Sender<Input>>) -> Links {
+        Links(Arc::new(Shared { table: Mutex::default(), next: AtomicU64::new(1), limits, demux, drivers }))
+    }
+
+    /// Takes connections until `shutdown`.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) if self.0.table.lock().queues.len() < self.0.limits.links => {
+                    info!(%peer, "A dispatcher connected");
+                    let (link, queue) = self.open();
+                    tokio::spawn(self.clone().carry(link, stream, queue, shutdown.clone()));
+                }
+                Ok((_, peer)) => warn!(%peer, "Refused a connection: there are too many"),
+                Err(error) => {
+                    // Out of descriptors, most likely: waiting is all one can do.
+                    warn!(%error, "Cannot accept a connection");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    /// Answers over the connection a request came on. If that is gone, so is whoever would read the answer; the phone
+    /// asks again.
+    pub fn respond(&self, link: LinkId, bytes: Bytes) {
+        let queue = self.0.table.lock().queues.get(&link).cloned();
+        self.enqueue(link, queue, bytes);
+    }
+
+    /// Sends a request to the dispatcher whose inner address is `next_hop`.
+    pub fn send(&self, next_hop: SocketAddr, bytes: Bytes) {
+        let found = {
+            let table = self.0.table.lock();
+            let link = table.leads_to.get(&next_hop).copied();
+            link.map(|link| (link, table.queues.get(&link).cloned()))
+        };
+        match found {
+            Some((link, queue)) => self.enqueue(link, queue, bytes),
+            None => self.connect(next_hop, bytes),
+        }
+    }
+
+    fn enqueue(&self, link: LinkId, queue: Option<mpsc::Sender<Bytes>>, bytes: Bytes) {
+        let Some(queue) = queue else { return counter!(LINK_DROPPED).increment(1) };
+        if queue.try_send(bytes).is_err() {
+            // The dispatcher does not read. Closing tells it so; what was lost is retransmitted by timers.
+            counter!(LINK_DROPPED).increment(1);
+            self.close(link);
+        }
+    }
+
+    fn open(&self) -> (LinkId, mpsc::Receiver<Bytes>) {
+        let link = LinkId(self.0.next.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = mpsc::channel(self.0.limits.link_queue);
+        self.0.table.lock().queues.insert(link, sender);
+        (link, receiver)
+    }
+
+    fn close(&self, link: LinkId) {
+        let mut table = self.0.table.lock();
+        table.queues.remove(&link);
+        table.leads_to.retain(|_, held| *held != link);
+    }
+
+    fn connect(&self, next_hop: SocketAddr, bytes: Bytes) {
+        let (link, queue) = self.open();
+        self.0.table.lock().leads_to.insert(next_hop, link);
+        let first = self.0.table.lock().queues.get(&link).cloned();
+        self.enqueue(link, first, bytes);
+        let links = self.clone();
+        tokio::spawn(async move {
+            match TcpStream::connect(next_hop).await {
+                Ok(stream) => links.carry(link, stream, queue, CancellationToken::new()).await,
+                Err(error) => {
+                    debug!(%next_hop, %error, "A dispatcher cannot be reached");
+                    links.close(link);
+                }
+            }
+        });
+    }
+
+    async fn carry(
+        self,
+        link: LinkId,
+        stream: TcpStream,
+        queue: mpsc::Receiver<Bytes>,
+        shutdown: CancellationToken,
+    ) {
+        // Small messages one after another: waiting to fill a segment only adds delay.
+        let _ = stream.set_nodelay(true);
+        let (reader, writer) = stream.into_split();
+        let writing = tokio::spawn(write(writer, queue));
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.read(link, reader) => {}
+        }
+        self.close(link);
+        // The queue has no sender any more, so the writer ends when it is empty: a last answer still goes out.
+        let _ = writing.await;
+    }
+
+    async fn read(&self, link: LinkId, mut reader: OwnedReadHalf) {
+        let mut framer = StreamFramer::new(Limits::default());
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match reader.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(length) => framer.push(&buffer[..length]),
+            }
+            while let Some(frame) = framer.next() {
+                match frame {
+                    Ok(Frame::Message(bytes)) => self.take(link, bytes).await,
+                    Ok(Frame::KeepAlive) => self.respond(link, Bytes::from_static(b"\r\n")),
+                    Err(error) => {
+                        counter!(NOT_SIP).increment(1);
+                        warn!(%error, "A dispatcher sent what is no SIP message");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn take(&self, link: LinkId, bytes: Bytes) {
+        let Ok(message) = Message::parse(bytes, &Limits::default()) else {
+            return counter!(NOT_SIP).increment(1);
+        };
+        let Some(driver) = self.0.demux.route(&message).and_then(|group| self.0.drivers.get(&group)) else {
+            return;
+        };
+        let input = if message.is_request() {
+            counter!(REQUESTS, "method" => message.method().as_str()).increment(1);
+            self.learn(link, &message);
+            Input::Request { link, message }
+        } else {
+            Input::Response(message)
+        };
+        // A full queue makes us stop reading, and the dispatcher goes to the next manager.
+        let _ = driver.send(input).await;
+    }
+
+    fn learn(&self, link: LinkId, request: &Message) {
+        let Ok(via) = request.via() else { return };
+        let host = format!("sip:{}", via.host);
+        let Some(mut address) = Uri::parse(&host).ok().and_then(|uri| uri.socket_addr()) else { return };
+        address.set_port(via.port.unwrap_or(5060));
+        let mut table = self.0.table.lock();
+        if table.leads_to.get(&address) != Some(&link) {
+            table.leads_to.insert(address, link);
+        }
+    }
+}
+
+/// Writes what waits in one go, so that a burst costs few system calls.
+async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
+    let mut batch = Vec::with_capacity(64);
+    let mut buffer = Vec::with_capacity(64 * 1024);
+    while queue.recv_many(&mut batch, 64).await > 0 {
+        buffer.clear();
+        batch.drain(..).for_each(|bytes| buffer.extend_from_slice(&bytes));
+        if writer.write_all(&buffer).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The configuration of a role: a TOML file, over it `VEDETTE_*` environment variables, over them `--set`.
+//!
+//! A key such as `manager.node` is `VEDETTE_MANAGER__NODE` in the environment. An unknown key is an error: a typing
+//! mistake must not become a default.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::Deserialize;
+
+/// Flags of the roles that run alone.
+#[derive(clap::Args)]
+pub struct RoleArgs {
+    /// The TOML file with this role's settings
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Overrides one key of the file, such as manager.node=2
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// All settings there are. A role reads its own part.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The domains served.
+    pub domains: Vec<String>,
+    /// Shared by the whole cluster; at least 16 characters. Nonces, tags and flow tokens are signed with it.
+    pub secret: String,
+    pub dispatcher: Dispatcher,
+    pub manager: Manager,
+    pub auth: Auth,
+    pub http: Http,
+    pub expires: AllExpires,
+    pub limits: Limits,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dispatcher {
+    /// Where phones reach us, over UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// The addresses to tell phones, in the order of `listen`, where they differ.
+    pub advertise: Vec<SocketAddr>,
+    /// Where managers reach us.
+    pub inner: Option<SocketAddr>,
+    pub managers: Vec<DispatcherManager>,
+    /// A registrar that REGISTER is relayed to, as a SIP URI.
+    pub upstream: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DispatcherManager {
+    pub name: String,
+    pub sip: SocketAddr,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Manager {
+    /// This node's number in `members`.
+    pub node: u64,
+    /// Where dispatchers connect.
+    pub sip: Option<SocketAddr>,
+    /// Where managers and the HTTP role connect.
+    pub grpc: Option<SocketAddr>,
+    pub data: Option<PathBuf>,
+    pub members: Vec<Member>,
+    /// Raft groups that presentities are dealt to; fixed at birth. 0 counts as 1.
+    pub groups: u32,
+    /// "open", or the URL of the auth-adapter.
+    pub auth: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    pub node: u64,
+    pub name: String,
+    /// `host:port`
+    pub grpc: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    pub listen: Option<SocketAddr>,
+    /// The accounts file.
+    pub accounts: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Where this role answers /healthz, /readyz and /metrics, and the API if `managers` are named.
+    pub listen: Option<SocketAddr>,
+    /// gRPC addresses of managers.
+    pub managers: Vec<String>,
+    /// The bearer token of writes; without one they are refused.
+    pub token: Option<String>,
+    pub event_streams: Option<usize>,
+}
+
+/// Lifetimes in seconds.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AllExpires {
+    pub subscribe: Expires,
+    pub publish: Expires,
+    pub register: Expires,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expires {
+    pub min: u32,
+    pub default: u32,
+    pub max: u32,
+}
+
+/// The bounds an operator may want to move. Each is documented where it holds, with what happens at it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    pub connections: Option<usize>,
+    pub connections_per_source: Option<usize>,
+    pub window: Option<usize>,
+    pub pending: Option<usize>,
+    pub server_transactions: Option<usize>,
+    pub client_transactions: Option<usize>,
+    pub document: Option<usize>,
+    pub proposals: Option<usize>,
+    pub snapshot_every: Option<u64>,
+    pub verdict_timeout_ms: Option<u64>,
+    pub nonce_seconds: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            domains: vec!["vedette.test".into()],
+            secret: String::new(),
+            dispatcher: Dispatcher::default(),
+            manager: Manager::default(),
+            auth: Auth::default(),
+            http: Http::default(),
+            expires: AllExpires::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Expires {
+    fn default() -> Expires {
+        let own = presence_agent::config::Expires::default();
+        Expires { min: own.min, default: own.default, max: own.max }
+    }
+}
+
+impl RoleArgs {
+    pub fn load(&self) -> anyhow::Result<Settings> {
+        let settings = load(Some(&self.config), &self.set)?;
+        if settings.secret.len() < 16 {
+            bail!("`secret` must have at least 16 characters, the same for every role of the cluster");
+        }
+        Ok(settings)
+    }
+}
+
+/// Reads the file, then the environment, then the overrides.
+pub fn load(file: Option<&PathBuf>, overrides: &[String]) -> anyhow::Result<Settings> {
+    let mut figment = Figment::new();
+    if let Some(file) = file {
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        figment = figment.merge(Toml::string(&text));
+    }
+    // These three belong to `ctl` and to the logs.
+    figment = figment.merge(Env::prefixed("VEDETTE_").ignore(&["api", "token", "log"]).split("__"));
+    for pair in overrides {
+        let (key, value) =
+            pair.split_once('=').with_context(|| format!("--set {pair:?} is not KEY=VALUE"))?;
+        figment = figment.merge((key, override_value(value)));
+    }
+    let settings: Settings = figment.extract().map_err(|error| anyhow::anyhow!("configuration: {error}"))?;
+    for (name, expires) in [
+        ("subscribe", settings.expires.subscribe),
+        ("publish", settings.expires.publish),
+        ("register", settings.expires.register),
+    ] {
+        if !(expires.min <= expires.default && expires.default <= expires.max) {
+            bail!("expires.{name} needs min <= default <= max");
+        }
+    }
+    Ok(Settings {
+        domains: settings.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
+        ..settings
+    })
+}
+
+/// A value in TOML's syntax if it is one, else the text as it stands.
+fn override_value(text: &str) -> figment::value::Value {
+    text.parse().unwrap_or_else(|_| text.into())
+}
+
+impl Expires {
+    pub fn policy(self) -> presence_agent::config::Expires {
+        presence_agent::config::Expires { min: self.min, default: self.default, max: self.max }
+    }
+}
+
+impl Limits {
+    pub fn dispatcher(&self, limits: &mut dispatcher::config::Limits) {
+        set(&mut limits.connections, self.connections);
+        set(&mut limits.connections_per_source, self.connections_per_source);
+        set(&mut limits.window, self.window);
+    }
+
+    pub fn agent(&self, limits: &mut presence_agent::config::Limits) {
+        set(&mut limits.pending, self.pending);
+        set(&mut limits.server_transactions, self.server_transactions);
+        set(&mut limits.client_transactions, self.client_transactions);
+        set(&mut limits.document, self.document);
+        set(&mut limits.nonce_seconds, self.nonce_seconds);
+    }
+
+    pub fn cluster(&self, limits: &mut cluster::Limits) {
+        set(&mut limits.proposals, self.proposals);
+        set(&mut limits.snapshot_every, self.snapshot_every);
+    }
+
+    pub fn links(&self, limits: &mut subscription_manager::config::LinkLimits) {
+        set(&mut limits.verdict_timeout, self.verdict_timeout_ms.map(Duration::from_millis));
+    }
+}
+
+fn set<T>(limit: &mut T, configured: Option<T>) {
+    if let Some(configured) = configured {
+        *limit = configured;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(overrides: &[&str]) -> anyhow::Result<Settings> {
+        load(None, &overrides.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = with(&["manager.nod=2"]).unwrap_err().to_string();
+
+        assert!(error.contains("nod"), "{error}");
+    }
+
+    #[test]
+    fn an_override_reaches_the_key_it_names() {
+        let settings =
+            with(&["manager.node=2", "dispatcher.listen=[\"127.0.0.1:5060\"]", "secret=abc"]).unwrap();
+
+        assert_eq!((settings.manager.node, settings.dispatcher.listen.len()), (2, 1));
+        assert_eq!(settings.secret, "abc");
+    }
+
+    #[test]
+    fn lifetimes_that_contradict_each_other_are_refused() {
+        assert!(with(&["expires.publish.min=100", "expires.publish.default=50"]).is_err());
+    }
+}

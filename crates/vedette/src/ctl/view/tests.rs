@@ -1,0 +1,153 @@
+use std::time::Duration;
+
+use web::json::{GroupStatus, Member, PresentityCounts, Watcher};
+
+use super::*;
+
+#[test]
+fn status_shows_members_leaders_positions_and_counts() {
+    let cluster = ClusterStatus { managers: vec![up(1, "leader"), up(2, "follower"), away(3)] };
+
+    let expected = "\
+3 managers, 1 not answering
+
+NODE  NAME  ADDRESS         STATE  UPTIME  LEADS
+   1  m1    127.0.0.1:7101  up     1h 02m  group 1
+   2  m2    127.0.0.1:7102  up     1h 02m  -
+   3  m3    127.0.0.1:7103  away        -
+
+GROUP  NODE  ROLE      LEADER  TERM  LAST LOG  COMMITTED  APPLIED  SNAPSHOT
+    1  m1    leader    m1         2        42         41       41        10
+    1  m2    follower  m1         2        42         41       41        10
+
+NODE  PRESENTITIES  PUBLICATIONS  SOURCES  BINDINGS  SUBSCRIPTIONS  OWNED  DIRTY
+m1               3             2        0         0              5      0      0
+m2               3             2        0         0              5      0      0
+
+127.0.0.1:7103 does not answer: Connection refused (os error 111)";
+    assert_eq!(status(&cluster), expected);
+}
+
+#[test]
+fn a_cluster_of_which_nobody_answers_is_still_shown() {
+    let text = status(&ClusterStatus { managers: vec![away(1)] });
+
+    assert!(text.starts_with("1 manager, 1 not answering\n\nNODE"), "{text}");
+    assert!(!text.contains("GROUP"), "{text}");
+}
+
+#[test]
+fn status_fits_the_screen_with_long_names_and_large_numbers() {
+    let mut node = up(u64::MAX, "candidate");
+    node.address = "vedette-manager-0.vedette-managers.presence.svc.cluster.local:7101".into();
+    let status_of = node.status.as_mut().unwrap();
+    status_of.name = "vedette-manager-0.vedette-managers".into();
+    let group = &mut status_of.groups[0];
+    (group.leader, group.last_log, group.applied) = (0, 1_000_000_000_000, 1_000_000_000_000);
+
+    let text = status(&ClusterStatus { managers: vec![node] });
+
+    assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+    assert!(text.contains("none"), "{text}");
+}
+
+#[test]
+fn presence_shows_everything_about_one_presentity() {
+    let expected = "\
+presentity  sip:alice@vedette.test
+basic       open
+activities  away, meal
+notes       Lunch | Back at two
+held        2 publications, 1 API source, 0 bindings
+position    812.3
+
+<presence>
+  <tuple/>
+</presence>";
+    assert_eq!(presence(&alice()), expected);
+}
+
+#[test]
+fn a_change_is_one_line_that_fits_the_screen() {
+    let now = UNIX_EPOCH + Duration::from_secs(86_400 + 3_723);
+    assert_eq!(change(&alice(), now), "01:02:03Z  open    away, meal                Lunch | Back at two");
+
+    let notes = vec![format!("two\nlines\u{1b}[2J{}", "x".repeat(200))];
+    let line = change(&PresentityState { notes, ..alice() }, now);
+    assert!(line.chars().count() == WIDTH && !line.contains(char::is_control), "{line}");
+}
+
+#[test]
+fn watchers_are_a_table_or_a_word() {
+    let watcher = Watcher {
+        watcher: "sip:bob@vedette.test".into(),
+        event: "presence".into(),
+        state: "active".into(),
+        expires: 605,
+        owner: 2,
+        call_id: "f81d4fae@10.0.0.9".into(),
+    };
+    let mut found = Watchers { presentity: "sip:alice@vedette.test".into(), watchers: vec![watcher] };
+
+    let expected = "\
+1 subscription to sip:alice@vedette.test
+
+WATCHER               EVENT     STATE   EXPIRES  NODE  CALL-ID
+sip:bob@vedette.test  presence  active  10m 05s     2  f81d4fae@10.0.0.9
+";
+    assert_eq!(watchers(&found), expected);
+    found.watchers.clear();
+    assert_eq!(watchers(&found), "nobody watches sip:alice@vedette.test");
+}
+
+#[test]
+fn what_was_published_is_said_with_its_position() {
+    let done = SourceChanged {
+        presentity: "sip:alice@vedette.test".into(),
+        source: "ctl".into(),
+        position: "9.0".into(),
+    };
+    let set = SetSource { status: "away".into(), note: "Lunch".into(), expires: 3600 };
+
+    let line = published(&done, &set);
+    assert_eq!(line, "sip:alice@vedette.test is away (Lunch) for 1h 00m, by source ctl, position 9.0");
+    let line = published(&done, &SetSource { note: String::new(), expires: 0, ..set });
+    assert_eq!(line, "sip:alice@vedette.test is away until it is removed, by source ctl, position 9.0");
+}
+
+fn alice() -> PresentityState {
+    PresentityState {
+        presentity: "sip:alice@vedette.test".into(),
+        position: "812.3".into(),
+        basic: "open".into(),
+        notes: vec!["Lunch".into(), "Back at two".into()],
+        activities: vec!["away".into(), "meal".into()],
+        counts: PresentityCounts { publications: 2, sources: 1, bindings: 0 },
+        document: "<presence>\n  <tuple/>\n</presence>".into(),
+    }
+}
+
+fn up(node: u64, role: &str) -> ManagerStatus {
+    let member = |node| Member { node, name: format!("m{node}"), grpc: format!("127.0.0.1:{}", 7100 + node) };
+    let counts = GroupCounts { presentities: 3, publications: 2, subscriptions: 5, ..GroupCounts::default() };
+    let group = GroupStatus {
+        group: 1,
+        role: role.into(),
+        leader: 1,
+        term: 2,
+        last_log: 42,
+        committed: 41,
+        applied: 41,
+        snapshot: 10,
+        counts,
+    };
+    let members = (1..=3).map(member).collect();
+    let status = NodeStatus { node, name: format!("m{node}"), uptime: 3_725, members, groups: vec![group] };
+    let address = format!("127.0.0.1:710{}", node % 10);
+    ManagerStatus { address, reachable: true, error: None, status: Some(status) }
+}
+
+fn away(node: u64) -> ManagerStatus {
+    let error = Some("Connection refused (os error 111)".into());
+    ManagerStatus { address: format!("127.0.0.1:710{node}"), reachable: false, error, status: None }
+}

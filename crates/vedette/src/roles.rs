@@ -1,0 +1,181 @@
+//! The roles, each from its settings to its end. `vedette up` starts the same ones.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use auth_adapter::{Accounts, AuthAdapter};
+use dispatcher::Dispatcher;
+use dispatcher::config::{Listener, Upstream, UpstreamTransport};
+use placement::NodeId;
+use sip::{Secret, Transport, Uri};
+use subscription_manager::{Auth, Manager};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use web::live::{Metrics, Ready};
+
+use crate::config::{RoleArgs, Settings};
+use crate::{shutdown, telemetry};
+
+const LOG: &str = "info,openraft=warn,sled=warn";
+
+pub async fn dispatcher(args: RoleArgs) -> anyhow::Result<()> {
+    let (settings, metrics, shutdown) = start(&args)?;
+    let dispatcher = Dispatcher::bind(dispatcher_config(&settings)?).await?;
+    let http = serve_http(&settings, dispatcher_ready(&dispatcher), metrics, &shutdown).await?;
+    info!(listen = ?settings.dispatcher.listen, "The dispatcher serves");
+    dispatcher.serve(shutdown).await;
+    http.await.context("HTTP")
+}
+
+pub async fn manager(args: RoleArgs) -> anyhow::Result<()> {
+    let (settings, metrics, shutdown) = start(&args)?;
+    let manager = Manager::bind(manager_config(&settings)?).await?;
+    let ready = manager.ready();
+    let ready: Ready =
+        Arc::new(move || ready().then_some(()).ok_or_else(|| "not every group is served".into()));
+    let http = serve_http(&settings, ready, metrics, &shutdown).await?;
+    info!(node = settings.manager.node, "The manager serves");
+    manager.serve(shutdown).await;
+    http.await.context("HTTP")
+}
+
+pub async fn auth(args: RoleArgs) -> anyhow::Result<()> {
+    let (settings, metrics, shutdown) = start(&args)?;
+    let listen = settings.auth.listen.context("`auth.listen` is missing")?;
+    let file = settings.auth.accounts.as_ref().context("`auth.accounts` is missing")?;
+    let accounts = Accounts::from_file(file)?;
+    let adapter = AuthAdapter::bind(auth_adapter::Config { listen, accounts }).await?;
+    let http = serve_http(&settings, Arc::new(|| Ok(())), metrics, &shutdown).await?;
+    info!(%listen, "The auth-adapter serves");
+    adapter.serve(shutdown).await?;
+    http.await.context("HTTP")
+}
+
+fn start(args: &RoleArgs) -> anyhow::Result<(Settings, Metrics, CancellationToken)> {
+    let settings = args.load()?;
+    Ok((settings, telemetry::start(LOG)?, shutdown::on_signal()?))
+}
+
+/// The HTTP side of a role: the three questions of an orchestrator, and the API where managers are named.
+async fn serve_http(
+    settings: &Settings,
+    ready: Ready,
+    metrics: Metrics,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    let Some(listen) = settings.http.listen else { return Ok(tokio::spawn(async {})) };
+    let shutdown = shutdown.clone();
+    if settings.http.managers.is_empty() {
+        let server = web::server::Server::bind(listen).await?;
+        let router = web::live::router(ready, metrics);
+        return Ok(tokio::spawn(async move { server.serve(router, shutdown).await }));
+    }
+    let web = web::Web::bind(web_config(settings, listen, ready, metrics)).await?;
+    Ok(tokio::spawn(web.serve(shutdown)))
+}
+
+/// A dispatcher is ready while some manager takes requests.
+pub fn dispatcher_ready(dispatcher: &Dispatcher) -> Ready {
+    let live = dispatcher.ready();
+    Arc::new(move || if *live.borrow() { Ok(()) } else { Err("no manager is live".into()) })
+}
+
+pub fn web_config(settings: &Settings, listen: SocketAddr, ready: Ready, metrics: Metrics) -> web::Config {
+    web::Config {
+        listen,
+        managers: settings.http.managers.clone(),
+        token: settings.http.token.clone(),
+        event_streams: settings.http.event_streams.unwrap_or(web::DEFAULT_EVENT_STREAMS),
+        ready,
+        metrics,
+    }
+}
+
+pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Config> {
+    let own = &settings.dispatcher;
+    let inner =
+        own.inner.context("`dispatcher.inner` is missing: the address managers reach this dispatcher at")?;
+    if own.listen.is_empty() {
+        bail!("`dispatcher.listen` is empty");
+    }
+    if own.managers.is_empty() {
+        bail!("`dispatcher.managers` is empty");
+    }
+    let managers = own
+        .managers
+        .iter()
+        .map(|manager| dispatcher::config::Manager { name: manager.name.clone(), sip: manager.sip });
+    let secret = Secret::new(&settings.secret);
+    let mut config = dispatcher::Config::new([], inner, managers.collect(), secret);
+    config.listeners = listeners(&own.listen, &own.advertise)?;
+    config.domains = settings.domains.clone();
+    config.upstream = own.upstream.as_deref().map(upstream).transpose()?;
+    settings.limits.dispatcher(&mut config.limits);
+    Ok(config)
+}
+
+fn listeners(listen: &[SocketAddr], advertise: &[SocketAddr]) -> anyhow::Result<Vec<Listener>> {
+    if advertise.len() > listen.len() {
+        bail!("`dispatcher.advertise` names more addresses than `dispatcher.listen`");
+    }
+    let advertise = advertise.iter().copied().map(Some).chain(std::iter::repeat(None));
+    Ok(listen.iter().zip(advertise).map(|(bind, advertise)| Listener { bind: *bind, advertise }).collect())
+}
+
+/// Reads `sip:host:port[;transport=tcp]`, the host as a literal address.
+pub fn upstream(uri: &str) -> anyhow::Result<Upstream> {
+    let example = "an upstream is a SIP URI with a literal address, such as sip:192.0.2.1:5060";
+    let parsed = Uri::parse(uri).ok().with_context(|| format!("{uri:?}: {example}"))?;
+    let address = parsed.socket_addr().with_context(|| format!("{uri:?}: {example}"))?;
+    let transport = match parsed.params.get("transport").flatten().and_then(Transport::parse) {
+        None | Some(Transport::Udp) => UpstreamTransport::Udp,
+        Some(Transport::Tcp) => UpstreamTransport::Tcp,
+        Some(other) => bail!("{uri:?}: an upstream is reached over udp or tcp, not {}", other.as_str()),
+    };
+    Ok(Upstream { address, transport })
+}
+
+pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manager::Config> {
+    let own = &settings.manager;
+    let members: Vec<_> = own
+        .members
+        .iter()
+        .map(|member| cluster::Member {
+            id: NodeId(member.node),
+            name: member.name.clone(),
+            grpc: member.grpc.clone(),
+        })
+        .collect();
+    let me = members.iter().find(|member| member.id.0 == own.node);
+    let me =
+        me.with_context(|| format!("`manager.members` does not name node {} (`manager.node`)", own.node))?;
+    let auth = match own.auth.as_deref() {
+        None => bail!("`manager.auth` is missing: \"open\", or the URL of an auth-adapter"),
+        Some("open") => Auth::Open,
+        Some(url) => Auth::Adapter(url.to_owned()),
+    };
+    let mut config = subscription_manager::Config {
+        node: me.id,
+        name: me.name.clone(),
+        sip: own.sip.context("`manager.sip` is missing: the address dispatchers reach this manager at")?,
+        grpc: own.grpc.context("`manager.grpc` is missing: the address managers reach this manager at")?,
+        data: own.data.clone().context("`manager.data` is missing: the folder of this node's log")?,
+        members,
+        groups: own.groups.max(1),
+        domains: settings.domains.clone(),
+        secret: Secret::new(&settings.secret),
+        auth,
+        subscribe: settings.expires.subscribe.policy(),
+        publish: settings.expires.publish.policy(),
+        register: settings.expires.register.policy(),
+        agent_limits: presence_agent::config::Limits::default(),
+        cluster_limits: cluster::Limits::default(),
+        timings: cluster::Timings::default(),
+        limits: subscription_manager::config::LinkLimits::default(),
+    };
+    settings.limits.agent(&mut config.agent_limits);
+    settings.limits.cluster(&mut config.cluster_limits);
+    settings.limits.links(&mut config.limits);
+    Ok(config)
+}

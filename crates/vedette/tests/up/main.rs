@@ -1,0 +1,7 @@
+//! `vedette up` as a user meets it: the real binary, real sockets, phones that speak SIP.
+
+mod command_line;
+mod phone;
+mod restart;
+mod server;
+mod watching;

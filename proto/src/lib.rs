@@ -1,0 +1,8 @@
+//! What crosses a process border: the contracts (`auth`, `presence`, `admin`) and the inner messages (`raft`,
+//! `replica`, `directory`). The .proto files beside this crate are the documentation; nothing is added here.
+
+/// Package `vedette.v1`.
+pub mod v1 {
+    #![allow(clippy::large_enum_variant, clippy::doc_markdown)]
+    tonic::include_proto!("vedette.v1");
+}

@@ -1,0 +1,8 @@
+//! Golden ladders: a whole flow through the presence agent, message by message, as a text that a person reads.
+//!
+//! A ladder is compared with the file beside this one. When a change of behaviour is meant, run the tests with
+//! `UPDATE_LADDERS=1` and read the difference before committing it.
+
+mod publish;
+mod stage;
+mod subscribe;
