@@ -17,6 +17,7 @@ pub mod metrics;
 mod node;
 mod propose;
 mod raft;
+mod snapshot_file;
 mod snapshots;
 
 pub use config::{Limits, Member, NodeConfig, Timings};

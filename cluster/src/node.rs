@@ -26,11 +26,13 @@ use crate::raft::disk::Disk;
 use crate::raft::group::RaftGroup;
 use crate::raft::log_store::SledDisk;
 use crate::raft::network::{CONNECTION_WINDOW, Network, Peer, STREAM_WINDOW};
+use crate::raft::recovery::BadLog;
 use crate::raft::service::Service;
-use crate::raft::storage::{BadLog, GroupLog};
+use crate::raft::storage::GroupLog;
 use crate::raft::watermark::{Mark, Watermark};
 use crate::raft::writer::Writer;
-use crate::snapshots::{SnapshotError, Snapshots};
+use crate::snapshot_file::SnapshotError;
+use crate::snapshots::Snapshots;
 
 pub struct Node {
     id: NodeId,

@@ -1,12 +1,11 @@
 //! Snapshot files: one per group, written aside and renamed, so that there is always a whole one or none.
 //!
-//! A file is a magic word, the header, then the chunks; header and chunks each with their length and CRC32. It is
-//! shipped to a follower as it is, and checked as a whole before it replaces another.
+//! A file is shipped to a follower as it is, and checked as a whole before it replaces another.
 //!
 //! Everything here blocks; call it from a thread that may.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use placement::GroupId;
-use prost::Message;
 use proto::v1::{LogId, SnapshotHeader};
 
-const MAGIC: &[u8; 8] = b"VEDSNAP1";
-/// Magic word, then length and checksum of the header.
-const PREFIX: u64 = 16;
-const HEADER_LIMIT: u64 = 1024 * 1024;
+use crate::snapshot_file::{self, ReadAt, Snapshot, SnapshotError, create, io_error};
 
 /// The snapshots of one group.
 pub struct Snapshots {
@@ -28,14 +23,6 @@ pub struct Snapshots {
     folder: PathBuf,
     current: Mutex<Option<Snapshot>>,
     temporaries: AtomicU64,
-}
-
-/// A whole, checked snapshot. Its content stays readable after a newer one took its name.
-#[derive(Clone)]
-pub struct Snapshot {
-    pub header: SnapshotHeader,
-    pub file: Arc<File>,
-    pub bytes: u64,
 }
 
 /// A snapshot on its way: one of ours to be sent, or one that is being received.
@@ -48,14 +35,6 @@ pub struct SnapshotData {
 
 /// A file that vanishes unless it is given its final name.
 struct Temporary(PathBuf);
-
-#[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    #[error("snapshot {path}: {error}", path = .path.display())]
-    Io { path: PathBuf, error: io::Error },
-    #[error("snapshot {path} is damaged: {reason}", path = .path.display())]
-    Damaged { path: PathBuf, reason: &'static str },
-}
 
 impl Snapshots {
     /// Checks the file there is, and removes what was never finished. Returns the chunks of the file.
@@ -72,7 +51,7 @@ impl Snapshots {
             return Ok((snapshots, Vec::new()));
         }
         let file = File::open(&path).map_err(io_error(&path))?;
-        let (snapshot, chunks) = check(file, &path, group)?;
+        let (snapshot, chunks) = snapshot_file::check(file, &path, group)?;
         *snapshots.current.lock() = Some(snapshot);
         Ok((snapshots, chunks))
     }
@@ -85,22 +64,7 @@ impl Snapshots {
     pub fn write(&self, mut header: SnapshotHeader, chunks: &[Bytes]) -> Result<Snapshot, SnapshotError> {
         header.chunks = chunks.len() as u64;
         let temporary = self.temporary();
-        let path = temporary.0.clone();
-        let write = || -> io::Result<Snapshot> {
-            let file = create(&path)?;
-            let mut out = BufWriter::with_capacity(256 * 1024, &file);
-            out.write_all(MAGIC)?;
-            write_part(&mut out, &header.encode_to_vec())?;
-            for chunk in chunks {
-                write_part(&mut out, chunk)?;
-            }
-            out.flush()?;
-            drop(out);
-            file.sync_all()?;
-            let bytes = file.metadata()?.len();
-            Ok(Snapshot { header, file: Arc::new(file), bytes })
-        };
-        let snapshot = write().map_err(io_error(&path))?;
+        let snapshot = snapshot_file::write(&temporary.0, header, chunks)?;
         self.publish(temporary, snapshot)
     }
 
@@ -120,7 +84,7 @@ impl Snapshots {
         };
         let path = &temporary.0;
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(io_error(path))?;
-        let (snapshot, chunks) = check(file, path, self.group)?;
+        let (snapshot, chunks) = snapshot_file::check(file, path, self.group)?;
         snapshot.file.sync_all().map_err(io_error(path))?;
         Ok(SnapshotData {
             file: Some(snapshot.file.clone()),
@@ -160,7 +124,7 @@ impl Snapshots {
         let temporary = self.temporary();
         let copy = || -> io::Result<()> {
             let mut to = create(&temporary.0)?;
-            io::copy(&mut ReadAt { file: from, at: 0 }, &mut to)?;
+            io::copy(&mut ReadAt::begin(from), &mut to)?;
             Ok(())
         };
         copy().map_err(io_error(&temporary.0))?;
@@ -187,12 +151,6 @@ impl Snapshots {
             }
         }
         Ok(())
-    }
-}
-
-impl Snapshot {
-    pub fn index(&self) -> u64 {
-        self.header.last.map_or(0, |last| last.index)
     }
 }
 
@@ -244,92 +202,6 @@ impl Drop for Temporary {
             let _ = fs::remove_file(&self.0);
         }
     }
-}
-
-/// Reads the whole file and checks every part of it.
-fn check(file: File, path: &Path, group: GroupId) -> Result<(Snapshot, Vec<Bytes>), SnapshotError> {
-    let damaged = |reason| SnapshotError::Damaged { path: path.to_owned(), reason };
-    let bytes = file.metadata().map_err(io_error(path))?.len();
-    let mut parts =
-        Parts { file: BufReader::with_capacity(256 * 1024, ReadAt { file: &file, at: 0 }), left: bytes };
-
-    let mut magic = [0; 8];
-    parts.file.read_exact(&mut magic).map_err(|_| damaged("it is too short"))?;
-    parts.left = parts.left.saturating_sub(8);
-    if &magic != MAGIC || bytes < PREFIX {
-        return Err(damaged("it is no snapshot of this version"));
-    }
-    let header = parts.next(HEADER_LIMIT).map_err(damaged)?;
-    let header = SnapshotHeader::decode(header).map_err(|_| damaged("its header cannot be read"))?;
-    if header.group != group.0 {
-        return Err(damaged("it belongs to another group"));
-    }
-    let mut chunks = Vec::new();
-    for _ in 0..header.chunks {
-        chunks.push(parts.next(u64::MAX).map_err(damaged)?);
-    }
-    if parts.left > 0 {
-        return Err(damaged("something follows its last chunk"));
-    }
-    drop(parts);
-    Ok((Snapshot { header, file: Arc::new(file), bytes }, chunks))
-}
-
-struct Parts<'a> {
-    file: BufReader<ReadAt<'a>>,
-    left: u64,
-}
-
-impl Parts<'_> {
-    fn next(&mut self, limit: u64) -> Result<Bytes, &'static str> {
-        const SHORT: &str = "it ends too early";
-        let (mut len, mut checksum) = ([0; 4], [0; 4]);
-        self.file.read_exact(&mut len).map_err(|_| SHORT)?;
-        self.file.read_exact(&mut checksum).map_err(|_| SHORT)?;
-        self.left = self.left.checked_sub(8).ok_or(SHORT)?;
-        let len = u32::from_le_bytes(len);
-        // A length that was damaged must not make us ask for memory that the file cannot fill.
-        if u64::from(len) > limit.min(self.left) {
-            return Err(SHORT);
-        }
-        let mut part = vec![0; len as usize];
-        self.file.read_exact(&mut part).map_err(|_| SHORT)?;
-        self.left -= u64::from(len);
-        match crc32fast::hash(&part) == u32::from_le_bytes(checksum) {
-            true => Ok(part.into()),
-            false => Err("a checksum does not match"),
-        }
-    }
-}
-
-/// Reads a shared file from its begin, whoever else reads or wrote it.
-struct ReadAt<'a> {
-    file: &'a File,
-    at: u64,
-}
-
-impl Read for ReadAt<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = std::os::unix::fs::FileExt::read_at(self.file, buffer, self.at)?;
-        self.at += read as u64;
-        Ok(read)
-    }
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
-}
-
-fn write_part(out: &mut impl Write, part: &[u8]) -> io::Result<()> {
-    let len = u32::try_from(part.len()).map_err(|_| io::Error::other("a chunk is over 4 GiB"))?;
-    out.write_all(&len.to_le_bytes())?;
-    out.write_all(&crc32fast::hash(part).to_le_bytes())?;
-    out.write_all(part)
-}
-
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
-    let path = path.to_owned();
-    |error| SnapshotError::Io { path, error }
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use presence::time::Timestamp;
 use presence_agent::agent::Entry;
 use presence_agent::verdict::{Decision, Verdict};
 use presence_agent::{Agent, Config, LinkId, Now, Output, Ticket};
+use prost::Message as _;
+use proto::v1;
+use proto::v1::command::Kind;
 use sip::{Instant, Limits, Message, Secret};
 
 pub struct Stage {
@@ -36,6 +39,7 @@ impl Stage {
             domains: vec!["lab.test".into()],
             secret: Secret::new("the secret of the ladders"),
             open,
+            algorithms: vec![sip::digest::Algorithm::Md5, sip::digest::Algorithm::Sha256],
             sent_by: "127.0.0.1:7101".into(),
             subscribe: Default::default(),
             publish: Default::default(),
@@ -139,8 +143,7 @@ impl Stage {
                     self.asked.push(ticket);
                 }
                 Output::Propose { ticket, command } => {
-                    let _ =
-                        writeln!(self.ladder, "agent  -> log      a command of {} bytes\n", command.len());
+                    let _ = writeln!(self.ladder, "agent  -> log      {}\n", name(&command));
                     self.proposed.push((ticket, command));
                 }
                 Output::Reply { .. } | Output::Changed(_) => {}
@@ -153,5 +156,22 @@ impl Stage {
         let lines: String =
             text.lines().map(|line| format!("    {line}").trim_end().to_owned() + "\n").collect();
         let _ = writeln!(self.ladder, "{arrow}\n{}\n", lines.trim_end());
+    }
+}
+
+/// What a command is called in `replica.proto`.
+fn name(command: &Bytes) -> &'static str {
+    let command = v1::Command::decode(command.clone()).expect("the agent proposes commands");
+    match command.kind.expect("a command is of some kind") {
+        Kind::Publish(_) => "Publish",
+        Kind::SetSource(_) => "SetSource",
+        Kind::Subscribe(_) => "Subscribe",
+        Kind::Register(_) => "Register",
+        Kind::Expire(_) => "Expire",
+        Kind::Boot(_) => "Boot",
+        Kind::Delivered(_) => "Delivered",
+        Kind::EndSubscription(_) => "EndSubscription",
+        Kind::Read(_) => "Read",
+        Kind::RaiseEpoch(_) => "RaiseEpoch",
     }
 }

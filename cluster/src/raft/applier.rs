@@ -20,7 +20,8 @@ use crate::clocks::SharedClock;
 use crate::entry;
 use crate::events::{self, Encode, Event};
 use crate::propose::Proposals;
-use crate::snapshots::{Snapshot, SnapshotData, SnapshotError, Snapshots};
+use crate::snapshot_file::{Snapshot, SnapshotError};
+use crate::snapshots::{SnapshotData, Snapshots};
 
 /// Pause before a snapshot that could not be made is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -22,7 +22,8 @@ use super::{Payload, Raft, SnapshotMeta, TypeConfig, Vote};
 use crate::clocks::SharedClock;
 use crate::config::{Limits, Timings};
 use crate::groups::{GroupStatus, Role};
-use crate::snapshots::{SnapshotData, SnapshotError, Snapshots};
+use crate::snapshot_file::SnapshotError;
+use crate::snapshots::{SnapshotData, Snapshots};
 
 /// Records in one AppendEntries; their bytes are limited by the log.
 const APPEND_RECORDS: u64 = 64;

@@ -7,8 +7,10 @@ pub mod applier;
 pub mod disk;
 pub mod group;
 pub mod log_store;
+pub mod log_view;
 pub mod network;
 pub mod record;
+pub mod recovery;
 pub mod service;
 pub mod storage;
 pub mod watermark;
@@ -19,6 +21,8 @@ pub mod writer;
 mod storage_test;
 #[cfg(test)]
 mod suite_test;
+#[cfg(test)]
+mod writer_test;
 
 use bytes::Bytes;
 use openraft::EmptyNode;

@@ -77,7 +77,11 @@ impl Watermark {
             match *reach {
                 Reach::Grown(group, last) => self.marks.entry(group).or_default().last = last,
                 Reach::Vote(group, vote) => self.marks.entry(group).or_default().vote = Some(vote),
-                Reach::Cut(..) | Reach::Same => continue,
+                Reach::Cut(group, last) => {
+                    let mark = self.marks.entry(group).or_default();
+                    mark.last = mark.last.min(last);
+                }
+                Reach::Same => continue,
             }
             self.behind = true;
         }
@@ -161,6 +165,18 @@ mod tests {
         watermark.lower(&[Reach::Cut(GROUP, 30)]).unwrap();
 
         assert_eq!(Watermark::open(folder.path()).unwrap().marks()[&GROUP].last, 30);
+    }
+
+    #[test]
+    fn a_mark_is_never_ahead_of_what_is_written_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watermark = Watermark::open(folder.path()).unwrap();
+        let round = [Reach::Grown(GROUP, 50), Reach::Cut(GROUP, 40)];
+
+        watermark.lower(&round).unwrap();
+        watermark.raise(&round);
+
+        assert_eq!(watermark.marks()[&GROUP].last, 40);
     }
 
     #[test]

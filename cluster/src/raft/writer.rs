@@ -52,6 +52,7 @@ impl Writer {
             disk,
             watermark,
             jobs,
+            broken: false,
             purges: VecDeque::new(),
             seconds: metrics::histogram!(ROUND_SECONDS),
             served: metrics::histogram!(JOBS_PER_SYNC),
@@ -96,6 +97,8 @@ struct Rounds {
     disk: Arc<dyn Disk>,
     watermark: Watermark,
     jobs: mpsc::Receiver<Job>,
+    /// A write failed: nobody knows what the disk holds, so nothing is promised any more.
+    broken: bool,
     purges: VecDeque<(GroupId, u64, u64)>,
     seconds: metrics::Histogram,
     served: metrics::Histogram,
@@ -130,7 +133,9 @@ impl Rounds {
             self.take_slice(&mut round);
             let stop = round.stop;
             self.perform(round);
-            self.watermark.note(stop);
+            if !self.broken {
+                self.watermark.note(stop);
+            }
             if stop {
                 return;
             }
@@ -167,7 +172,8 @@ impl Rounds {
         self.seconds.record(started.elapsed());
         self.served.record(round.done.len() as f64);
         if let Err(error) = &result {
-            error!(%error, "Cannot write the log");
+            error!(%error, "Cannot write the log; this node takes no further part");
+            self.broken = true;
         }
         for done in round.done {
             done.tell(result.as_ref().copied().map_err(copy));
@@ -175,6 +181,9 @@ impl Rounds {
     }
 
     fn write(&mut self, writes: Vec<Write>, reaches: &[Reach]) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("an earlier write failed"));
+        }
         self.watermark.lower(reaches)?;
         if !writes.is_empty() {
             self.disk.write(writes)?;

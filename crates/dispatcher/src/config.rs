@@ -57,8 +57,12 @@ pub enum UpstreamTransport {
 /// Bounds. The comment says what happens at each.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Sizes a message may have: a larger datagram is dropped, a larger message on a stream closes its connection.
+    /// Sizes a phone's message may have. A larger one is answered 413 (400 for its other sizes), and ends its
+    /// connection. They must leave room, up to what managers take, for the lines that we add (1 KiB, 3 headers): a
+    /// message that a manager finds too large costs us the connection to it.
     pub message: sip::Limits,
+    /// Sizes a message of a manager may have; a larger one costs it its connection.
+    pub inner_message: sip::Limits,
     /// Requests in flight to managers. At nine tenths new requests, at the whole also those inside a dialog, are
     /// answered 503 with Retry-After.
     pub window: usize,
@@ -137,7 +141,8 @@ impl From<SocketAddr> for Listener {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            message: sip::Limits::default(),
+            message: sip::Limits { message: 60 << 10, headers: 120, ..sip::Limits::default() },
+            inner_message: sip::Limits { message: 128 << 10, headers: 160, ..sip::Limits::default() },
             window: 65_536,
             window_bytes: 128 << 20,
             link_queue: 4 << 20,

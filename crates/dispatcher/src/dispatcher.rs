@@ -116,7 +116,7 @@ impl Dispatcher {
 
 fn check(config: &Config) -> Result<(), BindError> {
     let count = config.managers.len();
-    if count == 0 || count >= Peer::MAX {
+    if count == 0 || count > Peer::MAX {
         return Err(BindError::Managers { count });
     }
     if config.listeners.is_empty() {
@@ -238,13 +238,19 @@ async fn serve_manager(connection: TcpStream, board: &Switchboard) {
     let (reading, writing) = connection.into_split();
     let outbox = Outbox::new(board.limits.link_queue);
     let take = |frame| {
-        let Frame::Message(bytes) = frame else { return true };
-        let Ok(message) = Message::parse(bytes, &board.limits.message) else { return false };
+        let bytes = match frame {
+            Frame::Message(bytes) => bytes,
+            Frame::KeepAlive => {
+                let _ = outbox.push(stream::PONG);
+                return true;
+            }
+        };
+        let Ok(message) = Message::parse(bytes, &board.limits.inner_message) else { return false };
         board.from_peer(&message, None, &outbox);
         true
     };
     tokio::select! {
-        _ = stream::read(&reading, &board.limits.message, None, take) => {}
+        _ = stream::read(&reading, &board.limits.inner_message, None, take) => {}
         _ = outbox.write_to(writing) => {}
     }
 }

@@ -20,7 +20,7 @@ use crate::branch;
 use crate::outbox::Outbox;
 use crate::route::{Liveness, Peer, Standing};
 use crate::switchboard::Switchboard;
-use crate::transport::stream;
+use crate::transport::stream::{self, PONG};
 
 /// How long an attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -103,10 +103,13 @@ impl Link {
 
         let take = |frame| match frame {
             Frame::Message(bytes) => self.take(bytes, board, &outbox),
-            Frame::KeepAlive => true,
+            Frame::KeepAlive => {
+                let _ = outbox.push(PONG);
+                true
+            }
         };
         tokio::select! {
-            _ = stream::read(&reading, &board.limits.message, None, take) => {}
+            _ = stream::read(&reading, &board.limits.inner_message, None, take) => {}
             _ = outbox.write_to(writing) => {}
             () = self.ping(board, &outbox), if self.kind == Kind::Manager => {}
         }
@@ -117,7 +120,7 @@ impl Link {
     }
 
     fn take(&self, bytes: Bytes, board: &Switchboard, outbox: &Outbox) -> bool {
-        let Ok(message) = Message::parse(bytes, &board.limits.message) else { return false };
+        let Ok(message) = Message::parse(bytes, &board.limits.inner_message) else { return false };
         match is_pong(&message) {
             true => self.note_pong(&message, board),
             false => board.from_peer(&message, Some(self.peer), outbox),

@@ -239,7 +239,7 @@ impl Switchboard {
     /// manager's would be.
     fn refuse_forwarded(&self, request: Bytes) {
         let refusal = Refusal::Unavailable(self.timings.retry_after);
-        let parse = |bytes| Message::parse(bytes, &self.limits.message).ok();
+        let parse = |bytes| Message::parse(bytes, &self.limits.inner_message).ok();
         let answer = parse(request).and_then(|request| refusal.answer(&request)).and_then(parse);
         let Some(answer) = answer else { return };
         self.metrics.answered(refusal.status());
@@ -251,7 +251,7 @@ impl Switchboard {
 
     fn refuse(&self, request: &Message, leg: &Leg, refusal: Refusal) {
         debug!(remote = %leg.remote, %refusal, "Refused a phone's request");
-        let noted = forward::noted(request, leg.remote, &self.limits.message);
+        let noted = forward::noted(request, leg.remote, &self.limits.inner_message);
         let Some((noted, answer)) =
             noted.and_then(|noted| refusal.answer(&noted).map(|answer| (noted, answer)))
         else {

@@ -17,6 +17,10 @@ use sip::Instant;
 use crate::branch::Key;
 use crate::route::{Order, Peer, Standing};
 
+mod in_flight;
+
+use in_flight::InFlight;
+
 pub struct Window {
     bounds: Bounds,
     entries: HashMap<Key, InFlight>,
@@ -58,21 +62,6 @@ pub enum Priority {
 #[error("as many requests are in flight as may be")]
 pub struct Full;
 
-struct InFlight {
-    request: Bytes,
-    order: Order,
-    /// The position in `order` that has it now; `None` while it rests between two rounds.
-    at: Option<usize>,
-    tried: Positions,
-    /// Peers that got it and have said nothing.
-    silent: Positions,
-    /// A connection broke with a copy on it. No later refusal tells the fate of that copy.
-    lost: bool,
-    rounds: u32,
-    due: Instant,
-    give_up: Instant,
-}
-
 impl Window {
     pub fn new(bounds: Bounds) -> Window {
         Window {
@@ -97,18 +86,12 @@ impl Window {
     ) -> Result<(), Full> {
         let full = self.is_full_for(priority, request.len());
         match self.entries.entry(key) {
-            Entry::Occupied(mut held) => {
-                let entry = held.get_mut();
-                match entry.at {
-                    Some(at) if entry.order[at].standing(standings) != Standing::Down => {
-                        self.outputs.push_back(entry.send(key, at, true));
-                    }
-                    _ => {
-                        entry.tried = Positions::default();
-                        self.advance(key, standings, now);
-                    }
+            Entry::Occupied(mut held) => match held.get_mut().repeat(standings) {
+                Some((peer, request)) => {
+                    self.outputs.push_back(Output::Send { key, peer, request, retry: true });
                 }
-            }
+                None => self.advance(key, standings, now),
+            },
             Entry::Vacant(_) if full => return Err(Full),
             Entry::Vacant(vacant) => {
                 self.bytes += request.len();
@@ -133,31 +116,29 @@ impl Window {
     /// The peer answered 503: it has not done what was asked and will not.
     pub fn refused(&mut self, key: Key, peer: Peer, standings: &[Standing], now: Instant) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        let Some(position) = entry.position(peer) else { return };
-        entry.silent.remove(position);
-        match entry.at {
-            Some(at) if at == position => self.advance(key, standings, now),
-            // It rests, waiting only for those whose word is still out.
-            None if entry.is_refused() => self.refuse(key),
-            _ => {}
+        let had_it = entry.decline(peer);
+        if had_it {
+            self.advance(key, standings, now);
+        } else if entry.rests() && entry.is_refused() {
+            // It waited only for those whose word was still out.
+            self.refuse(key);
         }
     }
 
     /// The request could not be sent to the peer that an output named.
     pub fn unsent(&mut self, key: Key, peer: Peer, standings: &[Standing], now: Instant) {
-        self.refused(key, peer, standings, now);
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        if entry.take_back(peer) {
+            self.advance(key, standings, now);
+        }
     }
 
     /// The connection to a peer broke: what it had goes to others.
     pub fn lost(&mut self, peer: Peer, standings: &[Standing], now: Instant) {
         let mut moving = Vec::new();
         for (key, entry) in &mut self.entries {
-            let Some(position) = entry.position(peer) else { continue };
-            if entry.silent.remove(position) {
-                entry.lost = true;
-                if entry.at == Some(position) {
-                    moving.push(*key);
-                }
+            if entry.lose(peer) {
+                moving.push(*key);
             }
         }
         for key in moving {
@@ -207,10 +188,10 @@ impl Window {
     /// Sends to the best peer not yet tried in this round, or rests, or refuses.
     fn advance(&mut self, key: Key, standings: &[Standing], now: Instant) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
+        let retry = !entry.is_new();
         let wait = match entry.next(standings) {
-            Some(position) => {
-                let retry = entry.tried.any() || entry.rounds > 0;
-                self.outputs.push_back(entry.send(key, position, retry));
+            Some((peer, request)) => {
+                self.outputs.push_back(Output::Send { key, peer, request, retry });
                 self.bounds.patience
             }
             None if entry.is_refused() => return self.refuse(key),
@@ -232,80 +213,6 @@ impl Window {
         self.timers.remove(&(entry.due, key));
         self.bytes -= entry.request.len();
         Some(entry)
-    }
-}
-
-impl InFlight {
-    fn new(request: Bytes, order: Order, now: Instant, give_up: Instant) -> InFlight {
-        InFlight {
-            request,
-            order,
-            at: None,
-            tried: Positions::default(),
-            silent: Positions::default(),
-            lost: false,
-            rounds: 0,
-            due: now,
-            give_up,
-        }
-    }
-
-    /// The first untried peer that is live; failing that, the first that is at least connected, because an overdue
-    /// ping may as well mean that we were the ones asleep.
-    fn next(&self, standings: &[Standing]) -> Option<usize> {
-        let untried = |wanted| {
-            let mut positions = self.order.iter().enumerate();
-            positions.find(|(n, peer)| !self.tried.holds(*n) && peer.standing(standings) == wanted)
-        };
-        untried(Standing::Live).or_else(|| untried(Standing::Doubtful)).map(|(position, _)| position)
-    }
-
-    fn send(&mut self, key: Key, position: usize, retry: bool) -> Output {
-        self.at = Some(position);
-        self.tried.insert(position);
-        self.silent.insert(position);
-        Output::Send { key, peer: self.order[position], request: self.request.clone(), retry }
-    }
-
-    /// Ends a round: everybody may be tried again, after a wait that doubles from round to round.
-    fn rest(&mut self, patience: Duration) -> Duration {
-        self.at = None;
-        self.tried = Positions::default();
-        let wait = patience * (1 << self.rounds.min(4));
-        self.rounds += 1;
-        wait
-    }
-
-    fn is_refused(&self) -> bool {
-        !self.silent.any() && !self.lost
-    }
-
-    fn position(&self, peer: Peer) -> Option<usize> {
-        self.order.iter().position(|candidate| *candidate == peer)
-    }
-}
-
-/// A set of positions in an order of at most [`Peer::MAX`] peers.
-#[derive(Clone, Copy, Debug, Default)]
-struct Positions(u64);
-
-impl Positions {
-    fn insert(&mut self, position: usize) {
-        self.0 |= 1 << position;
-    }
-
-    fn remove(&mut self, position: usize) -> bool {
-        let held = self.holds(position);
-        self.0 &= !(1 << position);
-        held
-    }
-
-    fn holds(self, position: usize) -> bool {
-        self.0 & (1 << position) != 0
-    }
-
-    fn any(self) -> bool {
-        self.0 != 0
     }
 }
 
@@ -442,6 +349,20 @@ mod tests {
         assert_eq!(sends, [0, 2, 5, 10, 19]);
         assert_eq!(window.poll_output(), Some(Output::GaveUp));
         assert!(window.is_empty());
+    }
+
+    #[test]
+    fn a_copy_that_could_not_be_sent_says_nothing_of_an_earlier_one() {
+        let mut window = window();
+        let alone = [Down, Live, Down];
+        admit(&mut window, KEY, &alone, START);
+        window.handle_timeout(&alone, START + SECOND);
+        window.handle_timeout(&alone, START + 2 * SECOND);
+        assert_eq!(sent(&mut window), [Peer(1), Peer(1)]);
+
+        window.unsent(KEY, Peer(1), &alone, START + 2 * SECOND);
+
+        assert_eq!((window.poll_output(), window.len()), (None, 1));
     }
 
     #[test]

@@ -391,11 +391,12 @@ fn a_notify_without_a_token_of_ours_is_refused() {
 
 #[test]
 fn a_notify_that_no_datagram_can_carry_is_answered_513() {
-    let body = "x".repeat(65_300);
-    let large = notify(&udp())
-        .replace("Content-Length: 0\r\n\r\n", &format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    let body = "x".repeat(66_000);
+    let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    let large = notify(&udp()).replace("Content-Length: 0\r\n\r\n", &length);
+    let large = Message::parse(large.into(), &Limits { message: 100_000, ..Limits::default() }).unwrap();
 
-    assert_eq!(deliver(&large), Err(Refusal::TooLarge));
+    assert_eq!(Deliverer::new(&secret()).request(&large, &names()), Err(Refusal::TooLarge));
 }
 
 #[test]

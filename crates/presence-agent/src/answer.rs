@@ -5,7 +5,6 @@ use std::fmt::Write;
 use bytes::Bytes;
 use presence::registration::{Binding, RegisterRefused};
 use presence::time::Timestamp;
-use sip::digest::{self, Algorithm};
 use sip::{Fault, Message, Name, ResponseWriter};
 
 use crate::shard::{Outcome, Refusal};
@@ -20,12 +19,8 @@ const RETRY_AFTER: u32 = 2;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Refuse {
     Fault(Fault),
-    /// No credentials, or none that count any more.
-    Challenge {
-        realm: String,
-        nonce: String,
-        stale: bool,
-    },
+    /// No credentials, or none that count any more; with the values of WWW-Authenticate.
+    Challenge(Vec<String>),
     Forbidden(&'static str),
     /// Billing said no, in its own words.
     Denied {
@@ -60,7 +55,7 @@ impl Refuse {
     fn status(&self) -> (u16, Option<&str>) {
         match self {
             Refuse::Fault(fault) => (fault.status, Some(fault.reason)),
-            Refuse::Challenge { .. } => (401, None),
+            Refuse::Challenge(_) => (401, None),
             Refuse::Forbidden(reason) => (403, Some(reason)),
             Refuse::Denied { status, reason } => {
                 (*status, Some(reason.as_str()).filter(|reason| !reason.is_empty()))
@@ -115,9 +110,8 @@ impl Answer {
             response = response.reason(reason);
         }
         match refuse {
-            Refuse::Challenge { realm, nonce, stale } => {
-                let algorithms = [Algorithm::Sha256, Algorithm::Md5];
-                for challenge in digest::challenges(realm, nonce, *stale, &algorithms) {
+            Refuse::Challenge(challenges) => {
+                for challenge in challenges {
                     response = response.header("WWW-Authenticate", challenge);
                 }
             }

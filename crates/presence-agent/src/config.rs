@@ -3,6 +3,7 @@
 
 use placement::{GroupId, NodeId};
 use sip::Secret;
+use sip::digest::Algorithm;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,6 +17,9 @@ pub struct Config {
     pub secret: Secret,
     /// No digest, everything allowed. For load tests on closed networks.
     pub open: bool,
+    /// What is offered in challenges, in this order, one header each. RFC 8760 wants the strongest first, but there are
+    /// clients (SIPp 3.6 among them) that read only the first header and know only MD5.
+    pub algorithms: Vec<Algorithm>,
     /// `host:port` under which the SIP link of this manager is reached, for the Via of its requests.
     pub sent_by: String,
     pub subscribe: Expires,

@@ -18,6 +18,7 @@ use crate::verdict::Verdict;
 #[derive(Debug)]
 pub(crate) struct Identification {
     nonces: Nonces,
+    algorithms: Vec<Algorithm>,
     open: bool,
 }
 
@@ -33,7 +34,7 @@ impl Identification {
     pub fn new(config: &Config) -> Identification {
         let nonces =
             Nonces::new(config.secret.derive("nonce"), Duration::from_secs(config.limits.nonce_seconds));
-        Identification { nonces, open: config.open }
+        Identification { nonces, algorithms: config.algorithms.clone(), open: config.open }
     }
 
     /// Reads the claim, or says what to challenge with. The realm is the domain of who sends.
@@ -87,7 +88,8 @@ impl Identification {
     }
 
     fn challenge(&self, realm: &str, stale: bool, now: Now) -> Refuse {
-        Refuse::Challenge { realm: realm.to_owned(), nonce: self.nonces.mint(realm, now.unix), stale }
+        let nonce = self.nonces.mint(realm, now.unix);
+        Refuse::Challenge(digest::challenges(realm, &nonce, stale, &self.algorithms))
     }
 }
 

@@ -134,7 +134,9 @@ impl Publications {
         // To its publisher an expired publication is gone, yet it stays until `expire` drops it: dropping it here
         // would change the state without anyone telling the watchers.
         match self.held.entry(tag.clone()) {
-            Entry::Occupied(held) if now < held.get().expires_at && held.get().event == event => Ok(held.remove()),
+            Entry::Occupied(held) if now < held.get().expires_at && held.get().event == event => {
+                Ok(held.remove())
+            }
             entry => Err(TagUnmatched(entry.key().clone())),
         }
     }

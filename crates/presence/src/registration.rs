@@ -199,7 +199,9 @@ mod tests {
     #[test]
     fn a_register_that_overtook_a_newer_one_is_refused() {
         let mut bindings = Bindings::default();
-        bindings.apply(register(2, vec![contact("sip:a@one", 0), contact("sip:a@two", 60)]), Timestamp(0)).unwrap();
+        bindings
+            .apply(register(2, vec![contact("sip:a@one", 0), contact("sip:a@two", 60)]), Timestamp(0))
+            .unwrap();
 
         let late = bindings.apply(register(1, vec![contact("sip:a@two", 0)]), Timestamp(0));
 

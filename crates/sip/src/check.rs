@@ -54,7 +54,9 @@ impl Message {
     }
 
     fn check_routing(&self) -> Result<(), Fault> {
-        self.via()?;
+        if self.values(Name::Via).next().is_none() {
+            return Err(Fault::bad("Missing Via"));
+        }
         self.vias().try_for_each(|via| via.map(drop))?;
         for (name, fault) in [(Name::Route, "Bad Route"), (Name::RecordRoute, "Bad Record-Route")] {
             let mut routes = self.values(name).map(NameAddr::parse);

@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv6Addr};
 /// Cuts `host[:port]`; white space around the colon is allowed, as a Via may have it.
 /// An IPv6 reference keeps its brackets.
 pub(crate) fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
-    let text = text.trim();
+    let text = text.trim_ascii();
     let host_end = match text.starts_with('[') {
         true => text.find(']')? + 1,
         false => text.find(':').unwrap_or(text.len()),
     };
-    let (host, rest) = (text[..host_end].trim_end(), text[host_end..].trim_start());
+    let (host, rest) = (text[..host_end].trim_ascii_end(), text[host_end..].trim_ascii_start());
     let port = match rest.strip_prefix(':') {
-        Some(digits) => Some(port(digits.trim_start())?),
+        Some(digits) => Some(port(digits.trim_ascii_start())?),
         None if rest.is_empty() => None,
         None => return None,
     };

@@ -37,6 +37,6 @@ pub use secret::Secret;
 pub use status::reason;
 pub use time::Instant;
 pub use transport::Transport;
-pub use uri::{BadUri, Scheme, Uri};
+pub use uri::{BadUri, Scheme, Uri, unescape};
 pub use wire::Limits;
 pub use write::{RequestWriter, ResponseWriter};

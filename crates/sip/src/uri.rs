@@ -137,12 +137,12 @@ fn is_scheme(text: &str) -> bool {
 
 /// Neither white space, control characters, delimiters nor raw non-ASCII text.
 fn is_clean(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte))
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"'))
 }
 
 fn escapes_are_whole(text: &str) -> bool {
     let bytes = text.as_bytes();
-    (0..bytes.len()).all(|at| bytes[at] != b'%' || escape(&bytes[at..]).is_some())
+    memchr::memchr_iter(b'%', bytes).all(|at| escape(&bytes[at..]).is_some())
 }
 
 fn escape(text: &[u8]) -> Option<u8> {

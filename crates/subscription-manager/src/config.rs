@@ -8,6 +8,7 @@ use cluster::{Member, Timings};
 use placement::NodeId;
 use presence_agent::config::{Expires, Limits};
 use sip::Secret;
+use sip::digest::Algorithm;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -26,6 +27,8 @@ pub struct Config {
     pub domains: Vec<String>,
     pub secret: Secret,
     pub auth: Auth,
+    /// What challenges offer, in this order.
+    pub algorithms: Vec<Algorithm>,
     pub subscribe: Expires,
     pub publish: Expires,
     pub register: Expires,

@@ -139,6 +139,7 @@ fn driver(
         domains: config.domains.clone(),
         secret: config.secret.clone(),
         open: auth.is_none(),
+        algorithms: config.algorithms.clone(),
         sent_by: sent_by.to_owned(),
         subscribe: config.subscribe,
         publish: config.publish,

@@ -75,6 +75,8 @@ pub struct Manager {
     pub groups: u32,
     /// "open", or the URL of the auth-adapter.
     pub auth: Option<String>,
+    /// What challenges offer, in this order: "MD5", "SHA-256". None given: both, MD5 first.
+    pub algorithms: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

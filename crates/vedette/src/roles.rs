@@ -8,6 +8,7 @@ use auth_adapter::{Accounts, AuthAdapter};
 use dispatcher::Dispatcher;
 use dispatcher::config::{Listener, Upstream, UpstreamTransport};
 use placement::NodeId;
+use sip::digest::Algorithm;
 use sip::{Secret, Transport, Uri};
 use subscription_manager::{Auth, Manager};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use web::live::{Metrics, Ready};
 use crate::config::{RoleArgs, Settings};
 use crate::{shutdown, telemetry};
 
-const LOG: &str = "info,openraft=warn,sled=warn";
+const LOG: &str = "info,openraft=error,sled=warn";
 
 pub async fn dispatcher(args: RoleArgs) -> anyhow::Result<()> {
     let (settings, metrics, shutdown) = start(&args)?;
@@ -166,6 +167,7 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
         domains: settings.domains.clone(),
         secret: Secret::new(&settings.secret),
         auth,
+        algorithms: algorithms(&own.algorithms)?,
         subscribe: settings.expires.subscribe.policy(),
         publish: settings.expires.publish.policy(),
         register: settings.expires.register.policy(),
@@ -178,4 +180,15 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
     settings.limits.cluster(&mut config.cluster_limits);
     settings.limits.links(&mut config.limits);
     Ok(config)
+}
+
+fn algorithms(names: &[String]) -> anyhow::Result<Vec<Algorithm>> {
+    if names.is_empty() {
+        return Ok(vec![Algorithm::Md5, Algorithm::Sha256]);
+    }
+    let known = |name: &String| {
+        Algorithm::parse(name)
+            .with_context(|| format!("`manager.algorithms`: {name:?} is neither MD5 nor SHA-256"))
+    };
+    names.iter().map(known).collect()
 }

@@ -66,7 +66,7 @@ impl Default for Args {
 
 /// How long the cluster may take to elect its leaders and serve.
 const START: Duration = Duration::from_secs(30);
-const LOG: &str = "warn,openraft=error,sled=error";
+const LOG: &str = "warn,openraft=off,sled=error";
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let metrics = telemetry::start(LOG)?;
@@ -152,11 +152,16 @@ fn accounts(args: &Args, settings: &mut Settings) -> anyhow::Result<Option<Accou
     match (&args.auth, &args.accounts) {
         (Some(_), _) => Ok(None),
         (None, Some(file)) => Ok(Some(Accounts::from_file(file)?)),
-        (None, None) => Ok(Some(Accounts::demo(&settings.domains)?)),
+        (None, None) => Ok(Some(demo_accounts(&settings.domains)?)),
     }
 }
 
 const DEMO: [&str; 3] = ["alice", "bob", "carol"];
+
+fn demo_accounts(domains: &[String]) -> anyhow::Result<Accounts> {
+    let names = domains.iter().flat_map(|domain| DEMO.map(|name| (format!("sip:{name}@{domain}"), name)));
+    Ok(Accounts::from_pairs(names.map(|(uri, name)| (uri, format!("{name}pw"))))?)
+}
 
 /// Puts the flags and the inner ports where the roles look for them.
 fn fill(settings: &mut Settings, args: &Args, inner: &Inner) {

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sip::{Frame, Limits, StreamFramer};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::timeout;
@@ -14,6 +15,9 @@ pub enum End {
     Idle,
     NotSip,
 }
+
+/// The answer to a keep-alive (RFC 5626 3.5.1).
+pub const PONG: Bytes = Bytes::from_static(b"\r\n");
 
 /// Bytes read at once. The buffer lives on the stack while it is filled and emptied, so an idle connection has none.
 const READ: usize = 16 * 1024;

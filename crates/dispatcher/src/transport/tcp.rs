@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use sip::{Frame, Transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -13,13 +12,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::connections::Connection;
-use super::stream::{self, End};
+use super::stream::{self, End, PONG};
 use crate::metrics::Closed;
 use crate::names::Leg;
 use crate::switchboard::Switchboard;
 
-/// The answer to a keep-alive (RFC 5626 3.5.1).
-const PONG: Bytes = Bytes::from_static(b"\r\n");
 /// After an error of accept, usually "too many open files", which does not go away at once.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection that ends may take to bring out what waits for it.
@@ -88,7 +85,9 @@ async fn serve_phone(
             },
             () = closing.cancelled() => None,
         };
-        // Also what cannot be framed was answered, and the phone should learn why it is cut off.
+        // From here on a NOTIFY for it must fail rather than be lost. What waits still goes out: also what cannot be
+        // framed was answered, and the phone should learn why it is cut off.
+        board.connections.close(connection.number);
         let _ = timeout(LAST_WORDS, connection.outbox.drained()).await;
         reason
     };

@@ -388,8 +388,13 @@ mod tests {
         ] {
             becomes(&format!("<x:a>{inside}</x:a>"), "");
         }
-        let valid =
-            "<x:a xmlns:x='x' xmlns:r='urn:ietf:params:xml:ns:pidf:rpid'><r:mood><r:sad/></r:mood></x:a>";
-        becomes(valid, valid);
+        for valid in [
+            "<x:a xmlns:x='x' xml:lang='en' xml:space='preserve'/>",
+            "<x:a xmlns:x='x' xmlns:r='urn:ietf:params:xml:ns:pidf:rpid'><r:mood id='m'><r:sad/></r:mood></x:a>",
+            "<x:a xmlns:x='x' xmlns:r='urn:ietf:params:xml:ns:pidf:rpid'><r:mood><r:sad/><x:b><r:mood id='m'>\
+             <r:sad/></r:mood></x:b></r:mood></x:a>",
+        ] {
+            becomes(valid, valid);
+        }
     }
 }

@@ -13,8 +13,8 @@ impl<'a> CSeq<'a> {
 
     pub fn parse(value: &'a [u8]) -> Option<CSeq<'a>> {
         let value = std::str::from_utf8(value).ok()?;
-        let (digits, method) = value.trim().split_once([' ', '\t'])?;
-        let (number, method) = (lex::clamped_number(digits.as_bytes())?, method.trim_start());
+        let (digits, method) = value.trim_ascii().split_once([' ', '\t'])?;
+        let (number, method) = (lex::clamped_number(digits.as_bytes())?, method.trim_ascii_start());
         (number <= CSeq::LARGEST && lex::is_token(method.as_bytes())).then_some(CSeq { number, method })
     }
 }

@@ -16,7 +16,7 @@ impl<'a> Event<'a> {
     pub fn parse(value: &'a [u8]) -> Option<Event<'a>> {
         let value = std::str::from_utf8(value).ok()?;
         let (package, params) = value.split_at(value.find(';').unwrap_or(value.len()));
-        let (package, params) = (package.trim(), Params::new(params));
+        let (package, params) = (package.trim_ascii(), Params::new(params));
         let one = lex::find_outside(params.as_str().as_bytes(), b',').is_none();
         (one && lex::is_token(package.as_bytes())).then(|| Event {
             package,

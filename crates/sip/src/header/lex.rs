@@ -23,28 +23,28 @@ fn is_space(byte: &u8) -> bool {
 
 /// The first `wanted` outside of quotes.
 pub(crate) fn find_unquoted(text: &[u8], wanted: u8) -> Option<usize> {
-    separator(text, wanted, false)
+    let mut from = 0;
+    loop {
+        let at = from + memchr::memchr2(wanted, b'"', &text[from..])?;
+        if text[at] == wanted {
+            return Some(at);
+        }
+        from = at + quoted_string(&text[at..])?;
+    }
 }
 
 /// The first `wanted` outside of quotes and of `<>`.
 pub(crate) fn find_outside(text: &[u8], wanted: u8) -> Option<usize> {
-    separator(text, wanted, true)
-}
-
-fn separator(text: &[u8], wanted: u8, brackets: bool) -> Option<usize> {
-    let (mut quoted, mut bracketed, mut at) = (false, false, 0);
-    while at < text.len() {
-        match text[at] {
-            b'\\' if quoted => at += 1,
-            b'"' if !bracketed => quoted = !quoted,
-            byte if byte == wanted && !quoted && !bracketed => return Some(at),
-            b'<' if brackets && !quoted => bracketed = true,
-            b'>' if brackets && !quoted => bracketed = false,
-            _ => {}
-        }
-        at += 1;
+    let mut from = 0;
+    loop {
+        let at = from + memchr::memchr3(wanted, b'"', b'<', &text[from..])?;
+        from = at
+            + match text[at] {
+                found if found == wanted => return Some(at),
+                b'"' => quoted_string(&text[at..])?,
+                _ => memchr::memchr(b'>', &text[at..])?,
+            };
     }
-    None
 }
 
 /// Where the quoted string that starts `text` ends (just after its closing quote).

@@ -26,7 +26,7 @@ impl<'a> SubscriptionState<'a> {
     pub fn parse(value: &'a [u8]) -> Option<SubscriptionState<'a>> {
         let value = std::str::from_utf8(value).ok()?;
         let (state, params) = value.split_at(value.find(';').unwrap_or(value.len()));
-        let (state, params) = (state.trim(), Params::new(params));
+        let (state, params) = (state.trim_ascii(), Params::new(params));
         let number = |name| params.get(name).flatten().and_then(|text| lex::clamped_number(text.as_bytes()));
         lex::is_token(state.as_bytes()).then(|| SubscriptionState {
             state: State::parse(state),

@@ -27,25 +27,28 @@ impl<'a> Via<'a> {
         let value = std::str::from_utf8(value).ok()?;
         let (protocol, rest) = value.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
-        if !protocol.trim().eq_ignore_ascii_case("SIP") || !lex::is_token(version.trim().as_bytes()) {
+        if !protocol.trim_ascii().eq_ignore_ascii_case("SIP")
+            || !lex::is_token(version.trim_ascii().as_bytes())
+        {
             return None;
         }
-        let (transport, rest) = rest.trim_start().split_once([' ', '\t'])?;
+        let (transport, rest) = rest.trim_ascii_start().split_once([' ', '\t'])?;
         let (sent_by, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
         let (host, port) = host::split_host_port(sent_by)?;
         if !lex::is_token(transport.as_bytes()) || !lex::quotes_are_closed(params.as_bytes()) {
             return None;
         }
-        let params = Params::new(params);
-        Some(Via {
+        let mut via = Via {
             transport,
             host,
             port,
-            branch: params.get("branch").flatten().filter(|branch| !branch.is_empty()),
-            received: params.get("received").flatten().filter(|received| !received.is_empty()),
-            rport: params.get("rport").map(|port| port.and_then(|digits| digits.parse().ok())),
-            params,
-        })
+            branch: None,
+            received: None,
+            rport: None,
+            params: Params::new(params),
+        };
+        via.params.iter().for_each(|(name, value)| via.note(name, value));
+        Some(via)
     }
 
     /// The branch, if it was made by the rules of RFC 3261 and so names a transaction by itself.
@@ -57,6 +60,18 @@ impl<'a> Via<'a> {
                 && cookie.is_some_and(|cookie| cookie.eq_ignore_ascii_case(BRANCH_COOKIE))
         };
         self.branch.filter(has_cookie)
+    }
+
+    /// One of the parameters with a field of their own; the first of a name counts.
+    fn note(&mut self, name: &str, value: Option<&'a str>) {
+        let text = value.filter(|text| !text.is_empty());
+        if name.eq_ignore_ascii_case("branch") {
+            self.branch = self.branch.or(text);
+        } else if name.eq_ignore_ascii_case("received") {
+            self.received = self.received.or(text);
+        } else if name.eq_ignore_ascii_case("rport") {
+            self.rport = self.rport.or(Some(value.and_then(|digits| digits.parse().ok())));
+        }
     }
 }
 

@@ -63,20 +63,28 @@ impl Phone {
         if !body.is_empty() {
             headers += &format!("Content-Type: {PIDF}\r\n");
         }
-        let head = Head { method: "PUBLISH", uri: uri.clone(), to: format!("<{uri}>"), call_id: format!("p-{}", self.name) };
+        let head = Head {
+            method: "PUBLISH",
+            uri: uri.clone(),
+            to: format!("<{uri}>"),
+            call_id: format!("p-{}", self.name),
+        };
         self.authorised(&head, &headers, body)
     }
 
     pub fn subscribe(&mut self, whom: &str) -> (Message, Dialog) {
         let uri = format!("sip:{whom}@vedette.test");
         let call_id = format!("s-{}-{whom}-{}", self.name, self.address().port());
-        let head = Head { method: "SUBSCRIBE", uri: uri.clone(), to: format!("<{uri}>"), call_id: call_id.clone() };
+        let head =
+            Head { method: "SUBSCRIBE", uri: uri.clone(), to: format!("<{uri}>"), call_id: call_id.clone() };
         let headers = format!("{}Event: presence\r\nExpires: 600\r\n", self.contact());
         let answer = self.authorised(&head, &headers, "");
         let text = |name| answer.text(name).unwrap_or_default().to_owned();
         // A caller's route set is the Record-Route backwards (RFC 3261 12.1.2).
-        let mut routes: Vec<_> =
-            answer.values(Name::RecordRoute).map(|route| String::from_utf8_lossy(route).into_owned()).collect();
+        let mut routes: Vec<_> = answer
+            .values(Name::RecordRoute)
+            .map(|route| String::from_utf8_lossy(route).into_owned())
+            .collect();
         routes.reverse();
         let target = text(Name::Contact).trim_matches(['<', '>']).to_owned();
         (answer.clone(), Dialog { call_id, to: text(Name::To), routes, target })
@@ -130,7 +138,10 @@ impl Phone {
         if challenge.status() != Some(401) {
             return challenge;
         }
-        let md5 = challenge.headers(Name::WwwAuthenticate).map(String::from_utf8_lossy).find(|line| line.contains("MD5"));
+        let md5 = challenge
+            .headers(Name::WwwAuthenticate)
+            .map(String::from_utf8_lossy)
+            .find(|line| line.contains("MD5"));
         let nonce = md5.expect("MD5 is offered").split("nonce=\"").nth(1).expect("a nonce").to_owned();
         let nonce = nonce.split('"').next().unwrap_or_default();
         let (scheme, rest) = head.uri.split_once(':').expect("a URI has a scheme");

@@ -13,7 +13,9 @@ pub struct Server {
 
 /// A port that nobody holds at the moment.
 pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("loopback has free ports")
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("loopback has free ports")
 }
 
 pub fn vedette() -> Command {
@@ -48,7 +50,8 @@ impl Server {
     pub fn ctl(&self, args: &[&str]) -> String {
         let mut command = vedette();
         command.args(["ctl", "--api", &format!("http://{}", self.http)]).args(args);
-        command.env("XDG_RUNTIME_DIR", std::env::temp_dir().join(format!("vedette-test-{}", self.http.port())));
+        command
+            .env("XDG_RUNTIME_DIR", std::env::temp_dir().join(format!("vedette-test-{}", self.http.port())));
         let output = command.output().expect("ctl starts");
         assert!(output.status.success(), "ctl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()

@@ -1,0 +1,87 @@
+//! The writer over a disk that counts, and one that fails.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use placement::GroupId;
+use tokio::sync::Notify;
+
+use super::disk::{Disk, Key, Write};
+use super::watermark::{Reach, Watermark};
+use super::writer::Writer;
+
+const GROUP: GroupId = GroupId(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sync_serves_everything_that_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Scripted::default());
+    let (writer, _thread) = Writer::start(disk.clone(), Watermark::open(folder.path()).unwrap()).unwrap();
+
+    let held = disk.held.lock();
+    let saves: Vec<_> = (0..100).map(|index| tokio::spawn(save(writer.clone(), index))).collect();
+    disk.entered.notified().await;
+    while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 && writer.waiting() < 99 {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    for save in saves {
+        save.await.unwrap().unwrap();
+    }
+
+    assert_eq!(disk.rounds.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_write_that_failed_nothing_is_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Scripted { fails_at: Some(1), ..Scripted::default() });
+    let (writer, _thread) = Writer::start(disk.clone(), Watermark::open(folder.path()).unwrap()).unwrap();
+
+    assert!(save(writer.clone(), 0).await.is_ok());
+    assert!(save(writer.clone(), 1).await.is_err());
+    assert!(save(writer.clone(), 2).await.is_err());
+    assert_eq!(disk.rounds.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_writer_that_has_stopped_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(Scripted::default());
+    let (writer, thread) = Writer::start(disk, Watermark::open(folder.path()).unwrap()).unwrap();
+
+    writer.stop().await;
+    thread.join().unwrap();
+
+    assert!(save(writer, 0).await.is_err());
+}
+
+/// Counts its rounds, waits in each while `held` is locked, and fails in one.
+#[derive(Default)]
+struct Scripted {
+    rounds: AtomicUsize,
+    fails_at: Option<usize>,
+    held: Mutex<()>,
+    entered: Notify,
+}
+
+impl Disk for Scripted {
+    fn write(&self, _batch: Vec<Write>) -> io::Result<()> {
+        let round = self.rounds.fetch_add(1, Ordering::SeqCst);
+        self.entered.notify_one();
+        drop(self.held.lock());
+        if self.fails_at == Some(round) { Err(io::Error::other("no space")) } else { Ok(()) }
+    }
+
+    fn scan(&self, _from: Key, _to: Key, _each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn close(&self) {}
+}
+
+async fn save(writer: Writer, index: u64) -> io::Result<()> {
+    writer.save(vec![Write::Put(Key::entry(GROUP, index), vec![1])], Reach::Grown(GROUP, index)).await
+}

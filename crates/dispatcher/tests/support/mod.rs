@@ -1,0 +1,239 @@
+//! Scripted neighbours of a dispatcher over loopback: phones and managers that say what a test tells them to.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dispatcher::{Config, Dispatcher, Manager};
+use sip::{Frame, Limits, Message, Method, Name, ResponseWriter, Secret, StreamFramer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Nothing here takes long; a test that waits longer has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A dispatcher at work on ports of its own.
+pub struct Running {
+    pub public: SocketAddr,
+    pub inner: SocketAddr,
+    pub ready: watch::Receiver<bool>,
+    pub shutdown: CancellationToken,
+    pub task: JoinHandle<()>,
+}
+
+impl Running {
+    pub async fn start(config: Config) -> Running {
+        let dispatcher = Dispatcher::bind(config).await.unwrap();
+        let (public, inner, ready) = (dispatcher.listeners()[0], dispatcher.inner(), dispatcher.ready());
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(dispatcher.serve(shutdown.clone()));
+        Running { public, inner, ready, shutdown, task }
+    }
+
+    pub async fn live(&mut self) {
+        soon(self.ready.wait_for(|ready| *ready)).await.unwrap();
+    }
+
+    /// A dispatcher in front of these managers, with at least one of them live.
+    pub async fn in_front_of(managers: &[&FakeManager]) -> Running {
+        let mut running = Running::start(config(managers)).await;
+        running.live().await;
+        running
+    }
+}
+
+pub fn config(managers: &[&FakeManager]) -> Config {
+    let manager =
+        |(n, manager): (usize, &&FakeManager)| Manager { name: format!("m{n}"), sip: manager.address };
+    let managers = managers.iter().enumerate().map(manager).collect();
+    Config::new([loopback()], loopback(), managers, Secret::new("test"))
+}
+
+pub fn loopback() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+/// Accepts the dispatcher's link, answers its pings, and hands everything else to the test.
+pub struct FakeManager {
+    pub address: SocketAddr,
+    received: mpsc::UnboundedReceiver<Message>,
+    sending: mpsc::UnboundedSender<Bytes>,
+    task: JoinHandle<()>,
+}
+
+impl FakeManager {
+    pub async fn start() -> FakeManager {
+        FakeManager::start_at(loopback()).await
+    }
+
+    pub async fn start_at(address: SocketAddr) -> FakeManager {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (heard, received) = mpsc::unbounded_channel();
+        let (sending, mut to_send) = mpsc::unbounded_channel::<Bytes>();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut peer = Stream::new(stream);
+                loop {
+                    tokio::select! {
+                        message = peer.read() => match message {
+                            Some(ping) if ping.request_uri().starts_with("sip:ping@") => {
+                                peer.write(ResponseWriter::new(&ping, 200).finish()).await;
+                            }
+                            Some(message) => drop(heard.send(message)),
+                            None => break,
+                        },
+                        Some(bytes) = to_send.recv() => peer.write(bytes).await,
+                    }
+                }
+            }
+        });
+        FakeManager { address, received, sending, task }
+    }
+
+    pub async fn receive(&mut self) -> Message {
+        soon(self.received.recv()).await.unwrap()
+    }
+
+    pub fn send(&self, bytes: Bytes) {
+        self.sending.send(bytes).unwrap();
+    }
+
+    pub fn answer(&self, request: &Message, status: u16) {
+        self.send(ResponseWriter::new(request, status).to_tag("m").copy(Name::RecordRoute).finish());
+    }
+
+    /// As when its process is killed: connections break, nobody listens.
+    pub async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
+    /// A NOTIFY in the dialog that this SUBSCRIBE has opened.
+    pub fn notify(&self, subscribe: &Message, branch: &str) -> Bytes {
+        let mut routes = String::new();
+        for route in subscribe.values(Name::RecordRoute) {
+            routes += &format!("Route: {}\r\n", std::str::from_utf8(route).unwrap());
+        }
+        format!(
+            "NOTIFY {} SIP/2.0\r\nVia: SIP/2.0/TCP {};branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n{routes}\
+             From: <sip:bob@lab.test>;tag=m\r\nTo: <sip:alice@lab.test>;tag=a\r\nCall-ID: {}\r\nCSeq: 1 NOTIFY\r\n\
+             Event: presence\r\nSubscription-State: active\r\nContent-Length: 0\r\n\r\n",
+            subscribe.contact().unwrap().unwrap().uri,
+            self.address,
+            subscribe.call_id(),
+        )
+        .into()
+    }
+}
+
+/// Waits for whichever manager gets the next message; gives its position too.
+pub async fn either(managers: &mut [FakeManager; 2]) -> (usize, Message) {
+    let [one, other] = managers;
+    tokio::select! {
+        message = one.receive() => (0, message),
+        message = other.receive() => (1, message),
+    }
+}
+
+/// A stream of SIP messages: a phone over TCP, or one end of a link.
+pub struct Stream {
+    socket: TcpStream,
+    framer: StreamFramer,
+}
+
+impl Stream {
+    pub fn new(socket: TcpStream) -> Stream {
+        Stream { socket, framer: StreamFramer::new(Limits::default()) }
+    }
+
+    pub async fn connect(address: SocketAddr) -> Stream {
+        Stream::new(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        // A peer that is being killed need not take it.
+        let _ = self.socket.write_all(bytes.as_ref()).await;
+    }
+
+    /// `None` once the other side has closed.
+    pub async fn read(&mut self) -> Option<Message> {
+        loop {
+            if let Some(Ok(Frame::Message(bytes))) = self.framer.next() {
+                return Some(parse(bytes));
+            }
+            let mut buffer = [0; 4096];
+            match self.socket.read(&mut buffer).await {
+                Ok(length) if length > 0 => self.framer.push(&buffer[..length]),
+                _ => return None,
+            }
+        }
+    }
+
+    pub async fn receive(&mut self) -> Message {
+        soon(self.read()).await.unwrap()
+    }
+
+    pub async fn closed(&mut self) {
+        assert!(soon(self.read()).await.is_none());
+    }
+
+    pub async fn read_exactly(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        soon(self.socket.read_exact(&mut bytes)).await.unwrap();
+        bytes
+    }
+}
+
+/// A phone over UDP.
+pub struct Phone {
+    pub socket: UdpSocket,
+}
+
+impl Phone {
+    pub async fn new() -> Phone {
+        Phone { socket: UdpSocket::bind(loopback()).await.unwrap() }
+    }
+
+    pub async fn send(&self, bytes: impl AsRef<[u8]>, to: SocketAddr) {
+        self.socket.send_to(bytes.as_ref(), to).await.unwrap();
+    }
+
+    pub async fn receive(&self) -> (Message, SocketAddr) {
+        let mut buffer = vec![0; 65_536];
+        let (length, from) = soon(self.socket.recv_from(&mut buffer)).await.unwrap();
+        (parse(Bytes::copy_from_slice(&buffer[..length])), from)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+}
+
+pub fn request(method: Method, transport: &str, phone: SocketAddr, call_id: &str) -> String {
+    let method = method.as_str();
+    format!(
+        "{method} sip:bob@lab.test SIP/2.0\r\nVia: SIP/2.0/{transport} phone.invalid;branch=z9hG4bK{call_id};rport\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:alice@lab.test>;tag=a\r\nTo: <sip:bob@lab.test>\r\nCall-ID: {call_id}\r\n\
+         CSeq: 1 {method}\r\nContact: <sip:alice@{phone}>\r\nEvent: presence\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+pub fn parse(bytes: Bytes) -> Message {
+    Message::parse(bytes, &Limits::default()).unwrap()
+}
+
+pub fn ok(request: &Message) -> Bytes {
+    ResponseWriter::new(request, 200).finish()
+}
+
+pub async fn soon<T>(wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, wait).await.expect("it should have happened by now")
+}
