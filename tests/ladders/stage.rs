@@ -39,6 +39,7 @@ impl Stage {
             domains: vec!["lab.test".into()],
             secret: Secret::new("the secret of the ladders"),
             open,
+            md5_only: Vec::new(),
             algorithms: vec![sip::digest::Algorithm::Md5, sip::digest::Algorithm::Sha256],
             sent_by: "127.0.0.1:7101".into(),
             subscribe: Default::default(),

@@ -1,10 +1,10 @@
 //! The writer over a disk that counts, and one that fails.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 
-use parking_lot::Mutex;
+use futures_util::poll;
 use placement::GroupId;
 use tokio::sync::Notify;
 
@@ -17,18 +17,21 @@ const GROUP: GroupId = GroupId(1);
 #[tokio::test(flavor = "multi_thread")]
 async fn one_sync_serves_everything_that_waits() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Arc::new(Scripted::default());
+    let disk = Arc::new(Scripted { waits_at: Some(0), ..Scripted::default() });
     let (writer, _thread) = Writer::start(disk.clone(), Watermark::open(folder.path()).unwrap()).unwrap();
 
-    let held = disk.held.lock();
-    let saves: Vec<_> = (0..100).map(|index| tokio::spawn(save(writer.clone(), index))).collect();
+    let mut first = Box::pin(save(writer.clone(), 0));
+    assert!(poll!(&mut first).is_pending());
     disk.entered.notified().await;
-    while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 && writer.waiting() < 99 {
-        tokio::task::yield_now().await;
+    // Polled once, a save has queued its job.
+    let mut others: Vec<_> = (1..100).map(|index| Box::pin(save(writer.clone(), index))).collect();
+    for other in &mut others {
+        assert!(poll!(other).is_pending());
     }
-    drop(held);
-    for save in saves {
-        save.await.unwrap().unwrap();
+    disk.gate.wait();
+    first.await.unwrap();
+    for other in others {
+        other.await.unwrap();
     }
 
     assert_eq!(disk.rounds.load(Ordering::SeqCst), 2);
@@ -58,20 +61,29 @@ async fn who_waits_for_a_writer_that_has_stopped_is_told() {
     assert!(save(writer, 0).await.is_err());
 }
 
-/// Counts its rounds, waits in each while `held` is locked, and fails in one.
-#[derive(Default)]
+/// Counts its rounds, waits in one for the test, and fails in one.
 struct Scripted {
     rounds: AtomicUsize,
+    waits_at: Option<usize>,
     fails_at: Option<usize>,
-    held: Mutex<()>,
     entered: Notify,
+    gate: Barrier,
+}
+
+impl Default for Scripted {
+    fn default() -> Scripted {
+        let (rounds, entered, gate) = (AtomicUsize::new(0), Notify::new(), Barrier::new(2));
+        Scripted { rounds, waits_at: None, fails_at: None, entered, gate }
+    }
 }
 
 impl Disk for Scripted {
     fn write(&self, _batch: Vec<Write>) -> io::Result<()> {
         let round = self.rounds.fetch_add(1, Ordering::SeqCst);
-        self.entered.notify_one();
-        drop(self.held.lock());
+        if self.waits_at == Some(round) {
+            self.entered.notify_one();
+            self.gate.wait();
+        }
         if self.fails_at == Some(round) { Err(io::Error::other("no space")) } else { Ok(()) }
     }
 

@@ -64,8 +64,10 @@ pub struct Full;
 
 impl Window {
     pub fn new(bounds: Bounds) -> Window {
+        // Without any wait between them, rounds would never end.
+        let patience = bounds.patience.max(Duration::from_millis(1));
         Window {
-            bounds,
+            bounds: Bounds { patience, ..bounds },
             entries: HashMap::new(),
             bytes: 0,
             timers: BTreeSet::new(),
@@ -138,10 +140,12 @@ impl Window {
         let mut moving = Vec::new();
         for (key, entry) in &mut self.entries {
             if entry.lose(peer) {
-                moving.push(*key);
+                moving.push((entry.due, *key));
             }
         }
-        for key in moving {
+        // Oldest first, as they came.
+        moving.sort_unstable();
+        for (_, key) in moving {
             self.advance(key, standings, now);
         }
     }

@@ -20,6 +20,9 @@ pub struct Config {
     /// What is offered in challenges, in this order, one header each. RFC 8760 wants the strongest first, but there are
     /// clients (SIPp 3.6 among them) that read only the first header and know only MD5.
     pub algorithms: Vec<Algorithm>,
+    /// User-Agents, by how they begin, that are offered MD5 alone: they give up when any of several challenges names an
+    /// algorithm they do not know.
+    pub md5_only: Vec<String>,
     /// `host:port` under which the SIP link of this manager is reached, for the Via of its requests.
     pub sent_by: String,
     pub subscribe: Expires,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use placement::PresentityKey;
 use sip::digest::{self, Algorithm, Credentials, NonceState, Nonces};
-use sip::{Message, Uri};
+use sip::{Message, Name, Uri};
 
 use crate::agent::Now;
 use crate::answer::Refuse;
@@ -19,6 +19,7 @@ use crate::verdict::Verdict;
 pub(crate) struct Identification {
     nonces: Nonces,
     algorithms: Vec<Algorithm>,
+    md5_only: Vec<String>,
     open: bool,
 }
 
@@ -34,7 +35,12 @@ impl Identification {
     pub fn new(config: &Config) -> Identification {
         let nonces =
             Nonces::new(config.secret.derive("nonce"), Duration::from_secs(config.limits.nonce_seconds));
-        Identification { nonces, algorithms: config.algorithms.clone(), open: config.open }
+        Identification {
+            nonces,
+            algorithms: config.algorithms.clone(),
+            md5_only: config.md5_only.clone(),
+            open: config.open,
+        }
     }
 
     /// Reads the claim, or says what to challenge with. The realm is the domain of who sends.
@@ -43,12 +49,12 @@ impl Identification {
             return Ok(Claim { account: sender(request)?.to_string(), realm: realm.to_owned() });
         }
         let Some(credentials) = digest::credentials(request, realm) else {
-            return Err(self.challenge(realm, false, now));
+            return Err(self.challenge(request, realm, false, now));
         };
         match self.nonces.check(&credentials.nonce, realm, now.unix) {
             NonceState::Fresh => Ok(Claim { account: account(&credentials, realm), realm: realm.to_owned() }),
-            NonceState::Stale => Err(self.challenge(realm, true, now)),
-            NonceState::Forged => Err(self.challenge(realm, false, now)),
+            NonceState::Stale => Err(self.challenge(request, realm, true, now)),
+            NonceState::Forged => Err(self.challenge(request, realm, false, now)),
         }
     }
 
@@ -87,9 +93,14 @@ impl Identification {
         Err(Refuse::Forbidden("From Is Not The Authenticated User"))
     }
 
-    fn challenge(&self, realm: &str, stale: bool, now: Now) -> Refuse {
+    fn challenge(&self, request: &Message, realm: &str, stale: bool, now: Now) -> Refuse {
+        let agent = request.text(Name::UserAgent).unwrap_or_default();
+        let algorithms = match self.md5_only.iter().any(|beginning| agent.starts_with(beginning)) {
+            true => &[Algorithm::Md5],
+            false => self.algorithms.as_slice(),
+        };
         let nonce = self.nonces.mint(realm, now.unix);
-        Refuse::Challenge(digest::challenges(realm, &nonce, stale, &self.algorithms))
+        Refuse::Challenge(digest::challenges(realm, &nonce, stale, algorithms))
     }
 }
 

@@ -137,10 +137,14 @@ impl<'a> Edit<'a> {
         let StartLine::Request { text, uri, .. } = &scanned.start else {
             return out.extend_from_slice(&bytes[..scanned.headers_at]);
         };
-        let uri = self.request_uri.as_ref().map_or(uri.of(bytes), |uri| uri.as_bytes());
-        for part in [text.of(bytes), b" ", uri, b" SIP/2.0\r\n"] {
-            out.extend_from_slice(part);
+        out.extend_from_slice(text.of(bytes));
+        out.push(b' ');
+        match &self.request_uri {
+            // Without what would end the URI: nobody writes headers through us.
+            Some(uri) => out.extend(uri.bytes().filter(|byte| !byte.is_ascii_whitespace())),
+            None => out.extend_from_slice(uri.of(bytes)),
         }
+        out.extend_from_slice(b" SIP/2.0\r\n");
     }
 
     /// What the message has no line of yet, so that no line of it can say where it belongs.
@@ -162,7 +166,9 @@ impl<'a> Edit<'a> {
         match line.name {
             Name::Via => {
                 let Some(rest) = pop(value, &mut self.vias.popped) else { return };
-                match self.source.take() {
+                // An empty line is no Via, so the topmost one is still to come.
+                let topmost = lex::list(rest).next().is_some();
+                match self.source.take_if(|_| topmost) {
                     Some(source) => self.write_value(line, &with_source(rest, source), out),
                     None => self.write_value(line, rest, out),
                 }
@@ -216,6 +222,8 @@ fn pop<'a>(list: &'a [u8], count: &mut usize) -> Option<&'a [u8]> {
 
 /// A Via list whose first element says where it came from.
 fn with_source(list: &[u8], source: SocketAddr) -> Vec<u8> {
+    let empty = list.iter().take_while(|byte| b", \t".contains(byte)).count();
+    let list = &list[empty..];
     let (first, behind) = list.split_at(lex::find_outside(list, b',').unwrap_or(list.len()));
     let Some(via) = Via::parse(first) else { return list.to_vec() };
     let mut value = first[..first.len() - via.params.as_str().len()].trim_ascii_end().to_vec();
@@ -310,6 +318,17 @@ mod tests {
             via("phone.invalid;branch=x", "192.0.2.1:9"),
             "SIP/2.0/UDP phone.invalid;branch=x;received=192.0.2.1"
         );
+    }
+
+    #[test]
+    fn empty_vias_do_not_hide_the_topmost_one_from_its_source() {
+        let request =
+            "OPTIONS sip:x SIP/2.0\r\nVia:\r\nVia: , ,SIP/2.0/UDP h;received=6.6.6.6, SIP/2.0/UDP i\r\n\r\n";
+        let request = parse(request);
+
+        let noted = parse(Edit::new(&request).note_source("192.0.2.1:9".parse().unwrap()).finish());
+
+        assert_eq!(values(&noted, Name::Via), ["SIP/2.0/UDP h;received=192.0.2.1", "SIP/2.0/UDP i"]);
     }
 
     #[test]

@@ -8,7 +8,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::fault::NotSip;
-use crate::wire::{self, ContentLength, Limits, LineEnds};
+use crate::lines::{ContentLength, LineEnds};
+use crate::wire::Limits;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
@@ -61,8 +62,8 @@ impl StreamFramer {
             let full = self.buffer.len() >= self.limits.message;
             return full.then(|| Ok(self.take_last(self.limits.message, NotSip::TooLarge)));
         };
-        let room = self.limits.message.saturating_sub(head_end);
-        let frame = match wire::content_length(&self.buffer[..head_end], ends) {
+        let room = self.limits.message - head_end;
+        let frame = match ContentLength::of_head(&self.buffer[..head_end], ends) {
             ContentLength::Bad => self.take_last(head_end, NotSip::Unframed),
             ContentLength::Bytes(length) if length > room => self.take_last(head_end, NotSip::TooLarge),
             ContentLength::Bytes(length) if self.buffer.len() < head_end + length => return None,

@@ -14,6 +14,7 @@ mod flow_token;
 mod frame;
 pub mod header;
 mod host;
+mod lines;
 mod message;
 mod method;
 mod secret;

@@ -193,3 +193,66 @@ impl fmt::Debug for Message {
 fn utf8(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Message {
+        Message::parse(Bytes::copy_from_slice(text.as_bytes()), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn a_response_has_the_method_of_its_cseq() {
+        let response = parse("SIP/2.0 481 Gone\r\nCSeq: 4 NOTIFY\r\n\r\n");
+
+        assert_eq!((response.method(), response.status()), (Method::Notify, Some(481)));
+        assert_eq!(response.request_uri(), "");
+    }
+
+    #[test]
+    fn an_unknown_method_keeps_its_text() {
+        let request = parse("FROBNICATE sip:a SIP/2.0\r\n\r\n");
+
+        assert_eq!((request.method(), request.method_text()), (Method::Other, "FROBNICATE"));
+    }
+
+    #[test]
+    fn a_list_is_read_over_all_lines_and_a_header_is_the_first() {
+        let request = parse("OPTIONS sip:a SIP/2.0\r\nSupported:\r\nk: a , b\r\nSUPPORTED: \"c,d\"\r\n\r\n");
+
+        let values: Vec<_> = request.values(Name::Supported).collect();
+
+        assert_eq!(values, [&b"a"[..], b"b", b"\"c,d\""]);
+        assert_eq!(request.header(Name::Supported), Some(&b""[..]));
+        assert_eq!(request.headers(Name::Supported).count(), 3);
+    }
+
+    #[test]
+    fn bytes_in_no_encoding_stay_readable_as_bytes() {
+        let bytes =
+            Bytes::from_static(b"OPTIONS sip:a SIP/2.0\r\nX-Name: M\xfcller\r\nSubject: \xfc\r\n\r\n");
+        let request = Message::parse(bytes, &Limits::default()).unwrap();
+
+        assert_eq!(request.extension("x-name"), Some(&b"M\xfcller"[..]));
+        assert_eq!(request.text(Name::Subject), None);
+    }
+
+    #[test]
+    fn absent_is_not_malformed() {
+        let bare = parse("OPTIONS sip:a SIP/2.0\r\n\r\n");
+        let bad = parse("OPTIONS sip:a SIP/2.0\r\nExpires: soon\r\nMax-Forwards: 256\r\nContact: *\r\n\r\n");
+
+        assert_eq!((bare.expires(), bare.max_forwards(), bare.contact()), (Ok(None), Ok(None), Ok(None)));
+        assert_eq!(bad.expires(), Err(Fault::bad("Bad Expires")));
+        assert_eq!(bad.max_forwards(), Err(Fault::bad("Bad Max-Forwards")));
+        assert_eq!((bad.contact(), bad.contacts()), (Err(Fault::bad("Bad Contact")), Ok(Contacts::Star)));
+    }
+
+    #[test]
+    fn a_message_prints_its_start_line_only() {
+        let request = parse("OPTIONS sip:a SIP/2.0\r\nAuthorization: Digest x\r\n\r\n");
+
+        assert_eq!(format!("{request:?}"), r#"Message("OPTIONS sip:a SIP/2.0")"#);
+    }
+}

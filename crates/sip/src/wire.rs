@@ -4,16 +4,16 @@
 //! result points into the bytes received; they are copied once, and only if a header is folded or
 //! lines end in a bare LF, so that everything behind the scanner knows one form.
 //!
-//! Leniency ends where two readers could see two messages: in a message whose first line ends in
-//! CRLF, a lone CR or LF is no line end and a fault. A flaw does not stop the scan, since the sender
+//! Leniency ends where two readers could see two messages (`lines`). A flaw does not stop the scan, since the sender
 //! is owed an answer that is built from the readable rest; the first flaw is kept for
 //! `Message::check`. Whether the headers make sense is not asked here.
 
 use bytes::Bytes;
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr2};
 
 use crate::fault::{Fault, NotSip};
 use crate::header::{Name, lex};
+use crate::lines::{self, ContentLength, LineEnds};
 use crate::method::Method;
 
 /// What one message may cost. Beyond `message` bytes it is cut and answered 413; beyond the others it is
@@ -72,10 +72,13 @@ impl Span {
     }
 
     fn new(start: usize, end: usize) -> Span {
-        // A message is cut to the limit first, and a limit above 4 GiB is cut to that.
+        // It fits, because a message is cut to `LONGEST` first.
         Span { start: start as u32, end: end as u32 }
     }
 }
+
+/// What offsets of 32 bits can address, with room for what unfolding may add.
+const LONGEST: usize = 1 << 30;
 
 pub(crate) fn scan(bytes: Bytes, limits: &Limits) -> Result<Scanned, NotSip> {
     let line_ends = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -84,7 +87,7 @@ pub(crate) fn scan(bytes: Bytes, limits: &Limits) -> Result<Scanned, NotSip> {
     }
     let mut bytes = bytes.slice(line_ends..);
     let mut fault = None;
-    let longest = limits.message.min(u32::MAX as usize);
+    let longest = limits.message.min(LONGEST);
     if bytes.len() > longest {
         bytes.truncate(longest);
         note(&mut fault, Fault { status: 413, reason: "Message Too Large" });
@@ -96,10 +99,8 @@ pub(crate) fn scan(bytes: Bytes, limits: &Limits) -> Result<Scanned, NotSip> {
         note(&mut fault, Fault::bad("Head Not Terminated"));
     }
     let mut body_at = head.unwrap_or(bytes.len());
-    if ends == LineEnds::Mixed || has_fold(&bytes[..body_at]) {
-        let unfolded = unfold(ends, &bytes, body_at);
-        body_at = unfolded.1;
-        bytes = unfolded.0;
+    if lines::need_unfolding(ends, &bytes[..body_at]) {
+        (bytes, body_at) = lines::unfold(ends, &bytes, body_at);
     }
 
     let head = Head { bytes: &bytes[..body_at], limits };
@@ -108,124 +109,6 @@ pub(crate) fn scan(bytes: Bytes, limits: &Limits) -> Result<Scanned, NotSip> {
     let body_end = body_end(&bytes, body_at, &lines, limits, &mut fault);
     bytes.truncate(body_end);
     Ok(Scanned { bytes, start, lines, headers_at, body_at, fault })
-}
-
-/// What a Content-Length line says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ContentLength {
-    Absent,
-    Bytes(usize),
-    /// No number, or two different ones.
-    Bad,
-}
-
-impl ContentLength {
-    pub fn of<'a>(values: impl Iterator<Item = &'a [u8]>) -> ContentLength {
-        values.fold(ContentLength::Absent, |seen, value| match (seen, lex::clamped_number(value)) {
-            (ContentLength::Absent, Some(length)) => ContentLength::Bytes(length as usize),
-            (ContentLength::Bytes(first), Some(length)) if first == length as usize => seen,
-            _ => ContentLength::Bad,
-        })
-    }
-}
-
-/// What the Content-Length of a head says, of which nothing else is known yet.
-pub(crate) fn content_length(head: &[u8], ends: LineEnds) -> ContentLength {
-    if ends == LineEnds::Mixed || has_fold(head) {
-        let (plain, _) = unfold(ends, head, head.len());
-        return declared_length(&plain);
-    }
-    declared_length(head)
-}
-
-fn declared_length(head: &[u8]) -> ContentLength {
-    let mut rest = head;
-    let lines = std::iter::from_fn(|| {
-        let (line, next) = LineEnds::Crlf.first_line(rest)?;
-        rest = &rest[next..];
-        Some(line)
-    });
-    ContentLength::of(lines.filter_map(|line| {
-        let colon = memchr(b':', line)?;
-        let ours = Name::parse(line[..colon].trim_ascii_end()) == Name::ContentLength;
-        ours.then(|| lex::trim(&line[colon + 1..]))
-    }))
-}
-
-/// How the lines of one message end; its first line tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LineEnds {
-    Crlf,
-    /// LF, with or without a CR before it.
-    Mixed,
-}
-
-impl LineEnds {
-    /// `None` while no line has ended.
-    pub fn of(bytes: &[u8]) -> Option<LineEnds> {
-        let end = memchr(b'\n', bytes)?;
-        let crlf = end > 0 && bytes[end - 1] == b'\r';
-        Some(if crlf { LineEnds::Crlf } else { LineEnds::Mixed })
-    }
-
-    /// Just behind the empty line that ends the head, looked for from `from` on.
-    pub fn head_end(self, bytes: &[u8], from: usize) -> Option<usize> {
-        if self == LineEnds::Crlf {
-            return memmem::find(&bytes[from..], b"\r\n\r\n").map(|at| from + at + 4);
-        }
-        memchr::memchr_iter(b'\n', &bytes[from..]).find_map(|at| match &bytes[from + at + 1..] {
-            [b'\n', ..] => Some(from + at + 2),
-            [b'\r', b'\n', ..] => Some(from + at + 3),
-            _ => None,
-        })
-    }
-
-    /// The line that starts `bytes`, and where the next one starts; `None` if it never ends.
-    fn first_line(self, bytes: &[u8]) -> Option<(&[u8], usize)> {
-        if self == LineEnds::Mixed {
-            let end = memchr(b'\n', bytes)?;
-            let line = &bytes[..end];
-            return Some((line.strip_suffix(b"\r").unwrap_or(line), end + 1));
-        }
-        let mut from = 0;
-        loop {
-            let at = from + memchr(b'\r', &bytes[from..])?;
-            if bytes.get(at + 1) == Some(&b'\n') {
-                return Some((&bytes[..at], at + 2));
-            }
-            from = at + 1;
-        }
-    }
-}
-
-fn has_fold(head: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', head).any(|at| matches!(head.get(at + 1), Some(b' ' | b'\t')))
-}
-
-/// The same message with every header on one line and every line ended by CRLF, and where its body is.
-fn unfold(ends: LineEnds, bytes: &[u8], body_at: usize) -> (Bytes, usize) {
-    let mut plain = Vec::with_capacity(bytes.len() + 64);
-    let mut rest = &bytes[..body_at];
-    let mut start_line = true;
-    let mut foldable = false;
-    while let Some((line, next)) = ends.first_line(rest) {
-        if foldable && matches!(line.first(), Some(b' ' | b'\t')) {
-            plain.truncate(plain.len() - 2);
-            plain.push(b' ');
-            plain.extend_from_slice(lex::trim(line));
-        } else {
-            plain.extend_from_slice(line);
-            // A start line is never continued; what looks like it stays a line, and a bad one.
-            foldable = !start_line;
-        }
-        start_line = false;
-        plain.extend_from_slice(b"\r\n");
-        rest = &rest[next..];
-    }
-    plain.extend_from_slice(rest);
-    let plain_body_at = plain.len();
-    plain.extend_from_slice(&bytes[body_at..]);
-    (Bytes::from(plain), plain_body_at)
 }
 
 /// The head, in which every line ends in CRLF and none is folded.
@@ -343,15 +226,12 @@ fn body_end(
     match ContentLength::of(lengths.map(|line| line.value.of(bytes))) {
         ContentLength::Absent => bytes.len(),
         ContentLength::Bytes(length) if length <= bytes.len() - body_at => body_at + length,
-        ContentLength::Bytes(length) => {
-            let too_large = length > limits.message.saturating_sub(body_at);
-            note(
-                fault,
-                match too_large {
-                    true => Fault { status: 413, reason: "Request Entity Too Large" },
-                    false => Fault::bad("Body Shorter Than Content-Length"),
-                },
-            );
+        ContentLength::Bytes(length) if length > limits.message.saturating_sub(body_at) => {
+            note(fault, Fault { status: 413, reason: "Request Entity Too Large" });
+            bytes.len()
+        }
+        ContentLength::Bytes(_) => {
+            note(fault, Fault::bad("Body Shorter Than Content-Length"));
             bytes.len()
         }
         ContentLength::Bad => {
@@ -375,4 +255,78 @@ fn note_lone_line_ends(line: &[u8], fault: &mut Option<Fault>) {
 
 fn note(fault: &mut Option<Fault>, found: Fault) {
     fault.get_or_insert(found);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scanned(text: &str) -> Scanned {
+        scan(Bytes::copy_from_slice(text.as_bytes()), &Limits::default()).unwrap()
+    }
+
+    fn values(scanned: &Scanned) -> Vec<&str> {
+        let text = |line: &Line| std::str::from_utf8(line.value.of(&scanned.bytes)).unwrap();
+        scanned.lines.iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_plain_message_is_not_copied() {
+        let bytes = Bytes::from_static(b"\r\n\r\nOPTIONS sip:a SIP/2.0\r\nTo: x\r\n\r\nbody");
+
+        let scanned = scan(bytes.clone(), &Limits::default()).unwrap();
+
+        assert_eq!(scanned.bytes.as_ptr(), bytes[4..].as_ptr());
+        assert_eq!(&scanned.bytes[scanned.body_at..], b"body");
+    }
+
+    #[test]
+    fn a_folded_header_becomes_one_line() {
+        let scanned =
+            scanned("OPTIONS sip:a SIP/2.0\r\nSubject :\r\n \t one\r\n\ttwo \r\n \r\nTo:x\r\n\r\nbody");
+
+        assert_eq!(values(&scanned), ["one two", "x"]);
+        assert_eq!(&scanned.bytes[scanned.body_at..], b"body");
+        assert_eq!(scanned.fault, None);
+    }
+
+    #[test]
+    fn a_start_line_is_never_continued() {
+        let scanned = scanned("OPTIONS sip:a SIP/2.0\r\n Via: x\r\nTo: y\r\n\r\n");
+
+        assert_eq!(scanned.fault, Some(Fault::bad("Bad Header Line")));
+        assert_eq!(values(&scanned), ["y"]);
+    }
+
+    #[test]
+    fn bytes_behind_the_content_length_are_discarded_and_none_are_made_up() {
+        let surplus = scanned("OPTIONS sip:a SIP/2.0\r\nl: 2\r\n\r\nbody");
+        let missing = scanned("OPTIONS sip:a SIP/2.0\r\nl: 5\r\n\r\nbody");
+
+        assert_eq!(&surplus.bytes[surplus.body_at..], b"bo");
+        assert_eq!(missing.fault, Some(Fault::bad("Body Shorter Than Content-Length")));
+    }
+
+    #[test]
+    fn a_header_cut_off_in_the_middle_is_not_read() {
+        let scanned = scanned("OPTIONS sip:a SIP/2.0\r\nTo: x\r\nFrom: sip:ali");
+
+        assert_eq!(values(&scanned), ["x"]);
+        assert_eq!(scanned.fault, Some(Fault::bad("Head Not Terminated")));
+    }
+
+    #[test]
+    fn the_first_flaw_is_the_one_that_is_kept() {
+        let scanned = scanned("OPTIONS sip:a SIP/3.0\r\nno colon\r\nContent-Length: x\r\n\r\n");
+
+        assert_eq!(scanned.fault.map(|fault| fault.status), Some(505));
+    }
+
+    #[test]
+    fn other_protocols_are_not_sip() {
+        for text in ["GET / HTTP/1.1\r\n\r\n", "hello\r\n\r\n", "OPTIONS sip:a SIP/2.0", "\0\0\0\0"] {
+            let refused = scan(Bytes::copy_from_slice(text.as_bytes()), &Limits::default()).err();
+            assert_eq!(refused, Some(NotSip::NoStartLine), "{text:?}");
+        }
+    }
 }

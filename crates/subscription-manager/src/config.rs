@@ -29,6 +29,8 @@ pub struct Config {
     pub auth: Auth,
     /// What challenges offer, in this order.
     pub algorithms: Vec<Algorithm>,
+    /// User-Agents that are offered MD5 alone, by how they begin.
+    pub md5_only: Vec<String>,
     pub subscribe: Expires,
     pub publish: Expires,
     pub register: Expires,

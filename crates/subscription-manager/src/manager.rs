@@ -140,6 +140,7 @@ fn driver(
         secret: config.secret.clone(),
         open: auth.is_none(),
         algorithms: config.algorithms.clone(),
+        md5_only: config.md5_only.clone(),
         sent_by: sent_by.to_owned(),
         subscribe: config.subscribe,
         publish: config.publish,

@@ -60,7 +60,7 @@ pub struct DispatcherManager {
     pub sip: SocketAddr,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Manager {
     /// This node's number in `members`.
@@ -71,12 +71,14 @@ pub struct Manager {
     pub grpc: Option<SocketAddr>,
     pub data: Option<PathBuf>,
     pub members: Vec<Member>,
-    /// Raft groups that presentities are dealt to; fixed at birth. 0 counts as 1.
+    /// Raft groups that presentities are dealt to; fixed at birth.
     pub groups: u32,
     /// "open", or the URL of the auth-adapter.
     pub auth: Option<String>,
-    /// What challenges offer, in this order: "MD5", "SHA-256". None given: both, MD5 first.
+    /// What challenges offer, in this order: "MD5", "SHA-256".
     pub algorithms: Vec<String>,
+    /// User-Agents, by how they begin, that are offered MD5 alone.
+    pub md5_only: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -153,6 +155,24 @@ impl Default for Settings {
             http: Http::default(),
             expires: AllExpires::default(),
             limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Manager {
+    fn default() -> Manager {
+        Manager {
+            node: 0,
+            sip: None,
+            grpc: None,
+            data: None,
+            members: Vec::new(),
+            groups: 1,
+            auth: None,
+            // RFC 8760 wants the strongest first, but there are clients (SIPp 3.6) that read the first header only.
+            algorithms: vec!["MD5".into(), "SHA-256".into()],
+            // baresip 1.0 does not answer a challenge beside which another one names SHA-256.
+            md5_only: vec!["baresip v0.".into(), "baresip v1.".into()],
         }
     }
 }

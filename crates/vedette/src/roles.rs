@@ -168,6 +168,7 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
         secret: Secret::new(&settings.secret),
         auth,
         algorithms: algorithms(&own.algorithms)?,
+        md5_only: own.md5_only.clone(),
         subscribe: settings.expires.subscribe.policy(),
         publish: settings.expires.publish.policy(),
         register: settings.expires.register.policy(),
@@ -184,7 +185,7 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
 
 fn algorithms(names: &[String]) -> anyhow::Result<Vec<Algorithm>> {
     if names.is_empty() {
-        return Ok(vec![Algorithm::Md5, Algorithm::Sha256]);
+        bail!("`manager.algorithms` is empty: phones could not authenticate");
     }
     let known = |name: &String| {
         Algorithm::parse(name)

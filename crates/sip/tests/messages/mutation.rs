@@ -5,6 +5,7 @@ use crate::corpus;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use sip::digest::{self, Algorithm};
 use sip::transaction::{ClientTransactions, ServerTransactions, TransactionKey};
 use sip::uri::unescape;
@@ -174,8 +175,18 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
     }
 }
 
+/// The same cases at every run: a change of ours fails it, not the luck of the day.
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 4_000,
+        rng_seed: RngSeed::Fixed(0x5e17),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_mutated_message_panics_nobody(
