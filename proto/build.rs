@@ -5,7 +5,11 @@ use std::path::Path;
 const FILES: [&str; 6] = ["auth", "presence", "admin", "replica", "raft", "directory"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files: Vec<_> = FILES.iter().map(|name| format!("vedette/v1/{name}.proto")).filter(|f| Path::new(f).exists()).collect();
+    let files: Vec<_> = FILES
+        .iter()
+        .map(|name| format!("vedette/v1/{name}.proto"))
+        .filter(|f| Path::new(f).exists())
+        .collect();
     for file in &files {
         println!("cargo:rerun-if-changed={file}");
     }

@@ -8,7 +8,8 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use metrics::Histogram;
 use parking_lot::RwLock;
@@ -19,6 +20,8 @@ use crate::metrics::SYNC_SECONDS;
 const SEGMENT: usize = 8 * 1024 * 1024;
 /// A wish: sled's memory is what its pages need.
 const CACHE: u64 = 64 * 1024 * 1024;
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 pub struct SledDisk {
     open: RwLock<Option<Files>>,
@@ -36,13 +39,7 @@ struct Files {
 impl SledDisk {
     pub fn open(folder: &Path) -> io::Result<SledDisk> {
         fs::create_dir_all(folder)?;
-        let db = sled::Config::new()
-            .path(folder)
-            .segment_size(SEGMENT)
-            .cache_capacity(CACHE)
-            .flush_every_ms(None)
-            .open()
-            .map_err(io::Error::other)?;
+        let db = open_db(folder).map_err(io::Error::other)?;
         let tree = db.open_tree("log").map_err(io::Error::other)?;
         let file = File::open(folder.join("db"))?;
         db.flush().map_err(io::Error::other)?;
@@ -63,6 +60,24 @@ impl SledDisk {
             Some(_) => Err(io::Error::other(format!("a value was moved to {}", self.blobs.display()))),
         }
     }
+}
+
+/// sled's own threads let go of its lock a moment after the last handle was dropped, so a node that is closed and opened
+/// again in one process finds it held for a while. A lock held for longer is another process's.
+fn open_db(folder: &Path) -> sled::Result<sled::Db> {
+    let config =
+        sled::Config::new().path(folder).segment_size(SEGMENT).cache_capacity(CACHE).flush_every_ms(None);
+    let give_up = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match config.open() {
+            Err(error) if is_locked(&error) && Instant::now() < give_up => thread::sleep(LOCK_POLL),
+            opened => return opened,
+        }
+    }
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 impl Disk for SledDisk {

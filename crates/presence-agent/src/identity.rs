@@ -28,6 +28,8 @@ pub(crate) struct Identification {
 pub(crate) struct Claim {
     /// `user@domain`
     pub account: String,
+    /// As the client wrote it.
+    pub username: String,
     pub realm: String,
 }
 
@@ -46,13 +48,18 @@ impl Identification {
     /// Reads the claim, or says what to challenge with. The realm is the domain of who sends.
     pub fn claim(&self, request: &Message, realm: &str, now: Now) -> Result<Claim, Refuse> {
         if self.open {
-            return Ok(Claim { account: sender(request)?.to_string(), realm: realm.to_owned() });
+            let account = sender(request)?.to_string();
+            return Ok(Claim { username: account.clone(), account, realm: realm.to_owned() });
         }
         let Some(credentials) = digest::credentials(request, realm) else {
             return Err(self.challenge(request, realm, false, now));
         };
         match self.nonces.check(&credentials.nonce, realm, now.unix) {
-            NonceState::Fresh => Ok(Claim { account: account(&credentials, realm), realm: realm.to_owned() }),
+            NonceState::Fresh => Ok(Claim {
+                account: account(&credentials, realm),
+                username: credentials.username.into_owned(),
+                realm: realm.to_owned(),
+            }),
             NonceState::Stale => Err(self.challenge(request, realm, true, now)),
             NonceState::Forged => Err(self.challenge(request, realm, false, now)),
         }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sip::Instant;
-use sip::Method;
 
 /// One question to the auth-adapter. Two equal questions get the same verdict within its cache life.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Question {
     /// Who asks, as `user@domain`.
     pub account: String,
+    /// The digest username as the client wrote it: an HA1 is over this, not over the account.
+    pub username: String,
     pub method: &'static str,
     pub event: String,
     pub presentity: String,
@@ -37,12 +38,6 @@ pub enum Decision {
     },
     /// Billing did not answer in time, or at all.
     Unavailable,
-}
-
-impl Question {
-    pub fn method_of(method: Method) -> &'static str {
-        method.as_str()
-    }
 }
 
 impl Verdict {
@@ -99,6 +94,7 @@ mod tests {
     fn question(account: &str) -> Question {
         Question {
             account: account.into(),
+            username: account.into(),
             method: "PUBLISH",
             event: "presence".into(),
             presentity: account.into(),

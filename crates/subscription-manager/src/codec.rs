@@ -104,12 +104,19 @@ pub fn group(id: GroupId, status: GroupStatus, counts: Counts) -> v1::GroupStatu
 }
 
 pub fn question(question: Question, source: String) -> v1::AuthoriseRequest {
-    let uri = |key: &str| PresentityKey::restored(key).uri();
+    // A user name that is an address-of-record itself is escaped, so that the HA1 comes back for what the client
+    // hashed.
+    let user = question
+        .username
+        .strip_prefix("sip:")
+        .unwrap_or(&question.username)
+        .replace('%', "%25")
+        .replace('@', "%40");
     v1::AuthoriseRequest {
-        account: uri(&question.account),
+        account: format!("sip:{user}@{}", question.realm),
         method: question.method.to_owned(),
         event: question.event,
-        presentity: uri(&question.presentity),
+        presentity: PresentityKey::restored(&question.presentity).uri(),
         realm: question.realm,
         source,
     }

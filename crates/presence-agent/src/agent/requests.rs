@@ -143,6 +143,7 @@ impl Agent {
         }
         Ok(Question {
             account: claim.account,
+            username: claim.username,
             method: request.method().as_str(),
             event: intent.event().to_owned(),
             presentity: intent.presentity().to_string(),

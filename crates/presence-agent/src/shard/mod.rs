@@ -196,21 +196,26 @@ impl Shard {
 
     fn set_source(&mut self, source: v1::SetSource, moment: Moment) -> Applied {
         let key = PresentityKey::restored(&source.presentity);
-        let applied = self.slot_mut(Slot::of(&key)).presentity_mut(&key).set_source(source, moment);
-        self.settle(&key);
-        applied.map_or_else(Applied::refused, |changed| {
-            Applied::done().with(changed.then(|| Effect::PresentityChanged(key)))
-        })
+        self.change(key, Outcome::Done, |presentity| presentity.set_source(source, moment))
     }
 
     fn register(&mut self, register: v1::Register, moment: Moment) -> Applied {
         let key = PresentityKey::restored(&register.aor);
-        let applied = self.slot_mut(Slot::of(&key)).presentity_mut(&key).register(register, moment);
+        self.change(key, Outcome::Registered, |presentity| presentity.register(register, moment))
+    }
+
+    /// Changes one presentity; the change says whether a watcher can see it.
+    fn change(
+        &mut self,
+        key: PresentityKey,
+        outcome: Outcome,
+        change: impl FnOnce(&mut Presentity) -> Result<bool, Refusal>,
+    ) -> Applied {
+        let changed = change(self.slot_mut(Slot::of(&key)).presentity_mut(&key));
         self.settle(&key);
-        match applied {
-            Ok(changed) => {
-                Applied::outcome(Outcome::Registered).with(changed.then(|| Effect::PresentityChanged(key)))
-            }
+        match changed {
+            Ok(true) => Applied::outcome(outcome).with(Some(Effect::PresentityChanged(key))),
+            Ok(false) => Applied::outcome(outcome),
             Err(refusal) => Applied::refused(refusal),
         }
     }
