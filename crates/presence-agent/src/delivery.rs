@@ -5,9 +5,11 @@
 //! dirty: it is tried again after a while, at the next change, and when the watcher refreshes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use presence::position::Position;
+use proto::v1;
 use sip::Instant;
 
 use crate::shard::SubscriptionId;
@@ -29,10 +31,20 @@ struct Delivery {
     /// How many NOTIFYs of this epoch were sent.
     sent: u64,
     delivered: Position,
-    in_flight: Option<Position>,
+    in_flight: Option<InFlight>,
     queued: bool,
     failures: u32,
     retry_at: Option<Instant>,
+}
+
+/// A NOTIFY that awaits its answer.
+#[derive(Clone, Debug)]
+struct InFlight {
+    position: Position,
+    /// The branch of its transaction, once that was started.
+    branch: String,
+    /// The dialog as it was then, with the way that the NOTIFY went.
+    dialog: Arc<v1::Subscribe>,
 }
 
 /// The numbers of one NOTIFY.
@@ -107,22 +119,39 @@ impl Deliveries {
         None
     }
 
-    /// Starts a NOTIFY that brings the watcher up to `position`.
-    pub fn start(&mut self, id: &SubscriptionId, position: Position) -> Option<Turn> {
+    /// Starts a NOTIFY that brings the watcher up to `position`, in the transaction `branch`.
+    pub fn start(
+        &mut self,
+        id: &SubscriptionId,
+        position: Position,
+        branch: &str,
+        dialog: &Arc<v1::Subscribe>,
+    ) -> Option<Turn> {
         let delivery = self.held.get_mut(id).filter(|delivery| delivery.in_flight.is_none())?;
         if delivery.sent + 1 >= 1 << Self::CSEQ_BITS {
             return Some(Turn::EpochUsedUp);
         }
         delivery.sent += 1;
-        delivery.in_flight = Some(position);
+        delivery.in_flight = Some(InFlight { position, branch: branch.to_owned(), dialog: dialog.clone() });
         Some(Turn::Send { cseq: delivery.epoch << Self::CSEQ_BITS | delivery.sent })
+    }
+
+    /// The watcher came over another way than the NOTIFY in flight went, so nobody will answer that one. Gives its
+    /// branch, and room for the next.
+    pub fn reroute(&mut self, id: &SubscriptionId, dialog: &v1::Subscribe) -> Option<String> {
+        let delivery = self.held.get_mut(id)?;
+        let same_way = |sent: &InFlight| {
+            sent.dialog.route_set == dialog.route_set && sent.dialog.remote_target == dialog.remote_target
+        };
+        let lost = delivery.in_flight.take_if(|sent| !same_way(sent))?;
+        Some(lost.branch)
     }
 
     /// The watcher has accepted the NOTIFY in flight.
     pub fn delivered(&mut self, id: &SubscriptionId, owed: Position) {
         let Some(delivery) = self.held.get_mut(id) else { return };
-        if let Some(position) = delivery.in_flight.take() {
-            delivery.delivered = delivery.delivered.max(position);
+        if let Some(sent) = delivery.in_flight.take() {
+            delivery.delivered = delivery.delivered.max(sent.position);
         }
         delivery.failures = 0;
         self.moved = true;
@@ -137,7 +166,7 @@ impl Deliveries {
     /// tried at once; else after a while that doubles.
     pub fn failed(&mut self, id: &SubscriptionId, owed: Position, now: Instant) {
         let Some(delivery) = self.held.get_mut(id) else { return };
-        let tried = delivery.in_flight.take();
+        let tried = delivery.in_flight.take().map(|sent| sent.position);
         delivery.failures += 1;
         if delivery.failures == 1 && tried.is_some_and(|tried| owed > tried) {
             self.wake(id, owed);
@@ -191,6 +220,10 @@ mod tests {
         SubscriptionId::from("000-a")
     }
 
+    fn start(deliveries: &mut Deliveries, position: u64) -> Option<Turn> {
+        deliveries.start(&id(), Position(position), "z9hG4bK1", &Arc::default())
+    }
+
     fn owned() -> Deliveries {
         let mut deliveries = Deliveries::default();
         deliveries.own(&id(), 1, Position(0));
@@ -202,7 +235,7 @@ mod tests {
         let mut deliveries = owned();
         deliveries.wake(&id(), Position(5));
         assert_eq!(deliveries.next_in_queue(), Some(id()));
-        assert_eq!(deliveries.start(&id(), Position(5)), Some(Turn::Send { cseq: 4097 }));
+        assert_eq!(start(&mut deliveries, 5), Some(Turn::Send { cseq: 4097 }));
 
         deliveries.wake(&id(), Position(6));
         deliveries.wake(&id(), Position(7));
@@ -218,7 +251,7 @@ mod tests {
         let mut deliveries = owned();
         deliveries.wake(&id(), Position(5));
         deliveries.next_in_queue();
-        deliveries.start(&id(), Position(5));
+        start(&mut deliveries, 5);
         deliveries.delivered(&id(), Position(5));
 
         deliveries.wake(&id(), Position(5));
@@ -231,7 +264,7 @@ mod tests {
         let mut deliveries = owned();
         deliveries.wake(&id(), Position(5));
         deliveries.next_in_queue();
-        deliveries.start(&id(), Position(5));
+        start(&mut deliveries, 5);
 
         deliveries.failed(&id(), Position(5), Instant(0));
 
@@ -241,15 +274,31 @@ mod tests {
     }
 
     #[test]
+    fn a_watcher_that_comes_over_another_flow_is_not_kept_waiting_for_the_old_one() {
+        let mut deliveries = owned();
+        deliveries.wake(&id(), Position(5));
+        deliveries.next_in_queue();
+        start(&mut deliveries, 5);
+
+        let same = deliveries.reroute(&id(), &v1::Subscribe::default());
+        let moved = v1::Subscribe { remote_target: "sip:elsewhere".into(), ..v1::Subscribe::default() };
+        let rerouted = deliveries.reroute(&id(), &moved);
+        deliveries.wake(&id(), Position(6));
+
+        assert_eq!((same, rerouted.as_deref()), (None, Some("z9hG4bK1")));
+        assert_eq!(deliveries.next_in_queue(), Some(id()));
+    }
+
+    #[test]
     fn the_cseq_rises_over_epochs_and_an_epoch_ends_before_it_overflows() {
         let mut deliveries = owned();
         for n in 1..4096 {
-            assert_eq!(deliveries.start(&id(), Position(n)), Some(Turn::Send { cseq: 4096 + n }));
+            assert_eq!(start(&mut deliveries, n), Some(Turn::Send { cseq: 4096 + n }));
             deliveries.delivered(&id(), Position(n));
         }
 
-        assert_eq!(deliveries.start(&id(), Position(5000)), Some(Turn::EpochUsedUp));
+        assert_eq!(start(&mut deliveries, 5000), Some(Turn::EpochUsedUp));
         deliveries.own(&id(), 2, Position(0));
-        assert_eq!(deliveries.start(&id(), Position(5000)), Some(Turn::Send { cseq: 8193 }));
+        assert_eq!(start(&mut deliveries, 5000), Some(Turn::Send { cseq: 8193 }));
     }
 }

@@ -13,15 +13,15 @@ pub(crate) struct Notify<'a> {
     pub ended: Option<&'a str>,
     pub expires_at: Timestamp,
     pub now: Timestamp,
-    pub sent_by: &'a str,
     pub branch: &'a str,
 }
 
 impl Notify<'_> {
-    pub fn write(&self, document: &[u8]) -> Bytes {
+    /// `sent_by` is this manager's SIP address.
+    pub fn write(&self, sent_by: &str, document: &[u8]) -> Bytes {
         let dialog = self.dialog;
         let mut request = RequestWriter::new("NOTIFY", &dialog.remote_target)
-            .header("Via", format_args!("SIP/2.0/TCP {};branch={}", self.sent_by, self.branch))
+            .header("Via", format_args!("SIP/2.0/TCP {sent_by};branch={}", self.branch))
             .header("Max-Forwards", 70);
         for route in &dialog.route_set {
             request = request.header("Route", route);
@@ -92,10 +92,9 @@ mod tests {
             ended,
             expires_at: Timestamp(60_500),
             now: Timestamp(0),
-            sent_by: "127.0.0.1:7001",
             branch: "z9hG4bK-1",
         };
-        String::from_utf8(notify.write(b"<presence/>").to_vec()).unwrap()
+        String::from_utf8(notify.write("127.0.0.1:7101", b"<presence/>").to_vec()).unwrap()
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::api_link::{ApiLink, Shared};
 use crate::auth_link::AuthLink;
@@ -51,7 +51,10 @@ impl Manager {
         let grpc = listen(config.grpc).await?;
         layout::check(&config.data, config.groups).map_err(BindError::Config)?;
         let auth = match &config.auth {
-            Auth::Open => None,
+            Auth::Open => {
+                warn!("auth = \"open\": NOBODY IS ASKED FOR A PASSWORD, everything is allowed to everyone");
+                None
+            }
             Auth::Adapter(url) => Some(AuthLink::new(url, config.limits).map_err(BindError::Config)?),
         };
         let demux = Demux::new(placement::SlotTable::dealt(config.groups));

@@ -49,7 +49,10 @@ const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let command = Cli::parse().command.unwrap_or_else(|| Command::Up(up::Args::default()));
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command.unwrap_or_else(|| Command::Up(up::Args::default())),
+        Err(error) => return explain(&error),
+    };
     let outcome = match command {
         Command::Ctl(args) => return ctl::run(args).await,
         Command::Up(args) => up::run(args).await,
@@ -64,4 +67,17 @@ async fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// Help and the version are what was asked for; a wrong flag is told in one line.
+fn explain(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        print!("{error}");
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let what: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let what = what.join(" ");
+    eprintln!("vedette: {} (--help says more)", what.strip_prefix("error: ").unwrap_or(&what));
+    ExitCode::from(USAGE)
 }

@@ -121,6 +121,7 @@ impl Agent {
             }
             Effect::SubscriptionAsked(id) => {
                 self.own(&id, Position::default());
+                self.reroute(&id);
                 self.wake(&id);
             }
             Effect::SubscriptionEnded(id) => self.deliveries.disown(&id),

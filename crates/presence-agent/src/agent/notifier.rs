@@ -104,14 +104,23 @@ impl Agent {
         let Some(held) = self.shard.subscription(id) else { return self.deliveries.disown(id) };
         let (dialog, epoch, ended, expires_at) =
             (held.request.clone(), held.epoch, held.ended.clone(), held.expires_at);
-        let Some(turn) = self.deliveries.start(id, self.shard.owed(held)) else { return };
+        let owed = self.shard.owed(held);
+        let branch = self.next_branch();
+        let Some(turn) = self.deliveries.start(id, owed, &branch, &dialog) else { return };
         let Turn::Send { cseq } = turn else {
             let raise = v1::RaiseEpoch { id: id.to_string(), epoch };
             return self.propose(Waiting::RaiseEpoch(id.clone()), Kind::RaiseEpoch(raise));
         };
         let tag = Notified::Subscription { id: id.clone(), epoch };
-        let sent = self.send_notify(&dialog, cseq, ended.as_deref(), expires_at, tag, now);
-        if !sent {
+        let notify = Notify {
+            cseq,
+            ended: ended.as_deref(),
+            expires_at,
+            now: now.log,
+            branch: &branch,
+            dialog: &dialog,
+        };
+        if !self.send_notify(&notify, tag, now) {
             self.undelivered(id, now);
         }
     }
@@ -119,36 +128,38 @@ impl Agent {
     /// The one NOTIFY of a fetch (RFC 6665 4.4.3): the state, and that this was all.
     pub(super) fn notify_once(&mut self, dialog: v1::Subscribe, now: Now) {
         let Some(next_hop) = next_hop(&dialog) else { return };
-        let tag = Notified::Fetch { next_hop };
-        self.send_notify(&dialog, 1, Some("timeout"), Timestamp::default(), tag, now);
+        let branch = self.next_branch();
+        let (expires_at, ended) = (Timestamp::default(), Some("timeout"));
+        let notify = Notify { cseq: 1, ended, expires_at, now: now.log, branch: &branch, dialog: &dialog };
+        self.send_notify(&notify, Notified::Fetch { next_hop }, now);
     }
 
     /// Whether there was a way to send it.
-    fn send_notify(
-        &mut self,
-        dialog: &v1::Subscribe,
-        cseq: u64,
-        ended: Option<&str>,
-        expires_at: Timestamp,
-        tag: Notified,
-        now: Now,
-    ) -> bool {
+    fn send_notify(&mut self, notify: &Notify<'_>, tag: Notified, now: Now) -> bool {
+        let dialog = notify.dialog;
         let Some(next_hop) = next_hop(dialog) else { return false };
         let key = PresentityKey::restored(&dialog.presentity);
         let composed = self.documents.composed(&key, &dialog.event, self.shard.presentity(&key));
-        let branch = self.next_branch();
-        let sent_by = &self.config.sent_by;
-        let notify = Notify { dialog, cseq, ended, expires_at, now: now.log, sent_by, branch: &branch };
-        let bytes = notify.write(&composed.document);
+        let bytes = notify.write(&self.config.sent_by, &composed.document);
         // The hop to the dispatcher is reliable; whether to send again is decided by the phone's own hop.
         let flow = dialog.route_set.first().and_then(|route| route_uri(route.as_bytes()));
         let flow = flow.and_then(|uri| flow_of_route(uri, &self.flow_key));
         let reliable = flow.is_some_and(|flow| flow.transport.reliable());
+        let branch = notify.branch.to_owned();
         let started = self.clients.start(branch, bytes.clone(), reliable, tag, now.monotonic).is_ok();
         if started {
             self.outputs.push_back(Output::Send { next_hop, bytes });
         }
         started
+    }
+
+    /// A request in the dialog shows where the watcher is now: a NOTIFY on its way elsewhere is given up for the one
+    /// that every 2xx owes at once.
+    pub(super) fn reroute(&mut self, id: &SubscriptionId) {
+        let Some(held) = self.shard.subscription(id) else { return };
+        if let Some(branch) = self.deliveries.reroute(id, &held.request) {
+            self.clients.abandon(&branch);
+        }
     }
 
     fn notified(&mut self, tag: Notified, status: u16, now: Now) {

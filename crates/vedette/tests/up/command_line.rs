@@ -14,7 +14,7 @@ fn assert_refused(args: &[&str], text: &str) {
     let output = run(args);
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
-    assert!(error.contains(text), "{args:?}: {error}");
+    assert!(error.contains(text) && error.lines().count() == 1, "{args:?}: {error}");
 }
 
 #[test]
