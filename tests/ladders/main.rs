@@ -4,5 +4,6 @@
 //! `UPDATE_LADDERS=1` and read the difference before committing it.
 
 mod publish;
+mod register;
 mod stage;
 mod subscribe;

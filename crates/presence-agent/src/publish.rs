@@ -10,7 +10,7 @@ use sip::{Message, Name};
 
 use crate::answer::Refuse;
 use crate::config::Config;
-use crate::request::{extensions, lifetime, presentity};
+use crate::request::{extensions, lifetime, presentity, source};
 
 #[derive(Debug)]
 pub(crate) struct Publish {
@@ -58,6 +58,7 @@ impl Publish {
             if_match: self.if_match.clone(),
             document: if self.expires == 0 { Bytes::new() } else { request.body() },
             expires: self.expires,
+            source: source(request),
         }
     }
 }

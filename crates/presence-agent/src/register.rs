@@ -78,17 +78,17 @@ impl Register {
 
 /// The Contact's own `expires` wins over the Expires header.
 fn binding(contact: &NameAddr<'_>, expires: Option<u32>, policy: Expires) -> Result<v1::Binding, Refuse> {
-    let text = |name| contact.param(name).flatten().unwrap_or_default();
-    let asked = match text("expires") {
+    let text = |name| contact.params.unquoted(name).unwrap_or_default();
+    let asked = match text("expires").as_ref() {
         "" => expires,
         // RFC 3261 10.2.1.1: a malformed value counts as 3600.
         own => Some(own.parse().unwrap_or(3600)),
     };
     Ok(v1::Binding {
         contact: contact.uri.to_owned(),
-        instance: text("+sip.instance").to_owned(),
+        instance: text("+sip.instance").into_owned(),
         reg_id: text("reg-id").parse().unwrap_or(0),
-        q: thousandths(text("q")),
+        q: thousandths(&text("q")),
         expires: lifetime(asked, policy)?,
         ..v1::Binding::default()
     })

@@ -1,7 +1,7 @@
 //! Checks that every method shares, made once at the border.
 
 use placement::PresentityKey;
-use sip::{Message, Name, Uri};
+use sip::{Message, Name, Transport, Uri};
 
 use crate::answer::Refuse;
 use crate::config::{Config, Expires};
@@ -62,6 +62,22 @@ pub(crate) fn route_uri(value: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(value).ok()?;
     let (_, rest) = text.split_once('<')?;
     rest.split_once('>').map(|(uri, _)| uri)
+}
+
+/// The transport of the phone's own hop: a dispatcher stands between, so it is the second Via that tells.
+pub(crate) fn phone_hop(request: &Message) -> Option<Transport> {
+    let via = request.vias().nth(1).or_else(|| request.vias().next())?.ok()?;
+    Transport::parse(via.transport)
+}
+
+/// Where the request came from, as the dispatcher saw it.
+pub(crate) fn source(request: &Message) -> String {
+    let Some(Ok(via)) = request.vias().nth(1).or_else(|| request.vias().next()) else { return String::new() };
+    let host = via.received.unwrap_or(via.host);
+    match via.rport.flatten().or(via.port) {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
 }
 
 #[cfg(test)]

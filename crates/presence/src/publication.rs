@@ -27,6 +27,8 @@ pub struct Publications {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Publication {
     pub event: String,
+    /// Where the publisher sent its last request from; empty when nobody knows.
+    pub source: String,
     pub document: Bytes,
     pub lifetime: Lifetime,
     pub expires_at: Timestamp,
@@ -41,6 +43,7 @@ pub struct Publication {
 #[derive(Clone, Debug)]
 pub struct Publish {
     pub event: String,
+    pub source: String,
     pub request: Request,
     pub lifetime: Lifetime,
     pub repeat: RepeatKey,
@@ -78,7 +81,7 @@ impl Publications {
         at: Position,
         now: Timestamp,
     ) -> Result<Change, TagUnmatched> {
-        let Publish { event, request, lifetime, repeat } = publish;
+        let Publish { event, source, request, lifetime, repeat } = publish;
         let (document, documented_at, made_by, change) = match request {
             // A publication that is to live for no time is accepted and never stored (RFC 3903 section 6 step 6).
             Request::Initial { .. } if lifetime == Lifetime::ZERO => return Ok(Change::Refreshed),
@@ -89,16 +92,19 @@ impl Publications {
             }
             Request::Modify { tag, document } => {
                 let old = self.take(&tag, &event, now)?;
+                self.drop_twins(&old);
                 (document, at, old.made_by, Change::Document)
             }
             Request::Remove { tag } => {
-                self.take(&tag, &event, now)?;
+                let old = self.take(&tag, &event, now)?;
+                self.drop_twins(&old);
                 return Ok(Change::Document);
             }
         };
         let expires_at = now + lifetime;
+        let changed_by = repeat;
         let publication =
-            Publication { event, document, lifetime, expires_at, documented_at, made_by, changed_by: repeat };
+            Publication { event, source, document, lifetime, expires_at, documented_at, made_by, changed_by };
         self.held.insert(fresh, publication);
         Ok(change)
     }
@@ -130,6 +136,18 @@ impl Publications {
         self.held.is_empty()
     }
 
+    /// Drops what the same publisher said in the same words and has forgotten. Real phones publish twice at their start,
+    /// before the first answer is there, and then know the second entity-tag only; the first publication would go on
+    /// saying what has just been changed or taken back. One that was refreshed or changed since is not forgotten.
+    fn drop_twins(&mut self, said: &Publication) {
+        self.held.retain(|_, held| {
+            let forgotten = held.made_by == held.changed_by && !held.source.is_empty();
+            let twin =
+                held.event == said.event && held.source == said.source && held.document == said.document;
+            !(forgotten && twin)
+        });
+    }
+
     fn take(&mut self, tag: &EntityTag, event: &str, now: Timestamp) -> Result<Publication, TagUnmatched> {
         // To its publisher an expired publication is gone, yet it stays until `expire` drops it: dropping it here
         // would change the state without anyone telling the watchers.
@@ -154,7 +172,8 @@ mod tests {
     use super::*;
 
     fn publish(request: Request, repeat: u8) -> Publish {
-        Publish { event: "presence".into(), request, lifetime: Lifetime(60), repeat: RepeatKey([repeat; 16]) }
+        let (event, source) = ("presence".into(), "192.0.2.7:5060".into());
+        Publish { event, source, request, lifetime: Lifetime(60), repeat: RepeatKey([repeat; 16]) }
     }
 
     fn published() -> Publications {
@@ -189,6 +208,38 @@ mod tests {
 
         assert_eq!(refused, Err(TagUnmatched("first".into())));
         assert_eq!(publications, before);
+    }
+
+    #[test]
+    fn a_phone_that_published_twice_in_the_same_words_changes_both_at_once() {
+        let mut publications = published();
+        let again = publish(Request::Initial { document: "open".into() }, 2);
+        publications.apply(again, "second".into(), Position(2), Timestamp(0)).unwrap();
+        assert_eq!(publications.len(), 2);
+
+        let closed = publish(Request::Modify { tag: "second".into(), document: "closed".into() }, 3);
+        publications.apply(closed, "third".into(), Position(3), Timestamp(0)).unwrap();
+
+        let left: Vec<_> = publications.iter().map(|(tag, _)| tag.as_str()).collect();
+        assert_eq!(left, ["third"]);
+    }
+
+    #[test]
+    fn a_publication_of_another_phone_or_one_that_was_refreshed_is_no_twin() {
+        let mut publications = published();
+        let mut elsewhere = publish(Request::Initial { document: "open".into() }, 2);
+        elsewhere.source = "192.0.2.8:5060".into();
+        publications.apply(elsewhere, "elsewhere".into(), Position(2), Timestamp(0)).unwrap();
+        let refresh = publish(Request::Refresh { tag: "first".into() }, 3);
+        publications.apply(refresh, "refreshed".into(), Position(3), Timestamp(0)).unwrap();
+        let again = publish(Request::Initial { document: "open".into() }, 4);
+        publications.apply(again, "again".into(), Position(4), Timestamp(0)).unwrap();
+
+        publications
+            .apply(publish(Request::Remove { tag: "again".into() }, 5), "x".into(), Position(5), Timestamp(0))
+            .unwrap();
+
+        assert_eq!(publications.len(), 2);
     }
 
     #[test]

@@ -4,7 +4,6 @@ use placement::PresentityKey;
 use presence::time::Timestamp;
 use proto::v1;
 use proto::v1::command::Kind;
-use sip::Transport;
 use sip::transaction::Received;
 use sip::{Message, Method};
 
@@ -15,7 +14,7 @@ use crate::options;
 use crate::pending::{Client, Intent, Waiting};
 use crate::publish::Publish;
 use crate::register::{Ask, Register};
-use crate::request::at_most;
+use crate::request::{at_most, phone_hop, source};
 use crate::shard::SubscriptionId;
 use crate::subscribe::{Subscribe, SubscribeKind, flow, flow_of_route};
 use crate::verdict::{Decision, Question, Verdict};
@@ -235,21 +234,5 @@ impl Agent {
         let to_tag = self.tags.answer(client.repeat);
         let bytes = Answer::registered(&client.request, &to_tag, bindings, gruu, stamp);
         self.respond(client, bytes, now);
-    }
-}
-
-/// The transport of the phone's own hop: a dispatcher stands between, so it is the second Via that tells.
-fn phone_hop(request: &Message) -> Option<Transport> {
-    let via = request.vias().nth(1).or_else(|| request.vias().next())?.ok()?;
-    Transport::parse(via.transport)
-}
-
-/// Where the request came from, as the dispatcher saw it.
-fn source(request: &Message) -> String {
-    let Some(Ok(via)) = request.vias().nth(1).or_else(|| request.vias().next()) else { return String::new() };
-    let host = via.received.unwrap_or(via.host);
-    match via.rport.flatten().or(via.port) {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
     }
 }

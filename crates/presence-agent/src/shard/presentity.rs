@@ -124,7 +124,7 @@ impl Presentity {
 }
 
 fn publish_request(publish: v1::Publish) -> Publish {
-    let v1::Publish { repeat_key, event, if_match, document, expires, .. } = publish;
+    let v1::Publish { repeat_key, event, source, if_match, document, expires, .. } = publish;
     let tag = EntityTag::from(if_match.as_str());
     let request = match (if_match.is_empty(), expires, document.is_empty()) {
         (true, ..) => Request::Initial { document },
@@ -132,7 +132,13 @@ fn publish_request(publish: v1::Publish) -> Publish {
         (false, _, true) => Request::Refresh { tag },
         (false, _, false) => Request::Modify { tag, document },
     };
-    Publish { event, request, lifetime: Lifetime(expires), repeat: RepeatKey::from_bytes(&repeat_key) }
+    Publish {
+        event,
+        source,
+        request,
+        lifetime: Lifetime(expires),
+        repeat: RepeatKey::from_bytes(&repeat_key),
+    }
 }
 
 fn register_request(register: v1::Register) -> Register {

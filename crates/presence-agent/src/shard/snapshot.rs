@@ -193,6 +193,7 @@ fn presentity_record(key: &PresentityKey, presentity: &Presentity) -> v1::Presen
         position: held.documented_at.0,
         made_by: Bytes::copy_from_slice(&held.made_by.0),
         changed_by: Bytes::copy_from_slice(&held.changed_by.0),
+        source: held.source.clone(),
     });
     let sources = presentity.sources.iter().map(|(name, source)| v1::SourceRecord {
         name: name.clone(),
@@ -240,6 +241,7 @@ fn restore_presentity(presentity: &mut Presentity, record: v1::PresentityRecord)
 fn publication(record: v1::PublicationRecord) -> (EntityTag, Publication) {
     let publication = Publication {
         event: record.event,
+        source: record.source,
         document: record.document,
         lifetime: Lifetime(record.expires),
         expires_at: Timestamp(record.expires_at),

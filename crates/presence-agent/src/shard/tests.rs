@@ -14,6 +14,7 @@ fn publish(repeat: u8, if_match: &str, document: &'static str, expires: u32) -> 
         if_match: if_match.into(),
         document: document.into(),
         expires,
+        source: String::new(),
     })
 }
 
