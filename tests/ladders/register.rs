@@ -21,7 +21,8 @@ fn register(cseq: u32, contact: &str) -> String {
 #[test]
 fn a_phone_registers_asks_and_leaves() {
     let mut stage = Stage::set(true);
-    let desk = format!("Contact: <sip:alice@{PHONE};ob>;expires=300;q=0.5;+sip.instance=\"<urn:uuid:1-2-3>\"\n");
+    let desk =
+        format!("Contact: <sip:alice@{PHONE};ob>;expires=300;q=0.5;+sip.instance=\"<urn:uuid:1-2-3>\"\n");
     stage.phone(&register(1, &desk));
     stage.commit();
 
