@@ -35,6 +35,9 @@ pub struct Timings {
     pub election_max: Duration,
 }
 
+/// The store's values must not be larger; see `raft/log_store.rs`.
+pub(crate) const MAX_ENTRY_BYTES: usize = 64 * 1024;
+
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Own commands of a group whose fate is open, and commands of all nodes waiting at its leader. At the limit
@@ -77,10 +80,10 @@ impl Default for Limits {
         Limits {
             proposals: 16_384,
             entry_commands: 512,
-            entry_bytes: 64 * 1024,
+            entry_bytes: MAX_ENTRY_BYTES,
             entries_in_flight: 4,
             leaderless_wait: Duration::from_secs(3),
-            give_up: Duration::from_secs(10),
+            give_up: Duration::from_secs(32),
             repropose_after: Duration::from_secs(4),
             snapshot_every: 10_000,
             snapshot_bytes: 64 * 1024 * 1024,

@@ -68,7 +68,9 @@ impl Service {
             ticket: proposal.ticket,
             command: proposal.command,
         };
-        let items: Vec<LogItem> = request.proposals.into_iter().map(item).collect();
+        // A member's own limits keep these away; a value beyond them would leave the file that is synced.
+        let fits = |item: &LogItem| item.command.len() <= crate::config::MAX_ENTRY_BYTES;
+        let items: Vec<LogItem> = request.proposals.into_iter().map(item).filter(fits).collect();
         let outcome: ProposeOutcome = intake.accept(items).await;
         let back = Envelope { group: to.group, source: to.target, target: to.source };
         Ok(v1::ProposeReply { to: Some(back), batch: request.batch, outcome: outcome.into() })

@@ -83,12 +83,24 @@ impl Deliveries {
         }
     }
 
-    pub fn disown(&mut self, id: &SubscriptionId) {
-        if let Some(delivery) = self.held.remove(id) {
-            if let Some(at) = delivery.retry_at {
-                self.retries.remove(&(at, id.clone()));
-            }
-            self.dirty.remove(id);
+    /// Gives the branch of the NOTIFY in flight.
+    pub fn disown(&mut self, id: &SubscriptionId) -> Option<String> {
+        let delivery = self.held.remove(id)?;
+        if let Some(at) = delivery.retry_at {
+            self.retries.remove(&(at, id.clone()));
+        }
+        self.dirty.remove(id);
+        delivery.in_flight.map(|sent| sent.branch)
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = &SubscriptionId> {
+        self.held.keys()
+    }
+
+    /// The watcher is alive, whatever failed before.
+    pub fn heard_from(&mut self, id: &SubscriptionId) {
+        if let Some(delivery) = self.held.get_mut(id) {
+            delivery.failures = 0;
         }
     }
 
@@ -100,6 +112,11 @@ impl Deliveries {
         }
         self.moved = true;
         self.dirty.insert(id.clone());
+        // A watcher that failed once may just have missed it; one that fails again waits for its turn, or the silent
+        // ones would take the room of those that answer.
+        if delivery.retry_at.is_some() && delivery.failures > 1 {
+            return;
+        }
         if let Some(at) = delivery.retry_at.take() {
             self.retries.remove(&(at, id.clone()));
         }
@@ -182,7 +199,13 @@ impl Deliveries {
     pub fn take_retries(&mut self, now: Instant) -> Vec<SubscriptionId> {
         let later = self.retries.split_off(&(Instant(now.0 + 1), SubscriptionId::from("")));
         let due = std::mem::replace(&mut self.retries, later);
-        due.into_iter().map(|(_, id)| id).collect()
+        let due: Vec<_> = due.into_iter().map(|(_, id)| id).collect();
+        for id in &due {
+            if let Some(delivery) = self.held.get_mut(id) {
+                delivery.retry_at = None;
+            }
+        }
+        due
     }
 
     pub fn next_retry(&self) -> Option<Instant> {

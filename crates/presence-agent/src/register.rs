@@ -27,7 +27,7 @@ pub(crate) enum Ask {
     Bind(Vec<v1::Binding>),
 }
 
-const SUPPORTED: &[&str] = &["gruu", "path"];
+const SUPPORTED: &[&str] = &["gruu"];
 
 impl Register {
     /// More contacts in one request are a mistake or an attack.
@@ -84,9 +84,13 @@ fn binding(contact: &NameAddr<'_>, expires: Option<u32>, policy: Expires) -> Res
         // RFC 3261 10.2.1.1: a malformed value counts as 3600.
         own => Some(own.parse().unwrap_or(3600)),
     };
+    let instance = text("+sip.instance");
+    if instance.contains(['"', '\\']) || instance.chars().any(char::is_control) {
+        return Err(bad("Bad +sip.instance"));
+    }
     Ok(v1::Binding {
         contact: contact.uri.to_owned(),
-        instance: text("+sip.instance").into_owned(),
+        instance: instance.into_owned(),
         reg_id: text("reg-id").parse().unwrap_or(0),
         q: thousandths(&text("q")),
         expires: lifetime(asked, policy)?,

@@ -7,11 +7,12 @@ use presence::package::{self, Package};
 use presence::repeat::RepeatKey;
 use proto::v1;
 use sip::Flow;
-use sip::{Message, Name, Uri};
+use sip::header::Contacts;
+use sip::{Message, Name, Scheme, Uri};
 
 use crate::answer::Refuse;
 use crate::config::Config;
-use crate::request::{extensions, lifetime, own_contact, presentity, route_uri};
+use crate::request::{at_most, extensions, lifetime, own_contact, presentity, route_uri};
 use crate::tag::Tags;
 
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Subscribe {
     pub expires: u32,
     /// The content type chosen for the bodies.
     pub accept: &'static str,
+    /// The longest lifetime that billing granted; 0 says nothing.
+    pub max_expires: u32,
     /// The local tag: quoted by the request in a dialog, else freshly made from it.
     pub local_tag: String,
 }
@@ -52,16 +55,20 @@ impl Subscribe {
         let package = package::find(event.package).ok_or(Refuse::UnknownEvent)?;
         let to = request.to().map_err(Refuse::Fault)?;
         let quoted = to.tag().map(str::to_owned);
-        // In a dialog the Request-URI is our Contact and tells nothing of the presentity; To does.
+        let from_tag = request.from().map_err(Refuse::Fault)?.tag().unwrap_or_default().to_owned();
+        if quoted.as_ref().is_some_and(|tag| !tags.verify(tag, request.call_id(), &from_tag)) {
+            return Err(Refuse::UnknownDialog);
+        }
+        // In a dialog the Request-URI is our Contact and tells nothing of the presentity; To does. Whether a dialog that
+        // we signed still stands is for the log to say, whatever this replica knows.
         let presentity = match (&quoted, known) {
             (Some(_), Some(known)) => known,
-            (Some(_), None) => presentity(to.uri, config)?,
+            (Some(_), None) => PresentityKey::of(to.uri).ok_or(Refuse::UnknownDialog)?,
             (None, _) => presentity(request.request_uri(), config)?,
         };
         let expires = lifetime(request.expires().map_err(Refuse::Fault)?, config.subscribe)?;
         let accept = accepted(request, package)?;
         remote_target(request)?;
-        let from_tag = request.from().map_err(Refuse::Fault)?.tag().unwrap_or_default().to_owned();
         let kind = match &quoted {
             Some(_) => SubscribeKind::InDialog,
             None if expires == 0 => SubscribeKind::Fetch,
@@ -69,10 +76,13 @@ impl Subscribe {
         };
         let local_tag = quoted
             .unwrap_or_else(|| tags.dialog(Slot::of(&presentity), repeat, request.call_id(), &from_tag));
-        if kind == SubscribeKind::InDialog && !tags.verify(&local_tag, request.call_id(), &from_tag) {
-            return Err(Refuse::UnknownDialog);
-        }
-        Ok(Subscribe { presentity, package, kind, expires, accept, local_tag })
+        Ok(Subscribe { presentity, package, kind, expires, accept, max_expires: 0, local_tag })
+    }
+
+    /// Holds the lifetime to what billing grants.
+    pub fn grant(&mut self, max_expires: u32) {
+        self.max_expires = max_expires;
+        self.expires = at_most(self.expires, max_expires);
     }
 
     /// The command that records this subscription on `owner`.
@@ -104,6 +114,7 @@ impl Subscribe {
             expires: self.expires,
             owner: owner.0,
             in_dialog: self.kind == SubscribeKind::InDialog,
+            max_expires: self.max_expires,
         }
     }
 }
@@ -124,9 +135,16 @@ fn route_set(request: &Message) -> Vec<String> {
     values.filter_map(|value| std::str::from_utf8(value).ok()).map(str::to_owned).collect()
 }
 
+/// Exactly one Contact, a SIP or SIPS URI (RFC 3261 8.1.1.8).
 fn remote_target(request: &Message) -> Result<&str, Refuse> {
-    let contact = request.contact().map_err(Refuse::Fault)?.ok_or(Refuse::NoContact)?;
-    Ok(contact.uri)
+    let bad = Refuse::Fault(sip::Fault { status: 400, reason: "Bad Contact" });
+    let contact = match request.contacts().map_err(Refuse::Fault)? {
+        Contacts::List(contacts) if contacts.is_empty() => return Err(Refuse::NoContact),
+        Contacts::List(contacts) if contacts.len() == 1 => contacts[0].uri,
+        Contacts::List(_) | Contacts::Star => return Err(bad),
+    };
+    let scheme = Uri::parse(contact).map(|uri| uri.scheme);
+    if matches!(scheme, Ok(Scheme::Sip | Scheme::Sips)) { Ok(contact) } else { Err(bad) }
 }
 
 fn accepted(request: &Message, package: &'static Package) -> Result<&'static str, Refuse> {

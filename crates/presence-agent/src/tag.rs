@@ -35,6 +35,11 @@ impl Tags {
         RepeatKey::from_bytes(&self.key.sign(&parts))
     }
 
+    /// The key of a change that no request made: `name` is never used twice.
+    pub fn own_key(&self, name: &str) -> RepeatKey {
+        RepeatKey::from_bytes(&self.key.sign(&[name.as_bytes()]))
+    }
+
     /// The tag of a dialog that `request` makes in `slot`.
     pub fn dialog(&self, slot: Slot, repeat: RepeatKey, call_id: &str, from_tag: &str) -> String {
         let name = hex(&repeat.0[..8]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::position::Position;
 
 /// A token (RFC 3261 25.1), never used twice: it holds the slot of its presentity and the log position that made it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntityTag(Arc<str>);
 
 impl EntityTag {

@@ -58,8 +58,15 @@ pub enum Request {
     Remove { tag: EntityTag },
 }
 
-/// What an accepted PUBLISH did.
+/// What an accepted PUBLISH did, and which earlier requests no record tells of any more: a late copy of one of them must
+/// not bring back what is gone.
 #[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    pub change: Change,
+    pub forgotten: Vec<RepeatKey>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
     /// The composed state may differ now.
     Document,
@@ -80,11 +87,14 @@ impl Publications {
         fresh: EntityTag,
         at: Position,
         now: Timestamp,
-    ) -> Result<Change, TagUnmatched> {
+    ) -> Result<Accepted, TagUnmatched> {
+        let mut forgotten = Vec::new();
         let Publish { event, source, request, lifetime, repeat } = publish;
         let (document, documented_at, made_by, change) = match request {
             // A publication that is to live for no time is accepted and never stored (RFC 3903 section 6 step 6).
-            Request::Initial { .. } if lifetime == Lifetime::ZERO => return Ok(Change::Refreshed),
+            Request::Initial { .. } if lifetime == Lifetime::ZERO => {
+                return Ok(Accepted { change: Change::Refreshed, forgotten: vec![repeat] });
+            }
             Request::Initial { document } => (document, at, repeat, Change::Document),
             Request::Refresh { tag } => {
                 let old = self.take(&tag, &event, now)?;
@@ -92,13 +102,14 @@ impl Publications {
             }
             Request::Modify { tag, document } => {
                 let old = self.take(&tag, &event, now)?;
-                self.drop_twins(&old);
+                forgotten = self.drop_twins(&old);
                 (document, at, old.made_by, Change::Document)
             }
             Request::Remove { tag } => {
                 let old = self.take(&tag, &event, now)?;
-                self.drop_twins(&old);
-                return Ok(Change::Document);
+                forgotten = self.drop_twins(&old);
+                forgotten.extend([old.made_by, old.changed_by, repeat]);
+                return Ok(Accepted { change: Change::Document, forgotten });
             }
         };
         let expires_at = now + lifetime;
@@ -106,7 +117,7 @@ impl Publications {
         let publication =
             Publication { event, source, document, lifetime, expires_at, documented_at, made_by, changed_by };
         self.held.insert(fresh, publication);
-        Ok(change)
+        Ok(Accepted { change, forgotten })
     }
 
     /// Drops one publication if its time has come, and says whether it did.
@@ -139,13 +150,20 @@ impl Publications {
     /// Drops what the same publisher said in the same words and has forgotten. Real phones publish twice at their start,
     /// before the first answer is there, and then know the second entity-tag only; the first publication would go on
     /// saying what has just been changed or taken back. One that was refreshed or changed since is not forgotten.
-    fn drop_twins(&mut self, said: &Publication) {
+    /// (Two phones of one user behind one proxy share an address; if they said the same, the one that changes it takes
+    /// the other's along, and that one is told by a 412 at its refresh.) Gives the requests that made what is dropped.
+    fn drop_twins(&mut self, said: &Publication) -> Vec<RepeatKey> {
+        let mut dropped = Vec::new();
         self.held.retain(|_, held| {
             let forgotten = held.made_by == held.changed_by && !held.source.is_empty();
             let twin =
                 held.event == said.event && held.source == said.source && held.document == said.document;
+            if forgotten && twin {
+                dropped.push(held.made_by);
+            }
             !(forgotten && twin)
         });
+        dropped
     }
 
     fn take(&mut self, tag: &EntityTag, event: &str, now: Timestamp) -> Result<Publication, TagUnmatched> {
@@ -191,7 +209,7 @@ mod tests {
         let change = publications.apply(refresh, "second".into(), Position(2), Timestamp(30_000)).unwrap();
 
         let held = publications.get(&"second".into()).unwrap();
-        assert_eq!(change, Change::Refreshed);
+        assert_eq!(change.change, Change::Refreshed);
         assert_eq!((held.document.as_ref(), held.expires_at), (b"open".as_ref(), Timestamp(90_000)));
         assert_eq!(publications.len(), 1);
     }

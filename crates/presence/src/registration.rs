@@ -67,8 +67,9 @@ impl Bindings {
     /// More phones than this at one address-of-record are refused.
     pub const MAX: usize = 16;
 
-    /// Applies one REGISTER whole, or refuses it and changes nothing.
-    pub fn apply(&mut self, register: Register, now: Timestamp) -> Result<(), RegisterRefused> {
+    /// Applies one REGISTER whole, or refuses it and changes nothing. Gives the requests that no binding tells of any
+    /// more: a late copy of one of them must not bring back what is gone.
+    pub fn apply(&mut self, register: Register, now: Timestamp) -> Result<Vec<RepeatKey>, RegisterRefused> {
         let mut held = self.held.clone();
         match &register.request {
             RegisterRequest::RemoveAll => {
@@ -87,8 +88,9 @@ impl Bindings {
         if held.iter().filter(|binding| now < binding.expires_at).count() > Self::MAX {
             return Err(RegisterRefused::TooMany);
         }
-        self.held = held;
-        Ok(())
+        let before = std::mem::replace(&mut self.held, held);
+        let keys = before.into_iter().map(|binding| binding.changed_by).chain([register.repeat]);
+        Ok(keys.filter(|key| !self.knows(*key)).collect())
     }
 
     /// Whether this very request has been applied already.

@@ -48,7 +48,7 @@ impl ApiLink {
         group: GroupId,
         input: impl FnOnce(oneshot::Sender<T>) -> Input,
     ) -> Result<T, Status> {
-        let gone = || Status::unavailable("this manager is stopping");
+        let gone = || Status::unavailable("this manager does not serve now: it is starting or stopping");
         let driver = self.0.drivers.get(&group).ok_or_else(gone)?;
         let (reply, answer) = oneshot::channel();
         driver.send(input(reply)).await.map_err(|_| gone())?;

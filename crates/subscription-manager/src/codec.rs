@@ -10,7 +10,7 @@ use presence_agent::verdict::{Decision, Question, Verdict};
 use proto::v1;
 
 /// The longest name of a source and the longest note, in bytes: every replica keeps them.
-const MAX_SOURCE: usize = 64;
+const MAX_SOURCE: usize = 128;
 const MAX_NOTE: usize = 1_024;
 
 /// An invalid request, in a sentence that says what would be valid.

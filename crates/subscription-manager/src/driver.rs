@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::bail;
 use bytes::Bytes;
 use cluster::{CaptureReply, Event, Group, GroupEvents};
 use metrics::counter;
@@ -64,27 +65,41 @@ pub struct Replies {
     next: u64,
 }
 
+/// How long a stop waits for what is under way.
+const DRAIN: Duration = Duration::from_secs(3);
 /// How many inputs are taken at most before the outputs are performed: enough to share the cost, few enough to keep
 /// the log's events flowing.
 const BATCH: usize = 64;
 
 impl Driver {
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    /// Serves until `shutdown`, and then until nobody waits for an answer. An end before that is a failure: the group
+    /// is not served here any more.
+    pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let group = self.group.id();
+        let mut stop_at = None;
         loop {
-            if !self.perform() {
-                break;
+            self.perform();
+            if self.agent.is_stopped() {
+                self.demux.set_serving(group, false);
+                bail!("group {group} is not served here any more");
+            }
+            let drained = stop_at.is_some_and(|at| self.agent.is_idle() || tokio::time::Instant::now() >= at);
+            if drained {
+                return Ok(());
             }
             let deadline = self.clock.until(self.agent.poll_timeout());
             tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
+                () = shutdown.cancelled(), if stop_at.is_none() => {
+                    self.agent.drain();
+                    stop_at = Some(tokio::time::Instant::now() + DRAIN);
+                }
                 event = self.events.next() => match event {
                     Some(event) => self.take_events(event),
-                    None => break,
+                    None => bail!("the log of group {group} has failed"),
                 },
                 input = self.inputs.recv() => match input {
                     Some(input) => self.take_inputs(input),
-                    None => break,
+                    None => return Ok(()),
                 },
                 () = tokio::time::sleep(deadline) => {}
             }
@@ -94,7 +109,6 @@ impl Driver {
                 self.agent.handle_timeout(now, leads);
             }
         }
-        self.demux.set_serving(self.group.id(), false);
     }
 
     fn now(&self) -> Now {
@@ -104,11 +118,12 @@ impl Driver {
     fn take_events(&mut self, first: Event) {
         let mut next = Some(first);
         for _ in 0..BATCH {
-            let Some(event) = next else { return };
+            // After a stop nothing is applied or pictured: a snapshot would lack what was not understood.
+            let Some(event) = next.filter(|_| !self.agent.is_stopped()) else { return };
             self.take_event(event);
             next = self.events.try_next();
         }
-        if let Some(event) = next {
+        if let Some(event) = next.filter(|_| !self.agent.is_stopped()) {
             self.take_event(event);
         }
     }
@@ -123,11 +138,8 @@ impl Driver {
             Event::Failed { ticket } => self.agent.handle_failed(Ticket(ticket), now),
             Event::Lost { ticket } => self.agent.handle_lost(Ticket(ticket), now),
             Event::Restore { index, chunks, .. } => {
-                if let Err(error) = self.agent.restore(chunks, index, now) {
-                    // The file's checksums were right, so this build cannot read what another wrote.
-                    error!(%error, group = %self.group.id(), "A snapshot cannot be read; this group is not served here");
-                    self.inputs.close();
-                }
+                self.agent.restore(chunks, index, now);
+                self.tell_all_followers();
             }
             Event::Capture(reply) => self.capture(reply),
             Event::Leadership { leader, mine } => {
@@ -163,10 +175,13 @@ impl Driver {
         }
     }
 
-    /// A caller that did not wait for its reply has gone; nothing is done about that.
+    /// A caller that did not wait for its reply has gone; nothing is done about that. One whose reply is dropped is told
+    /// that this manager does not serve: the state is not complete before the node's own start is in the log.
     fn take_input(&mut self, input: Input) {
         let now = self.now();
+        let serving = self.agent.is_serving();
         match input {
+            Input::Get { .. } | Input::Watchers { .. } | Input::Follow { .. } if !serving => {}
             Input::Request { link, message } => self.agent.handle_request(link, message, now),
             Input::Response(message) => self.agent.handle_response(&message, now),
             Input::Verdict { ticket, verdict } => self.agent.handle_verdict(ticket, verdict, now),
@@ -184,8 +199,15 @@ impl Driver {
         }
     }
 
-    /// Performs what the agent said; false when it must stop.
-    fn perform(&mut self) -> bool {
+    fn tell_all_followers(&mut self) {
+        for key in self.followers.keys() {
+            let state = self.agent.presentity(&key);
+            self.followers.tell(state);
+        }
+    }
+
+    /// Performs what the agent said.
+    fn perform(&mut self) {
         while let Some(output) = self.agent.poll_output() {
             match output {
                 Output::Respond { link, bytes } => self.links.respond(link, bytes),
@@ -201,14 +223,10 @@ impl Driver {
                     self.followers.tell(state);
                 }
                 Output::Changed(_) => {}
-                Output::Stop(why) => {
-                    error!(group = %self.group.id(), why, "This node stops serving a group");
-                    return false;
-                }
+                Output::Stop(why) => error!(group = %self.group.id(), why, "This node stops serving a group"),
             }
         }
         self.demux.set_serving(self.group.id(), self.agent.is_serving());
-        true
     }
 
     fn authorise(&mut self, ticket: Ticket, question: presence_agent::verdict::Question, source: String) {

@@ -32,6 +32,10 @@ impl Followers {
         Ok(receiver)
     }
 
+    pub fn keys(&self) -> Vec<PresentityKey> {
+        self.held.keys().cloned().collect()
+    }
+
     pub fn is_followed(&self, key: &PresentityKey) -> bool {
         self.held.contains_key(key)
     }

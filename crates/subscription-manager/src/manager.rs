@@ -90,31 +90,44 @@ impl Manager {
         move || demux.serves_all()
     }
 
-    /// Serves until `shutdown`; then answers what is under way, and closes the log last.
-    pub async fn serve(self, shutdown: CancellationToken) {
-        let mut tasks = JoinSet::new();
-        for driver in self.drivers {
-            tasks.spawn(driver.run(shutdown.clone()));
-        }
-        tasks.spawn(self.links.serve(self.sip, shutdown.clone()));
+    /// Serves until `shutdown`; then answers what is under way, and closes the log last. A group that cannot be served any
+    /// more ends the whole node: half a manager would take requests and answer none.
+    pub async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let wires = CancellationToken::new();
         let routes = self
             .node
             .routes()
             .add_service(PresenceServer::new(self.api.clone()))
             .add_service(AdminServer::new(self.api));
         let incoming = TcpListenerStream::new(self.grpc);
-        let stop = shutdown.clone();
-        tasks.spawn(async move {
-            // Streams of the other managers stay open for ever, so this ends with the shutdown, not after them.
+        let stop = wires.clone();
+        let grpc = tokio::spawn(async move {
+            // Streams of the other managers stay open for ever, so this ends with the wires, not after them.
             let serving = cluster::server().add_routes(routes).serve_with_incoming(incoming);
             tokio::select! {
                 () = stop.cancelled() => {}
                 served = serving => if let Err(error) = served { error!(%error, "The gRPC server failed") },
             }
         });
-        while tasks.join_next().await.is_some() {}
+        let links = tokio::spawn(self.links.serve(self.sip, wires.clone()));
+        let mut drivers = JoinSet::new();
+        for driver in self.drivers {
+            drivers.spawn(driver.run(shutdown.clone()));
+        }
+        let mut outcome = Ok(());
+        while let Some(ended) = drivers.join_next().await {
+            let ended = ended.map_err(anyhow::Error::from).flatten();
+            if let Err(error) = ended {
+                shutdown.cancel();
+                outcome = Err(error);
+            }
+        }
+        wires.cancel();
+        // Both end with the wires; how they end tells nothing that was not logged.
+        let _ = tokio::join!(grpc, links);
         self.node.shutdown().await;
         info!("The manager stopped");
+        outcome
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::counter;
@@ -41,10 +42,21 @@ struct Shared {
 
 #[derive(Default)]
 struct Table {
-    queues: HashMap<LinkId, mpsc::Sender<Bytes>>,
+    queues: HashMap<LinkId, Open>,
     /// Which connection leads to a dispatcher's inner address.
     leads_to: HashMap<SocketAddr, LinkId>,
 }
+
+/// An open connection, from its writing side.
+#[derive(Clone)]
+struct Open {
+    queue: mpsc::Sender<Bytes>,
+    /// Ends the reading side too.
+    closed: CancellationToken,
+}
+
+/// How long a dispatcher may take to accept a connection, and a closed one to take its last bytes.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Links {
     pub fn new(limits: LinkLimits, demux: Demux, drivers: HashMap<GroupId, mpsc::Sender<Input>>) -> Links {
@@ -61,14 +73,14 @@ impl Links {
             match accepted {
                 Ok((stream, peer)) if self.0.table.lock().queues.len() < self.0.limits.links => {
                     info!(%peer, "A dispatcher connected");
-                    let (link, queue) = self.open();
-                    tokio::spawn(self.clone().carry(link, stream, queue, shutdown.clone()));
+                    let (link, queue, closed) = self.open(shutdown.child_token());
+                    tokio::spawn(self.clone().carry(link, stream, queue, closed));
                 }
                 Ok((_, peer)) => warn!(%peer, "Refused a connection: there are too many"),
                 Err(error) => {
                     // Out of descriptors, most likely: waiting is all one can do.
                     warn!(%error, "Cannot accept a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
@@ -77,8 +89,11 @@ impl Links {
     /// Answers over the connection a request came on. If that is gone, so is whoever would read the answer; the phone
     /// asks again.
     pub fn respond(&self, link: LinkId, bytes: Bytes) {
-        let queue = self.0.table.lock().queues.get(&link).cloned();
-        self.enqueue(link, queue, bytes);
+        let open = self.0.table.lock().queues.get(&link).cloned();
+        match open {
+            Some(open) => self.enqueue(link, &open, bytes),
+            None => counter!(LINK_DROPPED).increment(1),
+        }
     }
 
     /// Sends a request to the dispatcher whose inner address is `next_hop`.
@@ -86,47 +101,48 @@ impl Links {
         let found = {
             let table = self.0.table.lock();
             let link = table.leads_to.get(&next_hop).copied();
-            link.map(|link| (link, table.queues.get(&link).cloned()))
+            link.and_then(|link| Some((link, table.queues.get(&link).cloned()?)))
         };
         match found {
-            Some((link, queue)) => self.enqueue(link, queue, bytes),
+            Some((link, open)) => self.enqueue(link, &open, bytes),
             None => self.connect(next_hop, bytes),
         }
     }
 
-    fn enqueue(&self, link: LinkId, queue: Option<mpsc::Sender<Bytes>>, bytes: Bytes) {
-        let Some(queue) = queue else { return counter!(LINK_DROPPED).increment(1) };
-        if queue.try_send(bytes).is_err() {
-            // The dispatcher does not read. Closing tells it so; what was lost is retransmitted by timers.
+    fn enqueue(&self, link: LinkId, open: &Open, bytes: Bytes) {
+        if open.queue.try_send(bytes).is_err() {
+            // The dispatcher does not read. Closing tells it so; what was lost is sent again by the transactions' timers,
+            // or by the retries of the subscriptions that it leaves dirty.
             counter!(LINK_DROPPED).increment(1);
             self.close(link);
         }
     }
 
-    fn open(&self) -> (LinkId, mpsc::Receiver<Bytes>) {
+    fn open(&self, closed: CancellationToken) -> (LinkId, mpsc::Receiver<Bytes>, CancellationToken) {
         let link = LinkId(self.0.next.fetch_add(1, Ordering::Relaxed));
-        let (sender, receiver) = mpsc::channel(self.0.limits.link_queue);
-        self.0.table.lock().queues.insert(link, sender);
-        (link, receiver)
+        let (queue, receiver) = mpsc::channel(self.0.limits.link_queue);
+        self.0.table.lock().queues.insert(link, Open { queue, closed: closed.clone() });
+        (link, receiver, closed)
     }
 
     fn close(&self, link: LinkId) {
         let mut table = self.0.table.lock();
-        table.queues.remove(&link);
+        if let Some(open) = table.queues.remove(&link) {
+            open.closed.cancel();
+        }
         table.leads_to.retain(|_, held| *held != link);
     }
 
     fn connect(&self, next_hop: SocketAddr, bytes: Bytes) {
-        let (link, queue) = self.open();
+        let (link, queue, closed) = self.open(CancellationToken::new());
         self.0.table.lock().leads_to.insert(next_hop, link);
-        let first = self.0.table.lock().queues.get(&link).cloned();
-        self.enqueue(link, first, bytes);
+        self.respond(link, bytes);
         let links = self.clone();
         tokio::spawn(async move {
-            match TcpStream::connect(next_hop).await {
-                Ok(stream) => links.carry(link, stream, queue, CancellationToken::new()).await,
-                Err(error) => {
-                    debug!(%next_hop, %error, "A dispatcher cannot be reached");
+            match tokio::time::timeout(PATIENCE, TcpStream::connect(next_hop)).await {
+                Ok(Ok(stream)) => links.carry(link, stream, queue, closed).await,
+                failed => {
+                    debug!(%next_hop, ?failed, "A dispatcher cannot be reached");
                     links.close(link);
                 }
             }
@@ -138,19 +154,19 @@ impl Links {
         link: LinkId,
         stream: TcpStream,
         queue: mpsc::Receiver<Bytes>,
-        shutdown: CancellationToken,
+        closed: CancellationToken,
     ) {
         // Small messages one after another: waiting to fill a segment only adds delay.
         let _ = stream.set_nodelay(true);
         let (reader, writer) = stream.into_split();
         let writing = tokio::spawn(write(writer, queue));
         tokio::select! {
-            () = shutdown.cancelled() => {}
+            () = closed.cancelled() => {}
             () = self.read(link, reader) => {}
         }
         self.close(link);
         // The queue has no sender any more, so the writer ends when it is empty: a last answer still goes out.
-        let _ = writing.await;
+        let _ = tokio::time::timeout(PATIENCE, writing).await;
     }
 
     async fn read(&self, link: LinkId, mut reader: OwnedReadHalf) {

@@ -187,8 +187,10 @@ impl Default for Expires {
 impl RoleArgs {
     pub fn load(&self) -> anyhow::Result<Settings> {
         let settings = load(Some(&self.config), &self.set)?;
-        if settings.secret.len() < 16 {
-            bail!("`secret` must have at least 16 characters, the same for every role of the cluster");
+        if settings.secret.len() < 16 || settings.secret.starts_with("change me") {
+            bail!(
+                "`secret` must have at least 16 characters of your own, the same for every role of the cluster"
+            );
         }
         Ok(settings)
     }
@@ -209,7 +211,7 @@ pub fn load(file: Option<&PathBuf>, overrides: &[String]) -> anyhow::Result<Sett
             pair.split_once('=').with_context(|| format!("--set {pair:?} is not KEY=VALUE"))?;
         figment = figment.merge((key, override_value(value)));
     }
-    let settings: Settings = figment.extract().map_err(|error| anyhow::anyhow!("configuration: {error}"))?;
+    let settings: Settings = figment.extract().map_err(|errors| explained(file, errors))?;
     for (name, expires) in [
         ("subscribe", settings.expires.subscribe),
         ("publish", settings.expires.publish),
@@ -223,6 +225,17 @@ pub fn load(file: Option<&PathBuf>, overrides: &[String]) -> anyhow::Result<Sett
         domains: settings.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
         ..settings
     })
+}
+
+/// One line that names the file and each key.
+fn explained(file: Option<&PathBuf>, errors: figment::Error) -> anyhow::Error {
+    let place = file.map_or("configuration".into(), |file| file.display().to_string());
+    let each = errors.into_iter().map(|error| match error.path.join(".") {
+        key if key.is_empty() => error.kind.to_string(),
+        key => format!("{key}: {}", error.kind),
+    });
+    let text = each.collect::<Vec<_>>().join("; ");
+    anyhow::anyhow!("{place}: {}", text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// A value in TOML's syntax if it is one, else the text as it stands.
@@ -289,6 +302,16 @@ mod tests {
 
         assert_eq!((settings.manager.node, settings.dispatcher.listen.len()), (2, 1));
         assert_eq!(settings.secret, "abc");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_told_in_one_line_with_its_name() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, b"domains = [\n\n= nonsense").unwrap();
+
+        let error = load(Some(&file.path().to_owned()), &[]).unwrap_err().to_string();
+
+        assert!(error.contains(file.path().to_str().unwrap()) && error.lines().count() == 1, "{error}");
     }
 
     #[test]

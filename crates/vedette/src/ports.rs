@@ -3,6 +3,7 @@
 //! They must not change from one start to the next: a dialog's route names the dispatcher's inner address, and
 //! everything signed is signed with the secret.
 
+use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,10 +54,7 @@ impl Inner {
 
     fn chosen(managers: usize) -> anyhow::Result<Inner> {
         // All are held until the last is found, so that no port is given twice.
-        let held: Vec<_> = (0..2 + 2 * managers)
-            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .collect::<Result<_, _>>()
-            .context("no free ports on loopback")?;
+        let held: Vec<_> = (0..2 + 2 * managers).map(|_| free_port()).collect::<anyhow::Result<_>>()?;
         let addresses: Vec<_> = held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
         let managers = addresses[2..].chunks(2).map(|pair| ManagerPorts { sip: pair[0], grpc: pair[1] });
         Ok(Inner {
@@ -65,6 +63,25 @@ impl Inner {
             auth: addresses[1],
             managers: managers.collect(),
         })
+    }
+}
+
+/// Below the ports that systems give to outgoing connections: one of those could sit there at the next start.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+fn free_port() -> anyhow::Result<TcpListener> {
+    let tries = (0..1_000).map(|_| rand::random_range(PORTS));
+    let mut free = tries.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
+    free.next().context("no free ports on loopback")
+}
+
+/// Keeps a second process out of a data folder for as long as it is held.
+pub fn lock(data: &Path) -> anyhow::Result<File> {
+    let file = data.join("lock");
+    let locked = File::create(&file).with_context(|| format!("cannot write {}", file.display()))?;
+    match locked.try_lock() {
+        Ok(()) => Ok(locked),
+        Err(_) => bail!("{} is in use by another vedette", data.display()),
     }
 }
 

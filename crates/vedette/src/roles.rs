@@ -37,7 +37,7 @@ pub async fn manager(args: RoleArgs) -> anyhow::Result<()> {
         Arc::new(move || ready().then_some(()).ok_or_else(|| "not every group is served".into()));
     let http = serve_http(&settings, ready, metrics, &shutdown).await?;
     info!(node = settings.manager.node, "The manager serves");
-    manager.serve(shutdown).await;
+    manager.serve(shutdown).await?;
     http.await.context("HTTP")
 }
 
@@ -154,7 +154,12 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
     let auth = match own.auth.as_deref() {
         None => bail!("`manager.auth` is missing: \"open\", or the URL of an auth-adapter"),
         Some("open") => Auth::Open,
-        Some(url) => Auth::Adapter(url.to_owned()),
+        Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+            Auth::Adapter(url.to_owned())
+        }
+        Some(other) => {
+            bail!("auth {other:?} is neither \"open\" nor the URL of an auth-adapter (http://host:port)")
+        }
     };
     let mut config = subscription_manager::Config {
         node: me.id,

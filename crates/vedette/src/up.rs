@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use web::Web;
 
 use crate::config::{self, Settings};
-use crate::ports::{Inner, write_private};
+use crate::ports::{self, Inner, write_private};
 use crate::{ctl, roles, shutdown, telemetry};
 
 #[derive(clap::Args)]
@@ -73,6 +73,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let mut settings = config::load(args.config.as_ref(), &[])?;
     let folder = Folder::of(args.data.as_deref())?;
+    let _lock = ports::lock(folder.path())?;
     let inner = Inner::of(folder.path(), usize::from(args.managers))?;
     let accounts = accounts(&args, &mut settings)?;
     fill(&mut settings, &args, &inner);
@@ -94,10 +95,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             Manager::bind(roles::manager_config(&member(&settings, index, ports, folder.path()))?).await?;
         all_ready.push(manager.ready());
         let stop = managers.clone();
-        tasks.spawn(async move {
-            manager.serve(stop).await;
-            Ok(())
-        });
+        tasks.spawn(manager.serve(stop));
     }
     let stop = edge.clone();
     let mut serving = tokio::spawn(dispatcher.serve(stop));
@@ -266,7 +264,7 @@ impl std::fmt::Display for Folder {
     }
 }
 
-/// The token of writes, where `vedette ctl` of the same user finds it; gone with the process.
+/// The token of writes, where `vedette ctl` of the same user finds it; gone when it stops.
 struct TokenFile(PathBuf);
 
 impl TokenFile {

@@ -1,7 +1,6 @@
 //! A committed entry is applied, and whoever waits for one of its commands here gets the answer.
 
 use presence::position::Position;
-use presence::time::Timestamp;
 use prost::Message as _;
 use proto::v1;
 
@@ -15,12 +14,13 @@ use crate::subscribe::{Subscribe, SubscribeKind};
 impl Agent {
     /// Applies the next entry of the log. The answers come before the NOTIFYs that the same entry causes.
     pub fn handle_entry(&mut self, entry: Entry, now: Now) {
+        if self.stopped {
+            return;
+        }
         for (offset, (ticket, command)) in entry.commands.into_iter().enumerate() {
             let position = Position::new(entry.index, offset);
             let Some(kind) = v1::Command::decode(command).ok().and_then(|command| command.kind) else {
-                let why = format!("the command at {position} is unknown to this build");
-                self.outputs.push_back(Output::Stop(why));
-                return;
+                return self.stop(format!("the command at {position} is unknown to this build"));
             };
             let applied = self.shard.apply(kind, position, entry.stamp);
             if let Some(waiting) = ticket.and_then(|ticket| self.pending.take(ticket)) {
@@ -124,19 +124,7 @@ impl Agent {
                 self.reroute(&id);
                 self.wake(&id);
             }
-            Effect::SubscriptionEnded(id) => self.deliveries.disown(&id),
+            Effect::SubscriptionEnded(id) => self.disown(&id),
         }
-    }
-}
-
-impl From<u64> for Ticket {
-    fn from(number: u64) -> Ticket {
-        Ticket(number)
-    }
-}
-
-impl Entry {
-    pub fn new(index: u64, stamp: u64) -> Entry {
-        Entry { index, stamp: Timestamp(stamp), commands: Vec::new() }
     }
 }

@@ -30,7 +30,7 @@ use crate::delivery::Deliveries;
 use crate::documents::Documents;
 use crate::identity::Identification;
 use crate::pending::{Pending, Waiting};
-use crate::shard::{BadSnapshot, Picture, Shard};
+use crate::shard::{Picture, Shard};
 use crate::tag::Tags;
 use crate::verdict::{Question, VerdictCache};
 
@@ -44,6 +44,10 @@ pub struct Agent {
     shard: Shard,
     /// Our Boot of this start is in the log: from here on our NOTIFYs have CSeqs that nobody used.
     booted: bool,
+    /// The node is on its way out: nothing new is taken.
+    draining: bool,
+    /// The log holds what this build does not understand. Nothing more is applied, or pictured as if it were.
+    stopped: bool,
     servers: ServerTransactions,
     clients: ClientTransactions<Notified>,
     /// Numbers the branches of this start.
@@ -114,6 +118,12 @@ pub struct Entry {
     pub commands: Vec<(Option<Ticket>, Bytes)>,
 }
 
+impl Entry {
+    pub fn new(index: u64, stamp: u64) -> Entry {
+        Entry { index, stamp: Timestamp(stamp), commands: Vec::new() }
+    }
+}
+
 impl Agent {
     pub fn new(config: Config, now: Now) -> Agent {
         let mut agent = Agent {
@@ -122,6 +132,8 @@ impl Agent {
             identification: Identification::new(&config),
             shard: Shard::default(),
             booted: false,
+            draining: false,
+            stopped: false,
             servers: ServerTransactions::new(config.limits.server_transactions),
             clients: ClientTransactions::new(config.limits.client_transactions),
             branches: 0,
@@ -160,19 +172,42 @@ impl Agent {
 
     /// Whether requests are taken: not before our own start stands in the log.
     pub fn is_serving(&self) -> bool {
-        self.booted
+        self.booted && !self.draining && !self.stopped
+    }
+
+    /// From now on new requests are refused; those under way are finished.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether no request waits for an answer.
+    pub fn is_idle(&self) -> bool {
+        self.pending.requests() == 0
+    }
+
+    /// Whether this agent must not go on; see [`Output::Stop`].
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// Replaces the state by that of a snapshot as of log entry `index`.
-    pub fn restore(&mut self, chunks: Vec<Bytes>, index: u64, now: Now) -> Result<(), BadSnapshot> {
-        self.shard = Shard::restore(chunks, index)?;
+    pub fn restore(&mut self, chunks: Vec<Bytes>, index: u64, now: Now) {
+        match Shard::restore(chunks, index) {
+            Ok(shard) => self.shard = shard,
+            // The file's checksums were right, so another build wrote what this one cannot read.
+            Err(error) => return self.stop(format!("the snapshot at {index} cannot be read: {error}")),
+        }
         self.booted =
             self.shard.node(self.config.node).is_some_and(|node| node.incarnation == self.config.incarnation);
         if self.booted {
             self.scan();
             self.pump(now);
         }
-        Ok(())
+    }
+
+    fn stop(&mut self, why: String) {
+        self.stopped = true;
+        self.outputs.push_back(Output::Stop(why));
     }
 
     /// A copy-on-write picture of the state as of the last entry handled.
@@ -181,7 +216,7 @@ impl Agent {
     }
 
     pub fn set_source(&mut self, ticket: ApiTicket, request: SetSource) {
-        if !self.booted || self.pending.requests() >= self.config.limits.pending {
+        if !self.is_serving() || self.pending.requests() >= self.config.limits.pending {
             self.outputs.push_back(Output::Reply { ticket, reply: ApiReply::Unavailable });
             return;
         }
@@ -193,7 +228,10 @@ impl Agent {
             None => (Bytes::new(), 0),
         };
         let presentity = request.presentity.to_string();
-        let command = v1::SetSource { presentity, source: request.source, document, expires };
+        let name = self.next_branch();
+        let repeat = self.tags.own_key(&name);
+        let repeat_key = Bytes::copy_from_slice(&repeat.0);
+        let command = v1::SetSource { presentity, source: request.source, document, expires, repeat_key };
         self.propose(Waiting::Api(ticket), Kind::SetSource(command));
     }
 
@@ -242,6 +280,13 @@ impl Agent {
             counts.bindings += presentity.bindings.len();
         }
         counts
+    }
+
+    /// A name unique in space and time: the group (so that an answer finds it), the node, its start, and a count.
+    fn next_branch(&mut self) -> String {
+        self.branches += 1;
+        let (group, node, start) = (self.config.group, self.config.node.0, self.config.incarnation);
+        format!("z9hG4bK{group}-{node:x}-{start:x}-{:x}", self.branches)
     }
 
     fn propose(&mut self, waiting: Waiting, command: Kind) {

@@ -62,6 +62,7 @@ impl Agent {
     /// Looks at all we own: after a start, and after a snapshot took the place of entries we never saw.
     pub(super) fn scan(&mut self) {
         let me = self.config.node;
+        self.disown_all_but_ours();
         let owned: Vec<_> = self.shard.subscriptions().filter(|(_, held)| held.owner() == me).collect();
         let owned: Vec<_> = owned.into_iter().map(|(id, held)| (id.clone(), self.shard.owed(held))).collect();
         for (id, owed) in owned {
@@ -71,10 +72,27 @@ impl Agent {
         }
     }
 
+    fn disown_all_but_ours(&mut self) {
+        let (me, shard) = (self.config.node, &self.shard);
+        let is_ours = |id: &SubscriptionId| shard.subscription(id).is_some_and(|held| held.owner() == me);
+        for id in self.deliveries.ids().filter(|id| !is_ours(id)).cloned().collect::<Vec<_>>() {
+            self.disown(&id);
+        }
+    }
+
     pub(super) fn wake_watchers(&mut self, key: &PresentityKey) {
         let Some(presentity) = self.shard.presentity(key) else { return };
         for id in &presentity.watchers {
-            self.deliveries.wake(id, presentity.position);
+            if let Some(held) = self.shard.subscription(id) {
+                self.deliveries.wake(id, self.shard.owed(held));
+            }
+        }
+    }
+
+    /// Lets go of a subscription, and of what is on its way: its CSeq is somebody else's by now.
+    pub(super) fn disown(&mut self, id: &SubscriptionId) {
+        if let Some(branch) = self.deliveries.disown(id) {
+            self.clients.abandon(&branch);
         }
     }
 
@@ -88,7 +106,7 @@ impl Agent {
     pub(super) fn own(&mut self, id: &SubscriptionId, delivered: Position) {
         match self.shard.subscription(id) {
             Some(held) if held.owner() == self.config.node => self.deliveries.own(id, held.epoch, delivered),
-            _ => self.deliveries.disown(id),
+            _ => self.disown(id),
         }
     }
 
@@ -101,7 +119,8 @@ impl Agent {
     }
 
     fn notify(&mut self, id: &SubscriptionId, now: Now) {
-        let Some(held) = self.shard.subscription(id) else { return self.deliveries.disown(id) };
+        let ours = self.shard.subscription(id).filter(|held| held.owner() == self.config.node);
+        let Some(held) = ours else { return self.disown(id) };
         let (dialog, epoch, ended, expires_at) =
             (held.request.clone(), held.epoch, held.ended.clone(), held.expires_at);
         let owed = self.shard.owed(held);
@@ -157,6 +176,7 @@ impl Agent {
     /// that every 2xx owes at once.
     pub(super) fn reroute(&mut self, id: &SubscriptionId) {
         let Some(held) = self.shard.subscription(id) else { return };
+        self.deliveries.heard_from(id);
         if let Some(branch) = self.deliveries.reroute(id, &held.request) {
             self.clients.abandon(&branch);
         }
@@ -187,13 +207,6 @@ impl Agent {
             Notified::Subscription { id, .. } => next_hop(&self.shard.subscription(&id)?.request),
             Notified::Fetch { next_hop } => Some(next_hop),
         }
-    }
-
-    /// Unique in space and time: the group (so that the answer finds it), the node, its start, and a count.
-    fn next_branch(&mut self) -> String {
-        self.branches += 1;
-        let (group, node, start) = (self.config.group, self.config.node.0, self.config.incarnation);
-        format!("z9hG4bK{group}-{node:x}-{start:x}-{:x}", self.branches)
     }
 }
 

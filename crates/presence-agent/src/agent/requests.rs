@@ -58,7 +58,7 @@ impl Agent {
         match self.understand(&client) {
             Ok(Intake::Intent(intent)) => self.authorise(client, intent, now),
             Ok(Intake::Options) => {
-                let bytes = options::answer(&client.request, &to_tag, self.booted);
+                let bytes = options::answer(&client.request, &to_tag, self.is_serving());
                 self.respond(client, bytes, now);
             }
             Ok(Intake::Cancel) => {
@@ -80,7 +80,7 @@ impl Agent {
             Method::Subscribe | Method::Publish | Method::Register => {}
             _ => return Err(Refuse::UnknownMethod),
         }
-        if !self.booted || self.pending.requests() >= self.config.limits.pending {
+        if !self.is_serving() || self.pending.requests() >= self.config.limits.pending {
             return Err(Refuse::Unavailable);
         }
         Ok(Intake::Intent(match request.method() {
@@ -100,8 +100,8 @@ impl Agent {
         Some(self.shard.subscription(&SubscriptionId::from(to.tag()?))?.presentity())
     }
 
-    fn authorise(&mut self, client: Client, intent: Intent, now: Now) {
-        if let Some(watcher) = self.trusted_watcher(&client.request, &intent) {
+    fn authorise(&mut self, client: Client, mut intent: Intent, now: Now) {
+        if let Some(watcher) = self.trusted_watcher(&client.request, &mut intent) {
             self.record(client, intent, &watcher);
             return;
         }
@@ -121,8 +121,8 @@ impl Agent {
     }
 
     /// A request in a dialog that we signed, over the flow and with the Contact that it was made with, needs no
-    /// credentials (DESIGN D14). Gives who the watcher was found to be then.
-    fn trusted_watcher(&self, request: &Message, intent: &Intent) -> Option<String> {
+    /// credentials (DESIGN D14). Gives who the watcher was found to be then; what billing granted then holds on.
+    fn trusted_watcher(&self, request: &Message, intent: &mut Intent) -> Option<String> {
         let Intent::Subscribe(subscribe) = intent else { return None };
         if subscribe.kind != SubscribeKind::InDialog {
             return None;
@@ -131,7 +131,11 @@ impl Agent {
         let route = crate::request::route_uri(held.request.route_set.first()?.as_bytes())?;
         let (then, now) = (flow_of_route(route, &self.flow_key)?, flow(request, &self.flow_key)?);
         let contact = request.contact().ok().flatten()?;
-        (then == now && contact.uri == held.request.remote_target).then(|| held.request.watcher.clone())
+        if then != now || contact.uri != held.request.remote_target {
+            return None;
+        }
+        subscribe.grant(held.request.max_expires);
+        Some(held.request.watcher.clone())
     }
 
     fn question(&self, request: &Message, intent: &Intent, now: Now) -> Result<Question, Refuse> {
@@ -181,9 +185,7 @@ impl Agent {
         self.identification.prove(request, &question.realm, verdict)?;
         self.identification.is_sender(request, &question.account)?;
         match intent {
-            Intent::Subscribe(subscribe) => {
-                subscribe.expires = at_most(subscribe.expires, verdict.max_expires)
-            }
+            Intent::Subscribe(subscribe) => subscribe.grant(verdict.max_expires),
             Intent::Publish(publish) => {
                 publish.expires = at_most(publish.expires, verdict.max_expires);
                 publish.check_body(request)?;
@@ -211,6 +213,11 @@ impl Agent {
 
     pub(super) fn refuse(&mut self, client: Client, refuse: &Refuse, now: Now) {
         let bytes = Answer::refused(&client.request, &self.tags.answer(client.repeat), refuse);
+        if let Refuse::Challenge(_) = refuse {
+            // A repeat is challenged anew: whoever has no credentials makes us keep nothing.
+            self.servers.abandon(&client.transaction);
+            return self.outputs.push_back(Output::Respond { link: client.link, bytes });
+        }
         self.respond(client, bytes, now);
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Upkeep {
     claiming: bool,
 }
 
-/// How late an expiry may be noticed.
+/// How often the leader looks for what has expired.
 const SWEEP: Duration = Duration::from_millis(250);
 /// How often an owner claims what it delivered.
 const CLAIM: Duration = Duration::from_secs(1);
@@ -91,10 +91,26 @@ impl Agent {
 
     pub(super) fn own_command_done(&mut self, waiting: Waiting) {
         match waiting {
-            Waiting::Expire => self.upkeep.expiring = false,
+            // More may be due than one command drops, so the next look is now.
+            Waiting::Expire => {
+                self.upkeep.expiring = false;
+                self.upkeep.next = Instant(0);
+            }
             Waiting::Delivered => self.upkeep.claiming = false,
+            Waiting::Boot if self.is_outdated() => {
+                let node = self.config.node;
+                self.stop(format!(
+                    "the log knows a later start of node {node}: its data folder is an old or a new one"
+                ));
+            }
             _ => {}
         }
+    }
+
+    /// Whether the log has seen a later start of this node than this one.
+    fn is_outdated(&self) -> bool {
+        let known = self.shard.node(self.config.node);
+        known.is_some_and(|state| state.incarnation > self.config.incarnation)
     }
 
     /// A command of our own did not get into the log, or nobody knows: each is safe to propose again.

@@ -32,6 +32,7 @@ use deadlines::{Deadline, Deadlines};
 use slot_state::SlotState;
 
 pub use node_state::NodeState;
+use presentity::Changed;
 pub use presentity::{Presentity, Source};
 pub use snapshot::{BadSnapshot, Picture};
 pub use subscription::{Subscription, SubscriptionId};
@@ -164,6 +165,10 @@ impl Shard {
     /// The position a NOTIFY must reach to leave nothing owed: the newest of the presentity's change, the watcher's
     /// last request and the end of the subscription.
     pub fn owed(&self, subscription: &Subscription) -> Position {
+        // Nothing follows the NOTIFY that ends a subscription (RFC 6665 4.4.1).
+        if subscription.ended.is_some() {
+            return subscription.asked_at;
+        }
         let changed =
             self.presentity(&subscription.presentity()).map_or(Position(0), |presentity| presentity.position);
         changed.max(subscription.asked_at)
@@ -176,48 +181,59 @@ impl Shard {
     fn publish(&mut self, publish: v1::Publish, moment: Moment) -> Applied {
         let (key, repeat) =
             (PresentityKey::restored(&publish.presentity), RepeatKey::from_bytes(&publish.repeat_key));
-        let slot = Slot::of(&key);
-        let state = self.slot_mut(slot);
-        if let Some((tag, lifetime)) = state.published_before(&key, repeat) {
+        let (slot, lifetime) = (Slot::of(&key), Lifetime(publish.expires));
+        if let Some((tag, lifetime)) = self.slot_mut(slot).published_before(&key, repeat) {
             return Applied::outcome(Outcome::Published { tag, lifetime });
         }
         let tag = EntityTag::minted(slot, moment.at);
-        let applied = match state.publish(&key, publish, tag, moment) {
-            Ok(applied) => applied,
-            Err(refusal) => Applied::outcome(Outcome::Refused(refusal)),
-        };
-        if let Outcome::Published { tag, lifetime: Lifetime::ZERO } = &applied.outcome {
-            let deadline = state.bury(repeat, tag.clone(), moment.now);
-            self.deadlines.insert(deadline, Deadline::Tombstone(slot, repeat));
-        }
-        self.settle(&key);
-        applied
+        let outcome = Outcome::Published { tag: tag.clone(), lifetime };
+        let fresh = tag.clone();
+        self.change(key, outcome, tag, moment, |presentity| presentity.publish(publish, fresh, moment))
     }
 
     fn set_source(&mut self, source: v1::SetSource, moment: Moment) -> Applied {
-        let key = PresentityKey::restored(&source.presentity);
-        self.change(key, Outcome::Done, |presentity| presentity.set_source(source, moment))
+        let (key, repeat) =
+            (PresentityKey::restored(&source.presentity), RepeatKey::from_bytes(&source.repeat_key));
+        if self.slot_mut(Slot::of(&key)).is_buried(repeat) {
+            return Applied::done();
+        }
+        let no_tag = EntityTag::default();
+        self.change(key, Outcome::Done, no_tag, moment, |presentity| presentity.set_source(source, moment))
     }
 
     fn register(&mut self, register: v1::Register, moment: Moment) -> Applied {
-        let key = PresentityKey::restored(&register.aor);
-        self.change(key, Outcome::Registered, |presentity| presentity.register(register, moment))
+        let (key, repeat) =
+            (PresentityKey::restored(&register.aor), RepeatKey::from_bytes(&register.repeat_key));
+        if self.slot_mut(Slot::of(&key)).is_buried(repeat) {
+            return Applied::outcome(Outcome::Registered);
+        }
+        let no_tag = EntityTag::default();
+        self.change(key, Outcome::Registered, no_tag, moment, |presentity| {
+            presentity.register(register, moment)
+        })
     }
 
-    /// Changes one presentity; the change says whether a watcher can see it.
+    /// Changes one presentity. What the change makes forgotten is remembered for a while under `tag`.
     fn change(
         &mut self,
         key: PresentityKey,
         outcome: Outcome,
-        change: impl FnOnce(&mut Presentity) -> Result<bool, Refusal>,
+        tag: EntityTag,
+        moment: Moment,
+        change: impl FnOnce(&mut Presentity) -> Result<Changed, Refusal>,
     ) -> Applied {
-        let changed = change(self.slot_mut(Slot::of(&key)).presentity_mut(&key));
+        let slot = Slot::of(&key);
+        let changed = change(self.slot_mut(slot).presentity_mut(&key));
         self.settle(&key);
-        match changed {
-            Ok(true) => Applied::outcome(outcome).with(Some(Effect::PresentityChanged(key))),
-            Ok(false) => Applied::outcome(outcome),
-            Err(refusal) => Applied::refused(refusal),
+        let Changed { visibly, forgotten } = match changed {
+            Ok(changed) => changed,
+            Err(refusal) => return Applied::refused(refusal),
+        };
+        for repeat in forgotten {
+            let deadline = self.slot_mut(slot).bury(repeat, tag.clone(), moment.now);
+            self.deadlines.insert(deadline, Deadline::Tombstone(slot, repeat));
         }
+        Applied::outcome(outcome).with(visibly.then_some(Effect::PresentityChanged(key)))
     }
 
     fn subscribe(&mut self, subscribe: v1::Subscribe, moment: Moment) -> Applied {

@@ -23,7 +23,11 @@ impl NodeState {
     }
 
     pub(super) fn delivered(&mut self, delivered: v1::Delivered) {
-        self.delivered_upto = self.delivered_upto.max(Position(delivered.upto));
+        // A late copy of an older claim knows nothing of what became pending since.
+        if Position(delivered.upto) <= self.delivered_upto {
+            return;
+        }
+        self.delivered_upto = Position(delivered.upto);
         for id in &delivered.no_longer_pending {
             self.pending.remove(&SubscriptionId::from(id.as_str()));
         }

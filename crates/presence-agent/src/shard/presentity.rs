@@ -32,6 +32,17 @@ pub struct Source {
     pub document: Bytes,
     pub expires_at: Timestamp,
     pub documented_at: Position,
+    /// The change that made it so.
+    pub changed_by: RepeatKey,
+}
+
+/// What a command did to a presentity.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    /// Whether a watcher can see it.
+    pub visibly: bool,
+    /// The requests that no record tells of any more.
+    pub forgotten: Vec<RepeatKey>,
 }
 
 impl Presentity {
@@ -40,46 +51,54 @@ impl Presentity {
     pub const MAX_SOURCES: usize = 32;
     pub const MAX_WATCHERS: usize = 100_000;
 
-    /// Whether the change can be seen by a watcher, or why there was none.
     pub(super) fn publish(
         &mut self,
         publish: v1::Publish,
         fresh: EntityTag,
         moment: Moment,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<Changed, Refusal> {
         let request = publish_request(publish);
         if matches!(request.request, Request::Initial { .. })
             && self.publications.len() >= Self::MAX_PUBLICATIONS
         {
             return Err(Refusal::TooMany(Self::MAX_PUBLICATIONS, "publications"));
         }
-        let change = self.publications.apply(request, fresh, moment.at, moment.now)?;
-        Ok(self.changed(change == Change::Document, moment))
+        let accepted = self.publications.apply(request, fresh, moment.at, moment.now)?;
+        let visibly = self.changed(accepted.change == Change::Document, moment);
+        Ok(Changed { visibly, forgotten: accepted.forgotten })
     }
 
-    pub(super) fn set_source(&mut self, source: v1::SetSource, moment: Moment) -> Result<bool, Refusal> {
+    pub(super) fn set_source(&mut self, source: v1::SetSource, moment: Moment) -> Result<Changed, Refusal> {
+        let changed_by = RepeatKey::from_bytes(&source.repeat_key);
+        let held = self.sources.get(&source.source).map(|held| held.changed_by);
+        if held == Some(changed_by) {
+            return Ok(Changed::default());
+        }
+        // A late copy of what this change replaces must not replace it in turn.
+        let forgotten: Vec<_> = held.into_iter().collect();
         if source.document.is_empty() {
             let removed = self.sources.remove(&source.source).is_some();
-            return Ok(self.changed(removed, moment));
+            let forgotten = forgotten.into_iter().chain([changed_by]).collect();
+            return Ok(Changed { visibly: self.changed(removed, moment), forgotten });
         }
         if self.sources.len() >= Self::MAX_SOURCES && !self.sources.contains_key(&source.source) {
             return Err(Refusal::TooMany(Self::MAX_SOURCES, "sources"));
         }
         let expires_at =
             if source.expires == 0 { Timestamp::NEVER } else { moment.now + Lifetime(source.expires) };
-        let held = Source { document: source.document, expires_at, documented_at: moment.at };
+        let held = Source { document: source.document, expires_at, documented_at: moment.at, changed_by };
         self.sources.insert(source.source, held);
-        Ok(self.changed(true, moment))
+        Ok(Changed { visibly: self.changed(true, moment), forgotten })
     }
 
-    pub(super) fn register(&mut self, register: v1::Register, moment: Moment) -> Result<bool, Refusal> {
+    pub(super) fn register(&mut self, register: v1::Register, moment: Moment) -> Result<Changed, Refusal> {
         let register = register_request(register);
         if self.bindings.knows(register.repeat) {
-            return Ok(false);
+            return Ok(Changed::default());
         }
         let reachable = self.is_reachable();
-        self.bindings.apply(register, moment.now)?;
-        Ok(self.changed(reachable != self.is_reachable(), moment))
+        let forgotten = self.bindings.apply(register, moment.now)?;
+        Ok(Changed { visibly: self.changed(reachable != self.is_reachable(), moment), forgotten })
     }
 
     /// Drops what is due and says whether a watcher could see it go.

@@ -17,7 +17,7 @@ pub(super) struct SlotState {
     pub tombstones: BTreeMap<RepeatKey, Tombstone>,
 }
 
-/// The answer to a request whose record is gone, kept so that a repeat gets it too.
+/// A request whose record is gone, kept so that a late copy of it is known. `tag` is its answer if it was a PUBLISH.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tombstone {
     pub tag: EntityTag,
@@ -41,20 +41,12 @@ impl SlotState {
         Some((tag.clone(), publication.lifetime))
     }
 
-    pub fn publish(
-        &mut self,
-        key: &PresentityKey,
-        publish: v1::Publish,
-        fresh: EntityTag,
-        moment: Moment,
-    ) -> Result<Applied, Refusal> {
-        let lifetime = Lifetime(publish.expires);
-        let visible = self.presentity_mut(key).publish(publish, fresh.clone(), moment)?;
-        let published = Applied::outcome(Outcome::Published { tag: fresh, lifetime });
-        Ok(published.with(visible.then(|| Effect::PresentityChanged(key.clone()))))
+    /// Whether a late copy of a request has come whose record is gone.
+    pub fn is_buried(&self, repeat: RepeatKey) -> bool {
+        self.tombstones.contains_key(&repeat)
     }
 
-    /// Remembers a removal; gives the time at which it may be forgotten.
+    /// Remembers a request whose record is gone; gives the time at which it may be forgotten.
     pub fn bury(&mut self, repeat: RepeatKey, tag: EntityTag, now: Timestamp) -> Timestamp {
         let expires_at = now + Self::TOMBSTONE;
         self.tombstones.insert(repeat, Tombstone { tag, expires_at });

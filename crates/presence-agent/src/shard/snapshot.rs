@@ -66,6 +66,9 @@ impl Shard {
                 Kind::Slot(part) => shard.restore_part(part)?,
             }
         }
+        // Only now is every part of every presentity there.
+        let keys: Vec<_> = shard.presentities().map(|(key, _)| key.clone()).collect();
+        keys.iter().for_each(|key| shard.settle(key));
         has_header.then_some(shard).ok_or(BadSnapshot::Headless)
     }
 
@@ -99,13 +102,10 @@ impl Shard {
             self.deadlines.insert(subscription.expires_at, Deadline::Subscription(id.clone()));
             state.subscriptions.insert(id, subscription);
         }
-        let mut keys = Vec::with_capacity(part.presentities.len());
         for record in part.presentities {
             let key = PresentityKey::restored(&record.key);
             restore_presentity(state.presentity_mut(&key), record);
-            keys.push(key);
         }
-        keys.iter().for_each(|key| self.settle(key));
         Ok(())
     }
 }
@@ -200,6 +200,7 @@ fn presentity_record(key: &PresentityKey, presentity: &Presentity) -> v1::Presen
         document: source.document.clone(),
         expires_at: source.expires_at.0,
         position: source.documented_at.0,
+        changed_by: Bytes::copy_from_slice(&source.changed_by.0),
     });
     v1::PresentityRecord {
         key: key.to_string(),
@@ -233,7 +234,8 @@ fn restore_presentity(presentity: &mut Presentity, record: v1::PresentityRecord)
         .into_iter()
         .map(|source| {
             let (expires_at, documented_at) = (Timestamp(source.expires_at), Position(source.position));
-            (source.name, Source { document: source.document, expires_at, documented_at })
+            let changed_by = RepeatKey::from_bytes(&source.changed_by);
+            (source.name, Source { document: source.document, expires_at, documented_at, changed_by })
         })
         .collect();
 }

@@ -73,6 +73,11 @@ impl Subscription {
             self.epoch += 1;
         }
         let unsubscribe = request.expires == 0;
+        // Without a route of ours the request says nothing of how the watcher is reached.
+        let (route_set, contact) = match request.route_set.is_empty() {
+            true => (self.request.route_set.clone(), self.request.contact.clone()),
+            false => (request.route_set, request.contact),
+        };
         self.expires_at = moment.now + Lifetime(request.expires);
         self.asked_at = moment.at;
         self.request = Arc::new(v1::Subscribe {
@@ -81,6 +86,8 @@ impl Subscription {
             remote_party: self.request.remote_party.clone(),
             local_party: self.request.local_party.clone(),
             presentity: self.request.presentity.clone(),
+            route_set,
+            contact,
             ..request
         });
         if unsubscribe {
@@ -105,6 +112,7 @@ impl Subscription {
             && held.remote_tag == request.remote_tag
             && held.event == request.event
             && held.event_id == request.event_id
+            && held.watcher == request.watcher
     }
 }
 

@@ -219,8 +219,12 @@ fn a_snapshot_restores_the_same_state() {
     let delivered =
         v1::Delivered { node: 1, upto: 4096, now_pending: vec!["3da-x".into()], no_longer_pending: vec![] };
     shard.apply(Kind::Delivered(delivered), at(6), Timestamp(9));
-    let source =
-        v1::SetSource { presentity: ALICE.into(), source: "portal".into(), document: "x".into(), expires: 0 };
+    let source = v1::SetSource {
+        presentity: ALICE.into(),
+        source: "portal".into(),
+        document: "x".into(),
+        ..Default::default()
+    };
     shard.apply(Kind::SetSource(source), at(7), Timestamp(9));
 
     let restored = Shard::restore(shard.picture().chunks(), 7).unwrap();
@@ -240,4 +244,124 @@ fn a_picture_does_not_move_with_the_state_it_was_taken_of() {
 
     let restored = Shard::restore(picture.chunks(), 1).unwrap();
     assert_eq!(alice(&restored).publications.len(), 1);
+}
+
+fn set_source(repeat: u8, document: &'static str) -> Kind {
+    let repeat_key = vec![repeat; 16].into();
+    let (presentity, source) = (ALICE.into(), "portal".into());
+    Kind::SetSource(v1::SetSource { presentity, source, document: document.into(), expires: 0, repeat_key })
+}
+
+fn register(repeat: u8, cseq: u32, expires: u32) -> Kind {
+    let binding = v1::Binding { contact: "sip:alice@desk".into(), expires, ..v1::Binding::default() };
+    let (repeat_key, aor) = (vec![repeat; 16].into(), ALICE.into());
+    let call_id = "register".into();
+    Kind::Register(v1::Register {
+        repeat_key,
+        aor,
+        call_id,
+        cseq,
+        remove_all: false,
+        bindings: vec![binding],
+    })
+}
+
+#[test]
+fn a_late_copy_of_a_request_does_not_bring_back_what_was_removed_since() {
+    let mut shard = Shard::default();
+    let tag = tag_of(&shard.apply(publish(1, "", "open", 600), at(1), Timestamp(0)));
+    shard.apply(publish(2, &tag, "", 0), at(2), Timestamp(0));
+    shard.apply(register(3, 1, 600), at(3), Timestamp(0));
+    shard.apply(register(4, 2, 0), at(4), Timestamp(0));
+    shard.apply(set_source(5, "busy"), at(5), Timestamp(0));
+    shard.apply(set_source(6, ""), at(6), Timestamp(0));
+
+    for (position, late) in
+        [publish(1, "", "open", 600), register(3, 1, 600), set_source(5, "busy")].into_iter().enumerate()
+    {
+        shard.apply(late, at(10 + position as u64), Timestamp(1_000));
+    }
+
+    assert_eq!(shard.presentities().count(), 0);
+}
+
+#[test]
+fn a_late_copy_of_a_change_does_not_undo_the_change_after_it() {
+    let mut shard = Shard::default();
+    shard.apply(set_source(1, "busy"), at(1), Timestamp(0));
+    shard.apply(set_source(2, "away"), at(2), Timestamp(0));
+
+    shard.apply(set_source(1, "busy"), at(3), Timestamp(0));
+
+    assert_eq!(alice(&shard).sources["portal"].document.as_ref(), b"away");
+}
+
+#[test]
+fn a_late_copy_of_a_claim_does_not_settle_what_became_pending_since() {
+    let mut shard = Shard::default();
+    let claim = |upto, pending: &[&str], settled: &[&str]| {
+        let names = |ids: &[&str]| ids.iter().map(ToString::to_string).collect();
+        let (now_pending, no_longer_pending) = (names(pending), names(settled));
+        Kind::Delivered(v1::Delivered { node: 1, upto, now_pending, no_longer_pending })
+    };
+    shard.apply(claim(2, &[], &["3da-x"]), at(1), Timestamp(0));
+    shard.apply(claim(4, &["3da-x"], &[]), at(2), Timestamp(0));
+
+    shard.apply(claim(2, &[], &["3da-x"]), at(3), Timestamp(0));
+
+    assert!(shard.node(NodeId(1)).unwrap().pending.contains(&SubscriptionId::from("3da-x")));
+}
+
+#[test]
+fn an_ended_subscription_is_owed_nothing_that_happens_later() {
+    let mut shard = Shard::default();
+    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
+    shard.apply(Kind::Subscribe(subscribe(2, 2, 0, 1)), at(2), Timestamp(0));
+
+    shard.apply(publish(1, "", "open", 600), at(3), Timestamp(0));
+
+    assert_eq!(shard.owed(only_subscription(&shard)), at(2));
+}
+
+#[test]
+fn another_account_cannot_take_a_dialog_over() {
+    let mut shard = Shard::default();
+    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
+
+    let mallory = v1::Subscribe { watcher: "mallory@lab.test".into(), ..subscribe(2, 2, 600, 1) };
+    let refused = shard.apply(Kind::Subscribe(mallory), at(2), Timestamp(0));
+
+    assert_eq!(refused.outcome, Outcome::Refused(Refusal::UnknownSubscription));
+}
+
+#[test]
+fn a_refresh_that_shows_no_route_keeps_the_one_that_is_known() {
+    let mut shard = Shard::default();
+    let first = v1::Subscribe { route_set: vec!["<sip:token@inner;lr>".into()], ..subscribe(1, 1, 600, 1) };
+    shard.apply(Kind::Subscribe(first), at(1), Timestamp(0));
+
+    shard.apply(Kind::Subscribe(subscribe(2, 2, 600, 1)), at(2), Timestamp(0));
+
+    assert_eq!(only_subscription(&shard).request.route_set, ["<sip:token@inner;lr>"]);
+}
+
+#[test]
+fn a_presentity_whose_records_lie_in_several_parts_of_a_snapshot_keeps_its_position() {
+    let mut shard = Shard::default();
+    let tag = tag_of(&shard.apply(publish(1, "", "open", 600), at(1), Timestamp(0)));
+    for n in 0..2_000 {
+        let local_tag = format!("{}-{n:0>200}", Slot::of(&PresentityKey::restored(ALICE)));
+        shard.apply(
+            Kind::Subscribe(v1::Subscribe { local_tag, ..subscribe(1, 1, 600, 1) }),
+            at(2 + n),
+            Timestamp(0),
+        );
+    }
+    shard.apply(publish(2, &tag, "", 0), at(5_000), Timestamp(0));
+    let chunks = shard.picture().chunks();
+    assert!(chunks.len() > 2);
+
+    let restored = Shard::restore(chunks, 5_000).unwrap();
+
+    assert_eq!((alice(&restored).position, &restored.slots), (at(5_000), &shard.slots));
 }

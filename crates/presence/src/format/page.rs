@@ -11,8 +11,9 @@ use super::lexis;
 use super::markup::{Attribute, Binding, Namespace, Node};
 
 /// A page that has grown to this size takes no further element: declarations are repeated on each copied
-/// element, so publications within their limits could otherwise make a document many times as large.
-pub const FULL: usize = 256 * 1024;
+/// element, so publications within their limits could otherwise make a document many times as large. With one element of a whole publication more, and a NOTIFY
+/// around it, it still fits a datagram.
+pub const FULL: usize = 24 * 1024;
 
 const PIDF: &str = "urn:ietf:params:xml:ns:pidf";
 
