@@ -12,7 +12,7 @@ use sip::digest::Algorithm;
 use sip::{Secret, Transport, Uri};
 use subscription_manager::{Auth, Manager};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 use web::live::{Metrics, Ready};
 
 use crate::config::{RoleArgs, Settings};
@@ -31,7 +31,10 @@ pub async fn dispatcher(args: RoleArgs) -> anyhow::Result<()> {
 
 pub async fn manager(args: RoleArgs) -> anyhow::Result<()> {
     let (settings, metrics, shutdown) = start(&args)?;
-    let manager = Manager::bind(manager_config(&settings)?).await?;
+    let config = manager_config(&settings)?;
+    warn_if_exposed("manager.sip", config.sip);
+    warn_if_exposed("manager.grpc", config.grpc);
+    let manager = Manager::bind(config).await?;
     let ready = manager.ready();
     let ready: Ready =
         Arc::new(move || ready().then_some(()).ok_or_else(|| "not every group is served".into()));
@@ -46,11 +49,19 @@ pub async fn auth(args: RoleArgs) -> anyhow::Result<()> {
     let listen = settings.auth.listen.context("`auth.listen` is missing")?;
     let file = settings.auth.accounts.as_ref().context("`auth.accounts` is missing")?;
     let accounts = Accounts::from_file(file)?;
+    warn_if_exposed("auth.listen", listen);
     let adapter = AuthAdapter::bind(auth_adapter::Config { listen, accounts }).await?;
     let http = serve_http(&settings, Arc::new(|| Ok(())), metrics, &shutdown).await?;
     info!(%listen, "The auth-adapter serves");
     adapter.serve(shutdown).await?;
     http.await.context("HTTP")
+}
+
+/// Nobody is asked who they are on the inner ports.
+fn warn_if_exposed(key: &str, address: SocketAddr) {
+    if !address.ip().is_loopback() {
+        warn!(key, %address, "An inner port is not on loopback: keep everybody but the cluster away from it");
+    }
 }
 
 fn start(args: &RoleArgs) -> anyhow::Result<(Settings, Metrics, CancellationToken)> {
