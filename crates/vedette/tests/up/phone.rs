@@ -111,6 +111,15 @@ impl Phone {
         self.authorised(&head, &headers, "")
     }
 
+    /// Asks the registrar which bindings there are.
+    pub fn bindings(&mut self) -> Vec<String> {
+        let aor = format!("<sip:{}@vedette.test>", self.name);
+        let call_id = format!("q-{}", self.name);
+        let head = Head { method: "REGISTER", uri: "sip:vedette.test".into(), to: aor, call_id };
+        let answer = self.authorised(&head, "", "");
+        answer.values(Name::Contact).map(|contact| String::from_utf8_lossy(contact).into_owned()).collect()
+    }
+
     /// The next NOTIFY, answered 200.
     pub fn notified(&self) -> Message {
         let notify = self.next(|message| message.method_text() == "NOTIFY" && message.is_request());

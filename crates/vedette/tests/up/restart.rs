@@ -14,6 +14,7 @@ fn after_kill_9_tags_dialogs_and_bindings_are_what_they_were() {
     let first = tag(&alice.publish("", 600, &pidf("alice", "open", "before")));
     bob.notified_of("before");
     assert_eq!(alice.register(600).status(), Some(200));
+    assert_eq!(alice.bindings().len(), 1);
     let (address, cseq) = (bob.address(), bob.cseq());
     drop(bob);
 
@@ -24,6 +25,8 @@ fn after_kill_9_tags_dialogs_and_bindings_are_what_they_were() {
     let second = tag(&alice.publish(&first, 600, &pidf("alice", "open", "after")));
     let notify = bob.notified_of("after");
     assert_ne!(first, second);
+    let bindings = alice.bindings();
+    assert!(bindings.len() == 1 && bindings[0].contains(&alice.address().to_string()), "{bindings:?}");
     assert_eq!(bob.refresh(&dialog, 600).status(), Some(200));
     let later = bob.notified();
     let number = |message: &sip::Message| message.cseq().expect("a NOTIFY has a CSeq").number;
