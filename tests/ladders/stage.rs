@@ -31,7 +31,7 @@ pub const PHONE: &str = "192.0.2.7:5062";
 impl Stage {
     /// A manager that has just started and is serving. `open`: nobody is asked for a password.
     pub fn set(open: bool) -> Stage {
-        let now = Now { monotonic: Instant(0), log: Timestamp(1_000_000), unix: 1_000 };
+        let now = Now { monotonic: Instant(0), log: Timestamp(1_000_000), unix: 1_000, lease: Instant(u64::MAX) };
         let config = Config {
             node: NodeId(1),
             group: GroupId(1),
@@ -116,7 +116,7 @@ impl Stage {
         self.now.monotonic = Instant(self.now.monotonic.0 + seconds * 1000);
         self.now.log = Timestamp(self.now.log.0 + seconds * 1000);
         self.now.unix += seconds;
-        self.agent.handle_timeout(self.now, true);
+        self.agent.handle_timeout(self.now, Some(&[]));
         self.collect();
     }
 

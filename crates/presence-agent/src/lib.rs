@@ -21,5 +21,5 @@ mod subscribe;
 mod tag;
 pub mod verdict;
 
-pub use agent::{Agent, LinkId, Now, Output, Ticket};
+pub use agent::{Agent, LinkId, Now, Output, Silence, Ticket};
 pub use config::Config;

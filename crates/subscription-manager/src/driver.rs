@@ -12,7 +12,7 @@ use presence::time::Timestamp;
 use presence_agent::agent::Entry;
 use presence_agent::api::{ApiReply, ApiTicket, Counts, PresentityState, SetSource, WatcherState};
 use presence_agent::verdict::Verdict;
-use presence_agent::{Agent, LinkId, Now, Output, Ticket};
+use presence_agent::{Agent, LinkId, Now, Output, Silence, Ticket};
 use sip::{Instant, Message};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -103,10 +103,10 @@ impl Driver {
                 },
                 () = tokio::time::sleep(deadline) => {}
             }
-            let leads = self.group.is_leader();
+            let leading: Option<&[Silence]> = self.group.is_leader().then_some(&[]);
             let now = self.now();
             if now.monotonic >= self.agent.poll_timeout() {
-                self.agent.handle_timeout(now, leads);
+                self.agent.handle_timeout(now, leading);
             }
         }
     }
@@ -267,7 +267,7 @@ impl Clock {
 
     pub fn now(&self, log: u64) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Now { monotonic: Instant(self.started.elapsed().as_millis() as u64), log: Timestamp(log), unix }
+        Now { monotonic: Instant(self.started.elapsed().as_millis() as u64), log: Timestamp(log), unix, lease: Instant(u64::MAX) }
     }
 
     fn until(&self, instant: Instant) -> Duration {

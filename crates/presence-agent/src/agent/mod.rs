@@ -13,9 +13,10 @@ mod upkeep;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
-use placement::PresentityKey;
+use placement::{NodeId, PresentityKey};
 use presence::time::Timestamp;
 use prost::Message as _;
 use proto::v1;
@@ -77,6 +78,15 @@ pub struct Now {
     pub log: Timestamp,
     /// Seconds since the Unix epoch, for nonces.
     pub unix: u64,
+    /// Until when this node may send NOTIFYs: the leader had a majority behind it lately enough (DESIGN D8).
+    pub lease: Instant,
+}
+
+/// How long the leader has not heard another manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    pub node: NodeId,
+    pub lasted: Duration,
 }
 
 #[derive(Debug)]
@@ -158,15 +168,16 @@ impl Agent {
         timers.into_iter().flatten().fold(self.upkeep.next(), Instant::min)
     }
 
-    /// Runs what is due. `leads`: this node leads the group, so expiry is its task.
-    pub fn handle_timeout(&mut self, now: Now, leads: bool) {
+    /// Runs what is due. `leading`: this node leads the group, so expiry and the silent ones are its task; how long it
+    /// has not heard each of the others.
+    pub fn handle_timeout(&mut self, now: Now, leading: Option<&[Silence]>) {
         self.servers.handle_timeout(now.monotonic);
         self.clients.handle_timeout(now.monotonic);
         self.drain_clients(now);
         for id in self.deliveries.take_retries(now.monotonic) {
             self.wake(&id);
         }
-        self.keep_up(now, leads);
+        self.keep_up(now, leading);
         self.pump(now);
     }
 

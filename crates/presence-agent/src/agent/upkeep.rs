@@ -7,7 +7,7 @@ use proto::v1;
 use proto::v1::command::Kind;
 use sip::Instant;
 
-use super::{Agent, Now};
+use super::{Agent, Now, Silence};
 use crate::pending::Waiting;
 
 /// When what is due next. Each command is proposed once at a time.
@@ -43,7 +43,7 @@ impl Agent {
         self.propose(Waiting::Boot, Kind::Boot(boot));
     }
 
-    pub(super) fn keep_up(&mut self, now: Now, leads: bool) {
+    pub(super) fn keep_up(&mut self, now: Now, leading: Option<&[Silence]>) {
         if now.monotonic < self.upkeep.next {
             return;
         }
@@ -51,7 +51,7 @@ impl Agent {
         if std::mem::take(&mut self.upkeep.boot_failed) {
             self.propose_boot();
         }
-        if leads {
+        if leading.is_some() {
             self.sweep(now);
         }
         if self.booted && now.monotonic >= self.upkeep.next_claim {

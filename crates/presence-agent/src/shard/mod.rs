@@ -123,7 +123,7 @@ impl Shard {
             Kind::Expire(expire) => self.expire(Timestamp(expire.upto), moment),
             Kind::Boot(boot) => self.boot(NodeId(boot.node), boot.incarnation),
             Kind::Delivered(delivered) => self.delivered(delivered),
-            Kind::Read(_) => Applied::done(),
+            Kind::TakeOver(_) | Kind::Checksum(_) | Kind::Read(_) => Applied::done(),
         }
     }
 
