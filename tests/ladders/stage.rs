@@ -31,7 +31,8 @@ pub const PHONE: &str = "192.0.2.7:5062";
 impl Stage {
     /// A manager that has just started and is serving. `open`: nobody is asked for a password.
     pub fn set(open: bool) -> Stage {
-        let now = Now { monotonic: Instant(0), log: Timestamp(1_000_000), unix: 1_000, lease: Instant(u64::MAX) };
+        let now =
+            Now { monotonic: Instant(0), log: Timestamp(1_000_000), unix: 1_000, lease: Instant(u64::MAX) };
         let config = Config {
             node: NodeId(1),
             group: GroupId(1),
@@ -174,5 +175,7 @@ fn name(command: &Bytes) -> &'static str {
         Kind::EndSubscription(_) => "EndSubscription",
         Kind::Read(_) => "Read",
         Kind::RaiseEpoch(_) => "RaiseEpoch",
+        Kind::TakeOver(_) => "TakeOver",
+        Kind::Checksum(_) => "Checksum",
     }
 }

@@ -267,7 +267,12 @@ impl Clock {
 
     pub fn now(&self, log: u64) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Now { monotonic: Instant(self.started.elapsed().as_millis() as u64), log: Timestamp(log), unix, lease: Instant(u64::MAX) }
+        Now {
+            monotonic: Instant(self.started.elapsed().as_millis() as u64),
+            log: Timestamp(log),
+            unix,
+            lease: Instant(u64::MAX),
+        }
     }
 
     fn until(&self, instant: Instant) -> Duration {
