@@ -2,9 +2,9 @@
 
 use crate::stage::{PHONE, Stage};
 
-const OPEN: &str = r#"<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:alice@lab.test"><tuple id="t1"><status><basic>open</basic></status></tuple></presence>"#;
+pub const OPEN: &str = r#"<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:alice@lab.test"><tuple id="t1"><status><basic>open</basic></status></tuple></presence>"#;
 
-fn publish(cseq: u32, expires: u32, if_match: &str, body: &str) -> String {
+pub fn publish(cseq: u32, expires: u32, if_match: &str, body: &str) -> String {
     let if_match = if if_match.is_empty() { String::new() } else { format!("SIP-If-Match: {if_match}\n") };
     let content = if body.is_empty() { String::new() } else { "Content-Type: application/pidf+xml\n".into() };
     format!(

@@ -2,7 +2,7 @@
 
 use crate::stage::{PHONE, Stage};
 
-fn subscribe(cseq: u32, expires: u32, to_tag: &str, more: &str) -> String {
+pub fn subscribe(cseq: u32, expires: u32, to_tag: &str, more: &str) -> String {
     let (uri, to_tag) = match to_tag {
         "" => ("sip:alice@lab.test", String::new()),
         tag => ("sip:192.0.2.1:5060", format!(";tag={tag}")),
@@ -33,7 +33,7 @@ fn subscribe(cseq: u32, expires: u32, to_tag: &str, more: &str) -> String {
     )
 }
 
-fn value<'a>(heard: &'a str, after: &str, until: char) -> &'a str {
+pub fn value<'a>(heard: &'a str, after: &str, until: char) -> &'a str {
     let (_, rest) = heard.split_once(after).expect("the answer has what the phone needs next");
     rest.split(until).next().unwrap_or(rest)
 }

@@ -3,7 +3,7 @@
 //! It is neither secret nor collision-proof against an adversary, and need not be: a peer that aims at one slot
 //! only loads one slot. It must stay as it is for ever.
 
-pub(crate) fn hash(bytes: &[u8]) -> u64 {
+pub fn hash(bytes: &[u8]) -> u64 {
     let mut state: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in bytes {
         state = (state ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);

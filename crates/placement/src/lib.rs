@@ -9,6 +9,7 @@ pub mod presentity_key;
 pub mod rendezvous;
 pub mod slot;
 
+pub use hash::hash;
 pub use node_id::{GroupId, NodeId};
 pub use presentity_key::PresentityKey;
 pub use slot::{Slot, SlotTable};

@@ -63,8 +63,9 @@ impl Deliveries {
     const FIRST_RETRY: Duration = Duration::from_secs(32);
     const LAST_RETRY: Duration = Duration::from_secs(600);
 
-    /// Takes note of a subscription of ours in which everything up to `delivered` has reached the watcher.
-    pub fn own(&mut self, id: &SubscriptionId, epoch: u64, delivered: Position) {
+    /// Takes note of a subscription of ours in which everything up to `delivered` has reached the watcher. Gives the
+    /// branch of a NOTIFY that is still on its way under a CSeq of an older epoch: its answer tells nothing any more.
+    pub fn own(&mut self, id: &SubscriptionId, epoch: u64, delivered: Position) -> Option<String> {
         let fresh = Delivery {
             epoch,
             sent: 0,
@@ -75,12 +76,12 @@ impl Deliveries {
             retry_at: None,
         };
         let held = self.held.entry(id.clone()).or_insert(fresh);
-        if held.epoch != epoch {
-            // What was in flight went out under a CSeq of the old epoch; its answer tells nothing of the new one.
-            held.epoch = epoch;
-            held.sent = 0;
-            held.in_flight = None;
+        if held.epoch == epoch {
+            return None;
         }
+        held.epoch = epoch;
+        held.sent = 0;
+        held.in_flight.take().map(|sent| sent.branch)
     }
 
     /// Gives the branch of the NOTIFY in flight.

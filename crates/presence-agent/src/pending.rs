@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use placement::PresentityKey;
+use placement::{NodeId, PresentityKey};
 use presence::repeat::RepeatKey;
 use sip::Message;
 use sip::transaction::TransactionKey;
@@ -40,6 +40,8 @@ pub(crate) enum Waiting {
     Boot,
     Expire,
     Delivered,
+    TakeOver(NodeId),
+    Checksum,
     EndSubscription(SubscriptionId),
     RaiseEpoch(SubscriptionId),
 }

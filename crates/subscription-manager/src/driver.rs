@@ -21,7 +21,7 @@ use tracing::{error, info};
 use crate::auth_link::AuthLink;
 use crate::demux::Demux;
 use crate::followers::{Followers, TooMany};
-use crate::metrics::{NOTIFIES, PROPOSALS, PROPOSALS_FULL};
+use crate::metrics::{DIVERGED, NOTIFIES, PROPOSALS, PROPOSALS_FULL};
 use crate::sip_link::Links;
 
 /// Everything that reaches an agent from its neighbours, besides the log.
@@ -223,6 +223,10 @@ impl Driver {
                     self.followers.tell(state);
                 }
                 Output::Changed(_) => {}
+                Output::Diverged { index, slot, nodes: [one, other] } => {
+                    counter!(DIVERGED).increment(1);
+                    error!(group = %self.group.id(), index, slot, %one, %other, "Two replicas do not hold the same state");
+                }
                 Output::Stop(why) => error!(group = %self.group.id(), why, "This node stops serving a group"),
             }
         }

@@ -16,3 +16,5 @@ pub const QUESTIONS_FAILED: &str = "vedette_manager_questions_failed_total";
 pub const LINK_DROPPED: &str = "vedette_manager_link_dropped_total";
 /// Bytes from a dispatcher that are no SIP message.
 pub const NOT_SIP: &str = "vedette_manager_not_sip_total";
+/// Comparisons that found two replicas with different states: a fault of ours, to be reported.
+pub const DIVERGED: &str = "vedette_manager_replicas_diverged_total";

@@ -3,6 +3,7 @@
 use presence::position::Position;
 use prost::Message as _;
 use proto::v1;
+use proto::v1::command::Kind;
 
 use super::{Agent, Entry, Now, Output, Ticket};
 use crate::answer::{self, Answer};
@@ -29,6 +30,9 @@ impl Agent {
             for effect in applied.effects {
                 self.feel(effect);
             }
+        }
+        if let Some(checksum) = self.shard.checksum(self.config.node, entry.index) {
+            self.propose(Waiting::Checksum, Kind::Checksum(checksum));
         }
         self.pump(now);
     }
@@ -114,6 +118,9 @@ impl Agent {
                 }
             }
             Effect::NodeBooted(_) => {}
+            Effect::Diverged { index, slot, nodes } => {
+                self.outputs.push_back(Output::Diverged { index, slot, nodes });
+            }
             _ if !self.booted => {}
             Effect::PresentityChanged(key) => {
                 self.wake_watchers(&key);
@@ -125,6 +132,7 @@ impl Agent {
                 self.wake(&id);
             }
             Effect::SubscriptionEnded(id) => self.disown(&id),
+            Effect::OwnersMoved => self.scan(),
         }
     }
 }

@@ -82,6 +82,12 @@ pub struct Now {
     pub lease: Instant,
 }
 
+impl Now {
+    pub(crate) fn has_lease(&self) -> bool {
+        self.monotonic < self.lease
+    }
+}
+
 /// How long the leader has not heard another manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silence {
@@ -116,6 +122,12 @@ pub enum Output {
     },
     /// A presentity changed: followers may look again.
     Changed(PresentityKey),
+    /// Two replicas differ in a slot after entry `index`. Nothing is done about it but to say so.
+    Diverged {
+        index: u64,
+        slot: u32,
+        nodes: [NodeId; 2],
+    },
     /// The log holds what this build does not understand: this shard must not go on here.
     Stop(String),
 }
@@ -181,9 +193,10 @@ impl Agent {
         self.pump(now);
     }
 
-    /// Whether requests are taken: not before our own start stands in the log.
+    /// Whether requests are taken: not before our own start stands in the log, and not without a majority behind us for
+    /// longer than an election takes.
     pub fn is_serving(&self) -> bool {
-        self.booted && !self.draining && !self.stopped
+        self.booted && !self.draining && !self.stopped && !self.upkeep.is_cut_off()
     }
 
     /// From now on new requests are refused; those under way are finished.
@@ -271,7 +284,7 @@ impl Agent {
                 event: subscription.request.event.clone(),
                 ended: subscription.ended.is_some(),
                 seconds_left: subscription.expires_at.seconds_after(now.log),
-                owner: subscription.owner(),
+                owner: subscription.owner,
                 call_id: subscription.request.call_id.clone(),
             })
             .collect()

@@ -50,6 +50,9 @@ impl Agent {
             match output {
                 ClientOutput::Retransmit(bytes, tag) => {
                     let tag = tag.clone();
+                    if !now.has_lease() && matches!(tag, Notified::Subscription { .. }) {
+                        continue;
+                    }
                     if let Some(next_hop) = self.next_hop_of(tag) {
                         self.outputs.push_back(Output::Send { next_hop, bytes });
                     }
@@ -59,11 +62,11 @@ impl Agent {
         }
     }
 
-    /// Looks at all we own: after a start, and after a snapshot took the place of entries we never saw.
+    /// Looks at all we own: after a start, after a takeover, and after a snapshot took the place of entries we never saw.
     pub(super) fn scan(&mut self) {
         let me = self.config.node;
         self.disown_all_but_ours();
-        let owned: Vec<_> = self.shard.subscriptions().filter(|(_, held)| held.owner() == me).collect();
+        let owned: Vec<_> = self.shard.subscriptions().filter(|(_, held)| held.owner == me).collect();
         let owned: Vec<_> = owned.into_iter().map(|(id, held)| (id.clone(), self.shard.owed(held))).collect();
         for (id, owed) in owned {
             let may_owe = self.shard.node(me).is_none_or(|node| node.may_owe(&id, owed));
@@ -74,7 +77,7 @@ impl Agent {
 
     fn disown_all_but_ours(&mut self) {
         let (me, shard) = (self.config.node, &self.shard);
-        let is_ours = |id: &SubscriptionId| shard.subscription(id).is_some_and(|held| held.owner() == me);
+        let is_ours = |id: &SubscriptionId| shard.subscription(id).is_some_and(|held| held.owner == me);
         for id in self.deliveries.ids().filter(|id| !is_ours(id)).cloned().collect::<Vec<_>>() {
             self.disown(&id);
         }
@@ -105,21 +108,26 @@ impl Agent {
     /// Takes a subscription on, or lets go of one that moved to another node.
     pub(super) fn own(&mut self, id: &SubscriptionId, delivered: Position) {
         match self.shard.subscription(id) {
-            Some(held) if held.owner() == self.config.node => self.deliveries.own(id, held.epoch, delivered),
+            Some(held) if held.owner == self.config.node => {
+                if let Some(branch) = self.deliveries.own(id, held.epoch, delivered) {
+                    self.clients.abandon(&branch);
+                }
+            }
             _ => self.disown(id),
         }
     }
 
-    /// Sends to those in the queue, as far as there is room for their transactions.
+    /// Sends to those in the queue, as far as there is room for their transactions. Without the lease somebody else may
+    /// own them by now, so they wait.
     pub(super) fn pump(&mut self, now: Now) {
-        while self.clients.len() < self.config.limits.client_transactions {
+        while now.has_lease() && self.clients.len() < self.config.limits.client_transactions {
             let Some(id) = self.deliveries.next_in_queue() else { return };
             self.notify(&id, now);
         }
     }
 
     fn notify(&mut self, id: &SubscriptionId, now: Now) {
-        let ours = self.shard.subscription(id).filter(|held| held.owner() == self.config.node);
+        let ours = self.shard.subscription(id).filter(|held| held.owner == self.config.node);
         let Some(held) = ours else { return self.disown(id) };
         let (dialog, epoch, ended, expires_at) =
             (held.request.clone(), held.epoch, held.ended.clone(), held.expires_at);

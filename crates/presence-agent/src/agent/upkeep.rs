@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use placement::NodeId;
 use proto::v1;
 use proto::v1::command::Kind;
 use sip::Instant;
@@ -18,22 +19,55 @@ pub(super) struct Upkeep {
     boot_failed: bool,
     expiring: bool,
     claiming: bool,
+    /// Nodes whose TakeOver is on its way.
+    taking_over: BTreeSet<NodeId>,
+    /// Since when this node has been without the lease, and whether that is too long.
+    leaseless: Option<Instant>,
+    cut_off: bool,
 }
 
-/// How often the leader looks for what has expired.
-const SWEEP: Duration = Duration::from_millis(250);
+/// How often the leader looks for what has expired and who is silent.
+const SWEEP: Duration = Duration::from_millis(100);
 /// How often an owner claims what it delivered.
 const CLAIM: Duration = Duration::from_secs(1);
 /// How many subscriptions one claim may name; the rest waits for the next.
 const NAMED: usize = 512;
+/// A manager that the leader has not heard for so long loses what it owns. It is well above the lease, so that it has
+/// stopped sending by then (DESIGN D8).
+const SILENT: Duration = Duration::from_millis(750);
+/// An heir must have been heard lately: within three heartbeats.
+const ALIVE: Duration = Duration::from_millis(300);
+/// Without the lease for so long, this is no election any more: the node is cut off and takes no requests.
+const CUT_OFF: Duration = Duration::from_secs(2);
 
 impl Upkeep {
     pub fn new(now: Instant) -> Upkeep {
-        Upkeep { next: now, next_claim: now + CLAIM, boot_failed: false, expiring: false, claiming: false }
+        Upkeep {
+            next: now,
+            next_claim: now + CLAIM,
+            boot_failed: false,
+            expiring: false,
+            claiming: false,
+            taking_over: BTreeSet::new(),
+            leaseless: None,
+            cut_off: false,
+        }
     }
 
     pub fn next(&self) -> Instant {
         self.next
+    }
+
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off
+    }
+
+    fn note_lease(&mut self, now: Now) {
+        self.leaseless = match now.has_lease() {
+            true => None,
+            false => self.leaseless.or(Some(now.monotonic)),
+        };
+        self.cut_off = self.leaseless.is_some_and(|since| now.monotonic - since >= CUT_OFF);
     }
 }
 
@@ -51,8 +85,10 @@ impl Agent {
         if std::mem::take(&mut self.upkeep.boot_failed) {
             self.propose_boot();
         }
-        if leading.is_some() {
+        self.upkeep.note_lease(now);
+        if let Some(silences) = leading {
             self.sweep(now);
+            self.take_over_the_silent(silences);
         }
         if self.booted && now.monotonic >= self.upkeep.next_claim {
             self.upkeep.next_claim = now.monotonic + CLAIM;
@@ -65,6 +101,27 @@ impl Agent {
         if due && !self.upkeep.expiring {
             self.upkeep.expiring = true;
             self.propose(Waiting::Expire, Kind::Expire(v1::Expire { upto: now.log.0 }));
+        }
+    }
+
+    /// Proposes heirs for what silent managers own. One that is no member any more is silent for good.
+    fn take_over_the_silent(&mut self, silences: &[Silence]) {
+        let silence = |node: NodeId| match node == self.config.node {
+            true => Duration::ZERO,
+            false => silences.iter().find(|of| of.node == node).map_or(Duration::MAX, |of| of.lasted),
+        };
+        let survivors: Vec<u64> =
+            self.shard.nodes().filter(|(node, _)| silence(*node) < ALIVE).map(|(node, _)| node.0).collect();
+        let silent: Vec<NodeId> = self
+            .shard
+            .owners()
+            .filter(|node| silence(*node) >= SILENT && !self.upkeep.taking_over.contains(node))
+            .collect();
+        for node in silent {
+            let incarnation = self.shard.node(node).map_or(0, |state| state.incarnation);
+            let take = v1::TakeOver { node: node.0, incarnation, survivors: survivors.clone() };
+            self.upkeep.taking_over.insert(node);
+            self.propose(Waiting::TakeOver(node), Kind::TakeOver(take));
         }
     }
 
@@ -97,6 +154,7 @@ impl Agent {
                 self.upkeep.next = Instant(0);
             }
             Waiting::Delivered => self.upkeep.claiming = false,
+            Waiting::TakeOver(node) => drop(self.upkeep.taking_over.remove(&node)),
             Waiting::Boot if self.is_outdated() => {
                 let node = self.config.node;
                 self.stop(format!(
@@ -118,11 +176,14 @@ impl Agent {
         match waiting {
             Waiting::Boot => self.upkeep.boot_failed = true,
             Waiting::Expire => self.upkeep.expiring = false,
+            Waiting::TakeOver(node) => drop(self.upkeep.taking_over.remove(&node)),
             Waiting::Delivered => {
                 self.upkeep.claiming = false;
                 self.deliveries.claim_failed();
             }
             Waiting::EndSubscription(id) | Waiting::RaiseEpoch(id) => self.undelivered(&id, now),
+            // The others of the same position are compared all the same.
+            Waiting::Checksum => {}
             Waiting::Verdict { .. } | Waiting::Commit { .. } | Waiting::Api(_) => {}
         }
     }

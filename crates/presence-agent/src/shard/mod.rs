@@ -8,8 +8,10 @@
 //! The state lies in slots behind `Arc`: a picture of it for a snapshot is a clone of pointers, and `apply` copies a
 //! slot only if a picture still holds it.
 
+mod checksums;
 mod deadlines;
 mod node_state;
+mod owners;
 mod presentity;
 mod slot_state;
 mod snapshot;
@@ -28,7 +30,9 @@ use presence::time::{Lifetime, Timestamp};
 use proto::v1;
 use proto::v1::command::Kind;
 
+use checksums::Checksums;
 use deadlines::{Deadline, Deadlines};
+use owners::Owners;
 use slot_state::SlotState;
 
 pub use node_state::NodeState;
@@ -43,6 +47,8 @@ pub struct Shard {
     slots: BTreeMap<Slot, Arc<SlotState>>,
     nodes: BTreeMap<NodeId, NodeState>,
     deadlines: Deadlines,
+    owners: Owners,
+    checksums: Checksums,
     stamp: Timestamp,
     position: Position,
 }
@@ -89,6 +95,14 @@ pub enum Effect {
     SubscriptionAsked(SubscriptionId),
     SubscriptionEnded(SubscriptionId),
     NodeBooted(NodeId),
+    /// Subscriptions of a lost node went to others.
+    OwnersMoved,
+    /// Two replicas do not hold the same state: a fault that must never be.
+    Diverged {
+        index: u64,
+        slot: u32,
+        nodes: [NodeId; 2],
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +137,9 @@ impl Shard {
             Kind::Expire(expire) => self.expire(Timestamp(expire.upto), moment),
             Kind::Boot(boot) => self.boot(NodeId(boot.node), boot.incarnation),
             Kind::Delivered(delivered) => self.delivered(delivered),
-            Kind::TakeOver(_) | Kind::Checksum(_) | Kind::Read(_) => Applied::done(),
+            Kind::TakeOver(take) => self.take_over(take),
+            Kind::Checksum(checksum) => self.compare(&checksum),
+            Kind::Read(_) => Applied::done(),
         }
     }
 
@@ -162,16 +178,10 @@ impl Shard {
         self.deadlines.next()
     }
 
-    /// The position a NOTIFY must reach to leave nothing owed: the newest of the presentity's change, the watcher's
-    /// last request and the end of the subscription.
+    /// The position a NOTIFY must reach to leave nothing owed.
     pub fn owed(&self, subscription: &Subscription) -> Position {
-        // Nothing follows the NOTIFY that ends a subscription (RFC 6665 4.4.1).
-        if subscription.ended.is_some() {
-            return subscription.asked_at;
-        }
-        let changed =
-            self.presentity(&subscription.presentity()).map_or(Position(0), |presentity| presentity.position);
-        changed.max(subscription.asked_at)
+        let presentity = self.presentity(&subscription.presentity());
+        owners::owed(subscription, presentity.map(|presentity| presentity.position))
     }
 
     fn slot_mut(&mut self, slot: Slot) -> &mut SlotState {
@@ -242,10 +252,15 @@ impl Shard {
             return Applied::refused(Refusal::Malformed("local tag without a slot"));
         };
         let state = self.slot_mut(slot);
-        let before = state.subscriptions.get(&id).map(|subscription| subscription.expires_at);
+        let held = |state: &SlotState| {
+            let subscription = state.subscriptions.get(&id);
+            subscription.map(|held| (held.expires_at, held.owner)).unzip()
+        };
+        let (due_before, owner_before) = held(state);
         let applied = state.subscribe(&id, subscribe, moment);
-        let after = state.subscriptions.get(&id).map(|subscription| subscription.expires_at);
-        self.deadlines.moved(Deadline::Subscription(id), before, after);
+        let (due_after, owner_after) = held(state);
+        self.deadlines.moved(Deadline::Subscription(id), due_before, due_after);
+        self.owners.moved(owner_before, owner_after);
         applied
     }
 
@@ -312,27 +327,12 @@ impl Shard {
         let Some(slot) = id.slot() else { return };
         if let Some(subscription) = self.slot_mut(slot).remove_subscription(id) {
             self.deadlines.remove(subscription.expires_at, &Deadline::Subscription(id.clone()));
+            self.owners.moved(Some(subscription.owner), None);
             self.settle(&subscription.presentity());
         }
         for node in self.nodes.values_mut() {
             node.pending.remove(id);
         }
-    }
-
-    /// A start of a manager: its earlier life may have sent NOTIFYs that nobody recorded, so the CSeq of every dialog
-    /// it owns makes a jump.
-    fn boot(&mut self, node: NodeId, incarnation: u64) -> Applied {
-        let known = self.nodes.entry(node).or_default();
-        if incarnation <= known.incarnation {
-            return Applied::done();
-        }
-        known.incarnation = incarnation;
-        for slot in self.slots.values_mut() {
-            if slot.subscriptions.values().any(|subscription| subscription.owner() == node) {
-                Arc::make_mut(slot).raise_epochs_of(node);
-            }
-        }
-        Applied::done().with(Some(Effect::NodeBooted(node)))
     }
 
     fn delivered(&mut self, delivered: v1::Delivered) -> Applied {

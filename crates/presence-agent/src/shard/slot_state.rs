@@ -87,8 +87,7 @@ impl SlotState {
     }
 
     pub fn raise_epochs_of(&mut self, node: NodeId) {
-        for subscription in
-            self.subscriptions.values_mut().filter(|subscription| subscription.owner() == node)
+        for subscription in self.subscriptions.values_mut().filter(|subscription| subscription.owner == node)
         {
             subscription.epoch += 1;
         }

@@ -17,6 +17,7 @@ use prost::Message;
 use proto::v1;
 use proto::v1::snapshot_chunk::Kind;
 
+use super::checksums::Checksums;
 use super::deadlines::Deadline;
 use super::slot_state::{SlotState, Tombstone};
 use super::{NodeState, Presentity, Shard, Source, Subscription, SubscriptionId};
@@ -43,14 +44,17 @@ pub enum BadSnapshot {
 
 impl Shard {
     pub fn picture(&self) -> Picture {
+        Picture { header: self.header(), slots: self.slots.clone() }
+    }
+
+    pub(super) fn header(&self) -> v1::ShardHeader {
         let nodes = self.nodes.iter().map(|(node, state)| v1::NodeState {
             node: node.0,
             incarnation: state.incarnation,
             delivered_upto: state.delivered_upto.0,
             pending: state.pending.iter().map(ToString::to_string).collect(),
         });
-        let header = v1::ShardHeader { stamp: self.stamp.0, nodes: nodes.collect() };
-        Picture { header, slots: self.slots.clone() }
+        v1::ShardHeader { stamp: self.stamp.0, nodes: nodes.collect(), checksums: self.checksums.records() }
     }
 
     /// Rebuilds the state whose picture was `chunks`, as of log entry `index`.
@@ -74,6 +78,7 @@ impl Shard {
 
     fn restore_header(&mut self, header: v1::ShardHeader) {
         self.stamp = Timestamp(header.stamp);
+        self.checksums = Checksums::restored(header.checksums);
         for node in header.nodes {
             let state = NodeState {
                 incarnation: node.incarnation,
@@ -100,6 +105,7 @@ impl Shard {
             let id = SubscriptionId::from(subscription.request.local_tag.as_str());
             state.presentity_mut(&subscription.presentity()).watchers.insert(id.clone());
             self.deadlines.insert(subscription.expires_at, Deadline::Subscription(id.clone()));
+            self.owners.moved(None, Some(subscription.owner));
             state.subscriptions.insert(id, subscription);
         }
         for record in part.presentities {
@@ -115,20 +121,25 @@ impl Picture {
     pub fn chunks(self) -> Vec<Bytes> {
         let mut chunks = vec![encoded(Kind::Header(self.header))];
         for (slot, state) in &self.slots {
-            let mut writer = PartWriter::new(*slot, &mut chunks);
-            for (key, presentity) in &state.presentities {
-                writer.presentity(presentity_record(key, presentity));
-            }
-            for subscription in state.subscriptions.values() {
-                writer.subscription(subscription_record(subscription));
-            }
-            for (repeat, tombstone) in &state.tombstones {
-                writer.tombstone(tombstone_record(*repeat, tombstone));
-            }
-            writer.close();
+            write_slot(*slot, state, &mut chunks);
         }
         chunks
     }
+}
+
+/// The records of a slot in their order: the same bytes on every replica.
+pub(super) fn write_slot(slot: Slot, state: &SlotState, chunks: &mut Vec<Bytes>) {
+    let mut writer = PartWriter::new(slot, chunks);
+    for (key, presentity) in &state.presentities {
+        writer.presentity(presentity_record(key, presentity));
+    }
+    for subscription in state.subscriptions.values() {
+        writer.subscription(subscription_record(subscription));
+    }
+    for (repeat, tombstone) in &state.tombstones {
+        writer.tombstone(tombstone_record(*repeat, tombstone));
+    }
+    writer.close();
 }
 
 /// Collects records of one slot into parts of bounded size.
@@ -274,12 +285,14 @@ fn subscription_record(subscription: &Subscription) -> v1::SubscriptionRecord {
         position: subscription.asked_at.0,
         expires_at: subscription.expires_at.0,
         ended: subscription.ended.clone().unwrap_or_default(),
+        owner: subscription.owner.0,
     }
 }
 
 fn subscription(record: v1::SubscriptionRecord) -> Subscription {
     Subscription {
         request: Arc::new(record.request.unwrap_or_default()),
+        owner: NodeId(record.owner),
         epoch: record.epoch,
         asked_at: Position(record.position),
         expires_at: Timestamp(record.expires_at),

@@ -19,6 +19,8 @@ pub struct SubscriptionId(Arc<str>);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subscription {
     pub request: Arc<v1::Subscribe>,
+    /// The node that notifies the watcher: the one that took its last request, or the heir of that one.
+    pub owner: NodeId,
     /// Rises whenever somebody may have sent NOTIFYs that the present owner does not know of.
     pub epoch: u64,
     /// When the watcher last asked: a NOTIFY is owed since then.
@@ -46,11 +48,15 @@ impl Subscription {
 
     pub(super) fn new(request: v1::Subscribe, moment: Moment) -> Subscription {
         let expires_at = moment.now + Lifetime(request.expires);
-        Subscription { request: Arc::new(request), epoch: 1, asked_at: moment.at, expires_at, ended: None }
-    }
-
-    pub fn owner(&self) -> NodeId {
-        NodeId(self.request.owner)
+        let owner = NodeId(request.owner);
+        Subscription {
+            request: Arc::new(request),
+            owner,
+            epoch: 1,
+            asked_at: moment.at,
+            expires_at,
+            ended: None,
+        }
     }
 
     pub fn presentity(&self) -> PresentityKey {
@@ -69,9 +75,7 @@ impl Subscription {
         if request.cseq <= self.request.cseq {
             return Err(Refusal::OutOfOrder);
         }
-        if request.owner != self.request.owner {
-            self.epoch += 1;
-        }
+        self.give_to(NodeId(request.owner));
         let unsubscribe = request.expires == 0;
         // Without a route of ours the request says nothing of how the watcher is reached.
         let (route_set, contact) = match request.route_set.is_empty() {
@@ -94,6 +98,14 @@ impl Subscription {
             self.end("timeout", moment);
         }
         Ok(())
+    }
+
+    /// A new owner does not know which CSeqs the one before has used.
+    pub(super) fn give_to(&mut self, owner: NodeId) {
+        if owner != self.owner {
+            self.owner = owner;
+            self.epoch += 1;
+        }
     }
 
     pub(super) fn end(&mut self, reason: &str, moment: Moment) {

@@ -131,7 +131,7 @@ fn a_refresh_taken_by_another_node_moves_the_subscription_there_in_a_new_epoch()
     shard.apply(Kind::Subscribe(subscribe(2, 2, 600, 3)), at(2), Timestamp(1_000));
 
     let held = only_subscription(&shard);
-    assert_eq!((held.owner(), held.epoch, held.asked_at), (NodeId(3), 2, at(2)));
+    assert_eq!((held.owner, held.epoch, held.asked_at), (NodeId(3), 2, at(2)));
 }
 
 #[test]
@@ -180,6 +180,123 @@ fn a_start_of_a_manager_raises_the_epoch_of_what_it_owns_once() {
     shard.apply(Kind::Boot(v1::Boot { node: 2, incarnation: 9 }), at(4), Timestamp(0));
 
     assert_eq!(only_subscription(&shard).epoch, 2);
+}
+
+fn booted(nodes: &[u64]) -> Shard {
+    let mut shard = Shard::default();
+    for node in nodes {
+        shard.apply(Kind::Boot(v1::Boot { node: *node, incarnation: 1 }), at(1), Timestamp(0));
+    }
+    shard
+}
+
+fn take_over(node: u64, incarnation: u64, survivors: &[u64]) -> Kind {
+    Kind::TakeOver(v1::TakeOver { node, incarnation, survivors: survivors.to_vec() })
+}
+
+fn delivered(node: u64, upto: Position) -> Kind {
+    Kind::Delivered(v1::Delivered { node, upto: upto.0, ..v1::Delivered::default() })
+}
+
+#[test]
+fn what_a_silent_node_owned_goes_to_a_survivor_in_a_new_epoch() {
+    let mut shard = booted(&[1, 2, 3]);
+    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 2)), at(2), Timestamp(0));
+
+    let taken = shard.apply(take_over(2, 1, &[3]), at(3), Timestamp(0));
+
+    let held = only_subscription(&shard);
+    assert_eq!((held.owner, held.epoch, taken.effects), (NodeId(3), 2, vec![Effect::OwnersMoved]));
+    assert_eq!(shard.owners().collect::<Vec<_>>(), [NodeId(3)]);
+}
+
+#[test]
+fn the_heirs_are_those_that_rendezvous_names_whatever_the_order_of_the_survivors() {
+    let (mut one, mut other) = (booted(&[1, 2, 3]), booted(&[1, 2, 3]));
+    for shard in [&mut one, &mut other] {
+        for n in 0..50 {
+            let mut request = subscribe(n, 1, 600, 2);
+            request.local_tag.push_str(&n.to_string());
+            request.call_id = n.to_string();
+            shard.apply(Kind::Subscribe(request), at(2 + u64::from(n)), Timestamp(0));
+        }
+    }
+
+    one.apply(take_over(2, 1, &[1, 3]), at(60), Timestamp(0));
+    other.apply(take_over(2, 1, &[3, 2, 1, 3]), at(60), Timestamp(0));
+
+    let owners = |shard: &Shard| shard.subscriptions().map(|(_, held)| held.owner).collect::<Vec<_>>();
+    assert_eq!(owners(&one), owners(&other));
+    assert_eq!(one.owners().collect::<Vec<_>>(), [NodeId(1), NodeId(3)]);
+}
+
+#[test]
+fn a_takeover_of_a_node_that_has_started_anew_since_is_void() {
+    let mut shard = booted(&[1, 2, 3]);
+    shard.apply(Kind::Boot(v1::Boot { node: 2, incarnation: 2 }), at(2), Timestamp(0));
+    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 2)), at(3), Timestamp(0));
+
+    let void = shard.apply(take_over(2, 1, &[1, 3]), at(4), Timestamp(0));
+    let nobody = shard.apply(take_over(2, 2, &[2]), at(5), Timestamp(0));
+
+    assert_eq!((only_subscription(&shard).owner, void.effects), (NodeId(2), vec![]));
+    assert!(matches!(nobody.outcome, Outcome::Refused(Refusal::Malformed(_))));
+}
+
+#[test]
+fn what_the_lost_node_may_not_have_delivered_is_pending_with_its_heir() {
+    for (claimed, pending) in [(at(4), false), (at(3), true)] {
+        let mut shard = booted(&[1, 2]);
+        shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 2)), at(2), Timestamp(0));
+        shard.apply(publish(2, "", "open", 600), at(4), Timestamp(0));
+        // The heir has claimed more of its own than the lost node had delivered.
+        shard.apply(delivered(1, at(9)), at(9), Timestamp(0));
+        shard.apply(delivered(2, claimed), at(10), Timestamp(0));
+
+        shard.apply(take_over(2, 1, &[1]), at(11), Timestamp(0));
+
+        let (id, held) = shard.subscriptions().next().unwrap();
+        let heir = shard.node(NodeId(1)).unwrap();
+        assert_eq!(heir.may_owe(id, shard.owed(held)), pending, "claimed {claimed}");
+        assert!(shard.node(NodeId(2)).unwrap().pending.is_empty());
+    }
+}
+
+#[test]
+fn a_takeover_is_the_same_after_a_snapshot() {
+    let mut shard = booted(&[1, 2, 3]);
+    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 2)), at(2), Timestamp(0));
+    shard.apply(take_over(2, 1, &[3]), at(3), Timestamp(0));
+
+    let mut restored = Shard::restore(shard.picture().chunks(), 3).unwrap();
+    for shard in [&mut shard, &mut restored] {
+        shard.apply(take_over(3, 1, &[1]), at(4), Timestamp(0));
+    }
+
+    assert_eq!(only_subscription(&restored), only_subscription(&shard));
+    assert_eq!(restored.owners().collect::<Vec<_>>(), [NodeId(1)]);
+}
+
+#[test]
+fn replicas_with_the_same_state_report_the_same_and_another_is_named() {
+    let mut shard = booted(&[1, 2]);
+    shard.apply(publish(1, "", "open", 600), at(2), Timestamp(0));
+    let slot = u64::from(Slot::of(&PresentityKey::restored(ALICE)).number());
+    let index = 256 * slot;
+    let report = |shard: &Shard, node| shard.checksum(NodeId(node), index).expect("a position to compare");
+    let (one, same) = (report(&shard, 1), report(&Shard::restore(shard.picture().chunks(), 2).unwrap(), 2));
+    let mut astray = shard.clone();
+    astray.apply(publish(2, "", "open", 600), at(2), Timestamp(0));
+    let other = report(&astray, 3);
+
+    let effects: Vec<_> = [one, same, other]
+        .into_iter()
+        .flat_map(|report| shard.apply(Kind::Checksum(report), at(index + 1), Timestamp(0)).effects)
+        .collect();
+
+    let nodes = [NodeId(1), NodeId(3)];
+    assert_eq!(effects, [Effect::Diverged { index, slot: slot as u32, nodes }]);
+    assert_eq!(shard.checksum(NodeId(1), index + 1), None);
 }
 
 #[test]
