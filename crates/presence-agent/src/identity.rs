@@ -54,6 +54,10 @@ impl Identification {
         let Some(credentials) = digest::credentials(request, realm) else {
             return Err(self.challenge(request, realm, false, now));
         };
+        // An algorithm that was not offered, perhaps because it is held too weak, proves nothing here.
+        if !self.offered(request).contains(&credentials.algorithm) {
+            return Err(self.challenge(request, realm, false, now));
+        }
         match self.nonces.check(&credentials.nonce, realm, now.unix) {
             NonceState::Fresh => Ok(Claim {
                 account: account(&credentials, realm),
@@ -101,13 +105,16 @@ impl Identification {
     }
 
     fn challenge(&self, request: &Message, realm: &str, stale: bool, now: Now) -> Refuse {
-        let agent = request.text(Name::UserAgent).unwrap_or_default();
-        let algorithms = match self.md5_only.iter().any(|beginning| agent.starts_with(beginning)) {
-            true => &[Algorithm::Md5],
-            false => self.algorithms.as_slice(),
-        };
         let nonce = self.nonces.mint(realm, now.unix);
-        Refuse::Challenge(digest::challenges(realm, &nonce, stale, algorithms))
+        Refuse::Challenge(digest::challenges(realm, &nonce, stale, self.offered(request)))
+    }
+
+    fn offered(&self, request: &Message) -> &[Algorithm] {
+        let agent = request.text(Name::UserAgent).unwrap_or_default();
+        match self.md5_only.iter().any(|beginning| agent.starts_with(beginning)) {
+            true => &[Algorithm::Md5],
+            false => &self.algorithms,
+        }
     }
 }
 
@@ -131,5 +138,43 @@ fn account(credentials: &Credentials<'_>, realm: &str) -> String {
     match name.rsplit_once('@') {
         Some((user, domain)) => format!("{user}@{}", domain.to_ascii_lowercase()),
         None => format!("{name}@{realm}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use presence::time::Timestamp;
+    use sip::{Instant, Limits, Secret};
+
+    use super::*;
+
+    const REALM: &str = "lab.test";
+
+    fn now() -> Now {
+        Now { monotonic: Instant(0), log: Timestamp(0), unix: 1_000, lease: Instant(0) }
+    }
+
+    fn request(nonce: &str, algorithm: &str) -> Message {
+        let text = format!(
+            "PUBLISH sip:bob@lab.test SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\n\
+             From: <sip:bob@lab.test>;tag=a\r\nTo: <sip:bob@lab.test>\r\nCall-ID: c\r\nCSeq: 1 PUBLISH\r\n\
+             Authorization: Digest username=\"bob\", realm=\"{REALM}\", nonce=\"{nonce}\", uri=\"sip:bob@lab.test\", \
+             response=\"0\", algorithm={algorithm}\r\nContent-Length: 0\r\n\r\n"
+        );
+        Message::parse(text.into(), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn credentials_in_an_algorithm_that_was_not_offered_are_challenged_again() {
+        let nonces = Nonces::new(Secret::new("a secret of sixteen"), Duration::from_secs(300));
+        let nonce = nonces.mint(REALM, 1_000);
+        let identification =
+            Identification { nonces, algorithms: vec![Algorithm::Sha256], md5_only: Vec::new(), open: false };
+
+        let weak = identification.claim(&request(&nonce, "MD5"), REALM, now());
+        let strong = identification.claim(&request(&nonce, "SHA-256"), REALM, now());
+
+        assert!(matches!(weak, Err(Refuse::Challenge(_))));
+        assert_eq!(strong.map(|claim| claim.account).ok(), Some("bob@lab.test".to_owned()));
     }
 }
