@@ -291,19 +291,15 @@ impl Agent {
     }
 
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts {
-            subscriptions: self.shard.subscriptions().filter(|(_, held)| held.ended.is_none()).count(),
+        Counts {
+            presentities: self.shard.presentity_count(),
+            publications: self.shard.publication_count(),
+            sources: self.shard.source_count(),
+            bindings: self.shard.binding_count(),
+            subscriptions: self.shard.subscription_count(),
             owned: self.deliveries.len(),
             dirty: self.deliveries.dirty().len(),
-            ..Counts::default()
-        };
-        for (_, presentity) in self.shard.presentities() {
-            counts.presentities += 1;
-            counts.publications += presentity.publications.len();
-            counts.sources += presentity.sources.len();
-            counts.bindings += presentity.bindings.len();
         }
-        counts
     }
 
     /// A name unique in space and time: the group (so that an answer finds it), the node, its start, and a count.

@@ -16,6 +16,7 @@ mod presentity;
 mod slot_state;
 mod snapshot;
 mod subscription;
+mod totals;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use presentity::Changed;
 pub use presentity::{Presentity, Source};
 pub use snapshot::{BadSnapshot, Picture};
 pub use subscription::{Subscription, SubscriptionId};
+use totals::Totals;
 
 /// The state of one group.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +50,7 @@ pub struct Shard {
     nodes: BTreeMap<NodeId, NodeState>,
     deadlines: Deadlines,
     owners: Owners,
+    totals: Totals,
     checksums: Checksums,
     stamp: Timestamp,
     position: Position,
@@ -252,15 +255,10 @@ impl Shard {
             return Applied::refused(Refusal::Malformed("local tag without a slot"));
         };
         let state = self.slot_mut(slot);
-        let held = |state: &SlotState| {
-            let subscription = state.subscriptions.get(&id);
-            subscription.map(|held| (held.expires_at, held.owner)).unzip()
-        };
-        let (due_before, owner_before) = held(state);
+        let before = state.subscriptions.get(&id).cloned();
         let applied = state.subscribe(&id, subscribe, moment);
-        let (due_after, owner_after) = held(state);
-        self.deadlines.moved(Deadline::Subscription(id), due_before, due_after);
-        self.owners.moved(owner_before, owner_after);
+        let after = state.subscriptions.get(&id).cloned();
+        self.index(id, before.as_ref(), after.as_ref());
         applied
     }
 
@@ -317,17 +315,17 @@ impl Shard {
             self.drop_subscription(&id);
             return Some(Effect::SubscriptionEnded(id));
         }
+        let before = subscription.clone();
         subscription.end("timeout", moment);
-        let deadline = subscription.expires_at;
-        self.deadlines.insert(deadline, Deadline::Subscription(id.clone()));
+        let after = subscription.clone();
+        self.index(id.clone(), Some(&before), Some(&after));
         Some(Effect::SubscriptionAsked(id))
     }
 
     fn drop_subscription(&mut self, id: &SubscriptionId) {
         let Some(slot) = id.slot() else { return };
         if let Some(subscription) = self.slot_mut(slot).remove_subscription(id) {
-            self.deadlines.remove(subscription.expires_at, &Deadline::Subscription(id.clone()));
-            self.owners.moved(Some(subscription.owner), None);
+            self.index(id.clone(), Some(&subscription), None);
             self.settle(&subscription.presentity());
         }
         for node in self.nodes.values_mut() {
@@ -340,11 +338,21 @@ impl Shard {
         Applied::done()
     }
 
-    /// Puts a presentity in order after a change: its deadline into the index, or itself away when nothing is left.
+    /// Brings what is derived from the subscriptions up to date after one was changed.
+    fn index(&mut self, id: SubscriptionId, before: Option<&Subscription>, after: Option<&Subscription>) {
+        let due = |held: &Subscription| held.expires_at;
+        self.deadlines.moved(Deadline::Subscription(id), before.map(due), after.map(due));
+        self.owners.moved(before.map(|held| held.owner), after.map(|held| held.owner));
+        self.totals.moved(before, after);
+    }
+
+    /// Puts a presentity in order after a change: what is derived from it, or itself away when nothing is left.
     fn settle(&mut self, key: &PresentityKey) {
         let state = Arc::make_mut(self.slots.entry(Slot::of(key)).or_default());
         let Some(presentity) = state.presentities.get_mut(key) else { return };
         let (before, after) = presentity.settle_deadline();
+        let (counted, holds) = presentity.settle_holdings();
+        self.totals.replaced(counted, holds);
         if presentity.is_empty() {
             state.presentities.remove(key);
         }

@@ -11,6 +11,7 @@ use presence::repeat::RepeatKey;
 use presence::time::{Lifetime, Timestamp};
 use proto::v1;
 
+use super::totals::Holdings;
 use super::{Moment, Refusal, SubscriptionId};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +25,8 @@ pub struct Presentity {
     pub watchers: BTreeSet<SubscriptionId>,
     /// What the deadline index holds for this presentity.
     indexed: Option<Timestamp>,
+    /// What the totals hold for this presentity.
+    counted: Holdings,
 }
 
 /// What a program says of a presentity; named, so it needs no entity-tag.
@@ -132,6 +135,12 @@ impl Presentity {
         let bindings = self.bindings.iter().map(|binding| binding.expires_at);
         let next = publications.chain(sources).chain(bindings).min().filter(|at| *at < Timestamp::NEVER);
         (std::mem::replace(&mut self.indexed, next), next)
+    }
+
+    /// Counts anew; gives what the totals hold and what they should hold.
+    pub(super) fn settle_holdings(&mut self) -> (Holdings, Holdings) {
+        let now = self.holdings();
+        (std::mem::replace(&mut self.counted, now), now)
     }
 
     fn changed(&mut self, visibly: bool, moment: Moment) -> bool {

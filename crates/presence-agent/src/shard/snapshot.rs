@@ -106,6 +106,7 @@ impl Shard {
             state.presentity_mut(&subscription.presentity()).watchers.insert(id.clone());
             self.deadlines.insert(subscription.expires_at, Deadline::Subscription(id.clone()));
             self.owners.moved(None, Some(subscription.owner));
+            self.totals.moved(None, Some(&subscription));
             state.subscriptions.insert(id, subscription);
         }
         for record in part.presentities {

@@ -300,6 +300,24 @@ fn replicas_with_the_same_state_report_the_same_and_another_is_named() {
 }
 
 #[test]
+fn the_totals_are_those_of_the_records_and_survive_a_snapshot() {
+    let mut shard = Shard::default();
+    let tag = tag_of(&shard.apply(publish(1, "", "open", 600), at(1), Timestamp(0)));
+    shard.apply(publish(2, "", "open", 60), at(2), Timestamp(0));
+    shard.apply(Kind::Subscribe(subscribe(3, 1, 600, 1)), at(3), Timestamp(0));
+    let full = Shard::restore(shard.picture().chunks(), 3).unwrap();
+    shard.apply(publish(4, &tag, "", 0), at(4), Timestamp(0));
+    shard.apply(Kind::Subscribe(subscribe(5, 2, 0, 1)), at(5), Timestamp(0));
+    shard.apply(Kind::Expire(v1::Expire { upto: 60_000 }), at(6), Timestamp(60_000));
+
+    let totals =
+        |shard: &Shard| (shard.presentity_count(), shard.publication_count(), shard.subscription_count());
+    assert_eq!(totals(&full), (1, 2, 1));
+    assert_eq!(totals(&shard), (1, 0, 0));
+    assert_eq!(totals(&Shard::restore(shard.picture().chunks(), 6).unwrap()), (1, 0, 0));
+}
+
+#[test]
 fn an_end_seen_by_a_former_owner_does_not_end_the_subscription() {
     let mut shard = Shard::default();
     shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
