@@ -56,6 +56,8 @@ pub struct LinkLimits {
     pub inputs: usize,
     /// Messages waiting to be written to one dispatcher. At the limit the connection is closed: it does not read.
     pub link_queue: usize,
+    /// Their bytes, with the same consequence.
+    pub link_bytes: usize,
     /// Connections from dispatchers. Over it a new one is closed at once.
     pub links: usize,
     /// Questions to billing under way at one time. Over it a request is answered 503.
@@ -71,6 +73,7 @@ impl Default for LinkLimits {
         LinkLimits {
             inputs: 4_096,
             link_queue: 16_384,
+            link_bytes: 64 * 1024 * 1024,
             links: 256,
             questions: 1_024,
             verdict_timeout: Duration::from_millis(2_000),

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,8 +51,16 @@ struct Table {
 #[derive(Clone)]
 struct Open {
     queue: mpsc::Sender<Bytes>,
+    /// Bytes in the queue.
+    waiting: Arc<AtomicUsize>,
     /// Ends the reading side too.
     closed: CancellationToken,
+}
+
+/// The other end of an open connection's queue.
+struct Outgoing {
+    queue: mpsc::Receiver<Bytes>,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// How long a dispatcher may take to accept a connection, and a closed one to take its last bytes.
@@ -73,8 +81,8 @@ impl Links {
             match accepted {
                 Ok((stream, peer)) if self.0.table.lock().queues.len() < self.0.limits.links => {
                     info!(%peer, "A dispatcher connected");
-                    let (link, queue, closed) = self.open(shutdown.child_token());
-                    tokio::spawn(self.clone().carry(link, stream, queue, closed));
+                    let (link, outgoing, closed) = self.open(shutdown.child_token());
+                    tokio::spawn(self.clone().carry(link, stream, outgoing, closed));
                 }
                 Ok((_, peer)) => warn!(%peer, "Refused a connection: there are too many"),
                 Err(error) => {
@@ -110,7 +118,9 @@ impl Links {
     }
 
     fn enqueue(&self, link: LinkId, open: &Open, bytes: Bytes) {
-        if open.queue.try_send(bytes).is_err() {
+        let length = bytes.len();
+        let waiting = open.waiting.fetch_add(length, Ordering::Relaxed);
+        if waiting + length > self.0.limits.link_bytes || open.queue.try_send(bytes).is_err() {
             // The dispatcher does not read. Closing tells it so; what was lost is sent again by the transactions' timers,
             // or by the retries of the subscriptions that it leaves dirty.
             counter!(LINK_DROPPED).increment(1);
@@ -118,11 +128,13 @@ impl Links {
         }
     }
 
-    fn open(&self, closed: CancellationToken) -> (LinkId, mpsc::Receiver<Bytes>, CancellationToken) {
+    fn open(&self, closed: CancellationToken) -> (LinkId, Outgoing, CancellationToken) {
         let link = LinkId(self.0.next.fetch_add(1, Ordering::Relaxed));
         let (queue, receiver) = mpsc::channel(self.0.limits.link_queue);
-        self.0.table.lock().queues.insert(link, Open { queue, closed: closed.clone() });
-        (link, receiver, closed)
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let outgoing = Outgoing { queue: receiver, waiting: waiting.clone() };
+        self.0.table.lock().queues.insert(link, Open { queue, waiting, closed: closed.clone() });
+        (link, outgoing, closed)
     }
 
     fn close(&self, link: LinkId) {
@@ -134,13 +146,13 @@ impl Links {
     }
 
     fn connect(&self, next_hop: SocketAddr, bytes: Bytes) {
-        let (link, queue, closed) = self.open(CancellationToken::new());
+        let (link, outgoing, closed) = self.open(CancellationToken::new());
         self.0.table.lock().leads_to.insert(next_hop, link);
         self.respond(link, bytes);
         let links = self.clone();
         tokio::spawn(async move {
             match tokio::time::timeout(PATIENCE, TcpStream::connect(next_hop)).await {
-                Ok(Ok(stream)) => links.carry(link, stream, queue, closed).await,
+                Ok(Ok(stream)) => links.carry(link, stream, outgoing, closed).await,
                 failed => {
                     debug!(%next_hop, ?failed, "A dispatcher cannot be reached");
                     links.close(link);
@@ -149,17 +161,11 @@ impl Links {
         });
     }
 
-    async fn carry(
-        self,
-        link: LinkId,
-        stream: TcpStream,
-        queue: mpsc::Receiver<Bytes>,
-        closed: CancellationToken,
-    ) {
+    async fn carry(self, link: LinkId, stream: TcpStream, outgoing: Outgoing, closed: CancellationToken) {
         // Small messages one after another: waiting to fill a segment only adds delay.
         let _ = stream.set_nodelay(true);
         let (reader, writer) = stream.into_split();
-        let writing = tokio::spawn(write(writer, queue));
+        let writing = tokio::spawn(write(writer, outgoing));
         tokio::select! {
             () = closed.cancelled() => {}
             () = self.read(link, reader) => {}
@@ -222,14 +228,15 @@ impl Links {
 }
 
 /// Writes what waits in one go, so that a burst costs few system calls.
-async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
+async fn write(mut writer: OwnedWriteHalf, mut outgoing: Outgoing) {
     let mut batch = Vec::with_capacity(64);
     let mut buffer = Vec::with_capacity(64 * 1024);
-    while queue.recv_many(&mut batch, 64).await > 0 {
+    while outgoing.queue.recv_many(&mut batch, 64).await > 0 {
         buffer.clear();
         batch.drain(..).for_each(|bytes| buffer.extend_from_slice(&bytes));
         if writer.write_all(&buffer).await.is_err() {
             return;
         }
+        outgoing.waiting.fetch_sub(buffer.len(), Ordering::Relaxed);
     }
 }
