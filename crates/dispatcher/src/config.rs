@@ -70,8 +70,13 @@ pub struct Limits {
     pub window_bytes: usize,
     /// Bytes waiting for a manager's connection. Full: the manager counts as having refused.
     pub link_queue: usize,
+    /// Bytes waiting for a manager on a connection that it made. Full: what we would say is dropped.
+    pub inner_queue: usize,
     /// Bytes waiting for a phone's connection. Full: the phone reads too slowly and its connection is closed.
     pub connection_queue: usize,
+    /// Bytes waiting for all connections of phones. Full: a phone for which something waits already reads too slowly,
+    /// and its connection is closed when more comes for it.
+    pub connection_queues: usize,
     /// Bytes waiting for a UDP socket that would block. Full: the datagram is dropped.
     pub udp_queue: usize,
     /// Connections of phones. At the limit a new one is closed at once.
@@ -146,7 +151,9 @@ impl Default for Limits {
             window: 65_536,
             window_bytes: 128 << 20,
             link_queue: 4 << 20,
+            inner_queue: 1 << 20,
             connection_queue: 256 << 10,
+            connection_queues: 512 << 20,
             udp_queue: 4 << 20,
             connections: 100_000,
             connections_per_source: 10_000,

@@ -179,6 +179,7 @@ fn board(
             total: limits.connections,
             per_source: limits.connections_per_source,
             queue: limits.connection_queue,
+            queues: limits.connection_queues,
         }),
         window: Mutex::new(Window::new(window::Bounds {
             requests: limits.window,
@@ -236,7 +237,7 @@ async fn serve_managers(
 
 async fn serve_manager(connection: TcpStream, board: &Switchboard) {
     let (reading, writing) = connection.into_split();
-    let outbox = Outbox::new(board.limits.link_queue);
+    let outbox = Outbox::new(board.limits.inner_queue);
     let take = |frame| {
         let bytes = match frame {
             Frame::Message(bytes) => bytes,

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::branch;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Unsent};
 use crate::route::{Liveness, Peer, Standing};
 use crate::switchboard::Switchboard;
 use crate::transport::stream::{self, PONG};
@@ -58,9 +58,8 @@ impl Link {
         }
     }
 
-    /// False if it is not connected or its queue is full.
-    pub fn send(&self, message: Bytes) -> bool {
-        self.outbox.lock().as_ref().is_some_and(|outbox| outbox.push(message).is_ok())
+    pub fn send(&self, message: Bytes) -> Result<(), Unsent> {
+        self.outbox.lock().as_ref().ok_or(Unsent::Gone)?.push(message)
     }
 
     pub fn standing(&self, limit: Duration, now: Instant) -> Standing {

@@ -16,6 +16,10 @@ pub const RETRIED: &str = "vedette_dispatcher_retries_total";
 pub const GAVE_UP: &str = "vedette_dispatcher_requests_given_up_total";
 /// Requests in flight to managers.
 pub const IN_FLIGHT: &str = "vedette_dispatcher_requests_in_flight";
+/// Times that a queue had no room; label `queue`. What happens then stands at its bound in `config::Limits`.
+pub const FULL: &str = "vedette_dispatcher_queue_full_total";
+/// Bytes that wait for connections of phones.
+pub const QUEUED: &str = "vedette_dispatcher_connection_queue_bytes";
 /// Connections of phones that are open.
 pub const CONNECTIONS: &str = "vedette_dispatcher_connections";
 /// Connections closed by us; label `reason`.
@@ -36,6 +40,17 @@ pub enum Dropped {
     Draining,
 }
 
+/// What has a bound in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    Window,
+    Link,
+    /// A connection that a manager made.
+    Inner,
+    Connection,
+    Udp,
+}
+
 /// Why we closed a phone's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
@@ -54,6 +69,7 @@ pub struct Metrics {
     pub gave_up: Counter,
     pub in_flight: Gauge,
     pub connections: Gauge,
+    pub queued: Gauge,
 }
 
 impl Metrics {
@@ -67,6 +83,7 @@ impl Metrics {
             gave_up: counter!(GAVE_UP),
             in_flight: gauge!(IN_FLIGHT),
             connections: gauge!(CONNECTIONS),
+            queued: gauge!(QUEUED),
         }
     }
 
@@ -82,6 +99,17 @@ impl Metrics {
             Dropped::Draining => "draining",
         };
         counter!(DROPPED, "reason" => reason).increment(1);
+    }
+
+    pub fn full(&self, queue: Queue) {
+        let queue = match queue {
+            Queue::Window => "window",
+            Queue::Link => "link",
+            Queue::Inner => "inner",
+            Queue::Connection => "connection",
+            Queue::Udp => "udp",
+        };
+        counter!(FULL, "queue" => queue).increment(1);
     }
 
     pub fn closed(&self, reason: Closed) {

@@ -1,7 +1,11 @@
 //! A bounded queue of messages for one stream.
 //!
 //! Whoever has a message pushes it without waiting; one writer takes everything that waits and writes it at once.
-//! Bytes count until they are written, so a peer that does not read is noticed.
+//! What waits counts until it is written, so a peer that does not read is noticed. Many outboxes may share a budget:
+//! each of them being small does not make a hundred thousand of them so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
@@ -10,6 +14,7 @@ use tokio::sync::Notify;
 
 pub struct Outbox {
     limit: usize,
+    budget: Arc<Budget>,
     state: Mutex<State>,
     filled: Notify,
     emptied: Notify,
@@ -19,26 +24,48 @@ pub struct Outbox {
 struct State {
     waiting: Vec<Bytes>,
     /// Of what waits and of what is being written.
-    bytes: usize,
+    cost: usize,
 }
 
-/// The peer reads too slowly.
-#[derive(Debug, PartialEq, thiserror::Error)]
-#[error("the queue is full")]
-pub struct Full;
+/// What all outboxes that share it may hold together.
+pub struct Budget {
+    limit: usize,
+    spent: AtomicUsize,
+}
+
+/// Why a message does not go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsent {
+    #[error("there is no connection")]
+    Gone,
+    /// The peer reads too slowly.
+    #[error("the queue is full")]
+    Full,
+}
+
+/// What a message costs besides its bytes. Without it a queue of two-byte keep-alives would take many times its bound.
+const OVERHEAD: usize = 64;
 
 impl Outbox {
     /// Holds `limit` bytes, or one message of any size.
     pub fn new(limit: usize) -> Outbox {
-        Outbox { limit, state: Mutex::default(), filled: Notify::new(), emptied: Notify::new() }
+        Outbox::sharing(limit, Arc::new(Budget::new(usize::MAX)))
     }
 
-    pub fn push(&self, message: Bytes) -> Result<(), Full> {
+    /// Holds no more than the budget leaves, too; but one message always.
+    pub fn sharing(limit: usize, budget: Arc<Budget>) -> Outbox {
+        Outbox { limit, budget, state: Mutex::default(), filled: Notify::new(), emptied: Notify::new() }
+    }
+
+    pub fn push(&self, message: Bytes) -> Result<(), Unsent> {
+        let cost = message.len() + OVERHEAD;
         let mut state = self.state.lock();
-        if state.bytes > 0 && state.bytes + message.len() > self.limit {
-            return Err(Full);
+        // Who reads as fast as we write never has anything waiting, and never pays for those who do not.
+        if state.cost > 0 && (state.cost + cost > self.limit || self.budget.lacks(cost)) {
+            return Err(Unsent::Full);
         }
-        state.bytes += message.len();
+        state.cost += cost;
+        self.budget.spend(cost);
         state.waiting.push(message);
         drop(state);
         self.filled.notify_one();
@@ -48,11 +75,12 @@ impl Outbox {
     /// Writes whatever is pushed, until the stream fails.
     pub async fn write_to(&self, mut stream: impl AsyncWrite + Unpin) -> std::io::Result<()> {
         loop {
-            let batch = self.take().await;
+            let (batch, cost) = self.take().await;
             stream.write_all(&batch).await?;
             let mut state = self.state.lock();
-            state.bytes -= batch.len();
-            if state.bytes == 0 {
+            state.cost -= cost;
+            self.budget.release(cost);
+            if state.cost == 0 {
                 self.emptied.notify_one();
             }
         }
@@ -60,21 +88,51 @@ impl Outbox {
 
     /// Returns once everything is written.
     pub async fn drained(&self) {
-        while self.state.lock().bytes > 0 {
+        while self.state.lock().cost > 0 {
             self.emptied.notified().await;
         }
     }
 
-    /// All that waits, as one piece.
-    async fn take(&self) -> Bytes {
+    /// All that waits, as one piece, and what it cost.
+    async fn take(&self) -> (Bytes, usize) {
         loop {
             let mut waiting = std::mem::take(&mut self.state.lock().waiting);
+            let cost = waiting.iter().map(|message| message.len() + OVERHEAD).sum();
             match waiting.len() {
                 0 => self.filled.notified().await,
-                1 => return waiting.remove(0),
-                _ => return concatenated(&waiting),
+                1 => return (waiting.remove(0), cost),
+                _ => return (concatenated(&waiting), cost),
             }
         }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let left = self.state.get_mut().cost;
+        self.budget.release(left);
+    }
+}
+
+impl Budget {
+    pub fn new(limit: usize) -> Budget {
+        Budget { limit, spent: AtomicUsize::new(0) }
+    }
+
+    pub fn spent(&self) -> usize {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    fn lacks(&self, cost: usize) -> bool {
+        self.spent() + cost > self.limit
+    }
+
+    fn spend(&self, cost: usize) {
+        self.spent.fetch_add(cost, Ordering::Relaxed);
+    }
+
+    fn release(&self, cost: usize) {
+        self.spent.fetch_sub(cost, Ordering::Relaxed);
     }
 }
 
@@ -92,21 +150,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_is_taken_as_one_piece_in_order() {
-        let outbox = Outbox::new(100);
+        let outbox = Outbox::new(1_000);
         for message in ["one", "two", "three"] {
             outbox.push(message.into()).unwrap();
         }
 
-        assert_eq!(outbox.take().await, "onetwothree");
+        assert_eq!(outbox.take().await.0, "onetwothree");
     }
 
     #[tokio::test]
     async fn bytes_count_until_they_are_written() {
-        let outbox = Outbox::new(5);
+        let outbox = Outbox::new(2 * OVERHEAD + 5);
         outbox.push("1234".into()).unwrap();
         outbox.take().await;
 
-        assert_eq!(outbox.push("56".into()), Err(Full));
+        assert_eq!(outbox.push("56".into()), Err(Unsent::Full));
+        assert_eq!(outbox.push("5".into()), Ok(()));
     }
 
     #[test]
@@ -114,6 +173,45 @@ mod tests {
         let outbox = Outbox::new(5);
 
         assert_eq!(outbox.push("a large message".into()), Ok(()));
-        assert_eq!(outbox.push("1".into()), Err(Full));
+        assert_eq!(outbox.push("1".into()), Err(Unsent::Full));
+    }
+
+    #[test]
+    fn small_messages_can_not_take_many_times_the_bound() {
+        let outbox = Outbox::new(10 * OVERHEAD);
+        let pushed = (0..1_000).take_while(|_| outbox.push("\r\n".into()).is_ok()).count();
+
+        assert_eq!(pushed, 9);
+    }
+
+    #[tokio::test]
+    async fn a_spent_budget_stops_those_who_lag_and_nobody_else() {
+        let budget = Arc::new(Budget::new(2 * OVERHEAD + 5));
+        let (lagging, prompt) =
+            (Outbox::sharing(1_000, budget.clone()), Outbox::sharing(1_000, budget.clone()));
+        lagging.push("1234".into()).unwrap();
+
+        assert_eq!(prompt.push("1234".into()), Ok(()));
+        assert_eq!(lagging.push("5".into()), Err(Unsent::Full));
+        assert_eq!(prompt.push("5".into()), Err(Unsent::Full));
+    }
+
+    #[tokio::test]
+    async fn what_is_written_or_dropped_is_given_back_to_the_budget() {
+        let budget = Arc::new(Budget::new(1_000));
+        let outbox = Outbox::sharing(1_000, budget.clone());
+        outbox.push("written".into()).unwrap();
+        let write = outbox.write_to(tokio::io::sink());
+        tokio::select! {
+            biased;
+            _ = write => {}
+            () = outbox.drained() => {}
+        }
+        assert_eq!(budget.spent(), 0);
+
+        outbox.push("never written".into()).unwrap();
+        drop(outbox);
+
+        assert_eq!(budget.spent(), 0);
     }
 }

@@ -19,12 +19,12 @@ use crate::config::{Limits, Timings};
 use crate::deliver::Deliverer;
 use crate::forward::{self, Forwarder, NextHop};
 use crate::link::Link;
-use crate::metrics::{Dropped, Metrics};
+use crate::metrics::{Dropped, Metrics, Queue};
 use crate::names::{Leg, Names};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Unsent};
 use crate::refusal::Refusal;
 use crate::route::{Order, Peer, Ranking, Standing};
-use crate::transport::connections::{Connections, Unsent};
+use crate::transport::connections::Connections;
 use crate::transport::udp::UdpPort;
 use crate::window::{Output, Window};
 
@@ -99,7 +99,10 @@ impl Switchboard {
         self.metrics.from_managers.increment(1);
         trace!(?peer, ?message, "From a manager");
         match message.is_request() {
-            true => self.manager_request(message, reply),
+            true => {
+                let queue = if peer.is_some() { Queue::Link } else { Queue::Inner };
+                self.manager_request(message, reply, queue);
+            }
             false => self.peer_answer(message, peer),
         }
     }
@@ -115,6 +118,7 @@ impl Switchboard {
         self.with_window(|window, standings, now| window.handle_timeout(standings, now));
         let window = self.window.lock();
         self.metrics.in_flight.set(window.len() as f64);
+        self.metrics.queued.set(self.connections.queued() as f64);
         let latest = self.now() + self.timings.patience;
         window.poll_timeout().map_or(latest, |due| due.min(latest))
     }
@@ -172,6 +176,7 @@ impl Switchboard {
             window.admit(key, forwarded.bytes, order, priority, standings, now)
         });
         if admitted.is_err() {
+            self.metrics.full(Queue::Window);
             self.refuse(request, leg, Refusal::Unavailable(self.timings.retry_after));
         }
     }
@@ -191,14 +196,14 @@ impl Switchboard {
         }
         match self.deliverer.answer(answer, &self.names) {
             Ok((manager, bytes)) => match self.links[manager.0].send(bytes) {
-                true => self.metrics.to_managers.increment(1),
-                false => self.metrics.dropped(Dropped::QueueFull),
+                Ok(()) => self.metrics.to_managers.increment(1),
+                Err(unsent) => self.lost(unsent, Queue::Link),
             },
             Err(reason) => self.metrics.dropped(reason),
         }
     }
 
-    fn manager_request(&self, request: &Message, reply: &Outbox) {
+    fn manager_request(&self, request: &Message, reply: &Outbox, queue: Queue) {
         let sent = self.deliverer.request(request, &self.names).and_then(|delivery| {
             self.send_to_phone(&delivery.to, delivery.bytes).map_err(|_| Refusal::FlowFailed)
         });
@@ -206,9 +211,9 @@ impl Switchboard {
         debug!(%refusal, "Refused a manager's request");
         self.metrics.answered(refusal.status());
         if let Some(answer) = refusal.answer(request)
-            && reply.push(answer).is_err()
+            && let Err(unsent) = reply.push(answer)
         {
-            self.metrics.dropped(Dropped::QueueFull);
+            self.lost(unsent, queue);
         }
     }
 
@@ -272,7 +277,7 @@ impl Switchboard {
             Transport::Udp => {
                 if self.ports[to.listener].send(bytes, to.remote).is_err() {
                     // As if lost on the way: whoever waits for it repeats it.
-                    self.metrics.dropped(Dropped::QueueFull);
+                    self.lost(Unsent::Full, Queue::Udp);
                 }
                 Ok(())
             }
@@ -280,10 +285,20 @@ impl Switchboard {
         };
         match sent {
             Ok(()) => self.metrics.to_phones.increment(1),
-            Err(Unsent::Gone) => self.metrics.dropped(Dropped::FlowGone),
-            Err(Unsent::Stuck) => self.metrics.dropped(Dropped::QueueFull),
+            Err(unsent) => self.lost(unsent, Queue::Connection),
         }
         sent
+    }
+
+    /// A message found no way to the next hop.
+    fn lost(&self, unsent: Unsent, queue: Queue) {
+        match unsent {
+            Unsent::Gone => self.metrics.dropped(Dropped::FlowGone),
+            Unsent::Full => {
+                self.metrics.full(queue);
+                self.metrics.dropped(Dropped::QueueFull);
+            }
+        }
     }
 
     /// Does something with the window and then what the window wants done.
@@ -328,7 +343,13 @@ impl Switchboard {
 
     fn send_to_peer(&self, peer: Peer, request: Bytes) -> bool {
         match (&self.upstream, self.links.get(peer.0)) {
-            (_, Some(link)) => link.send(request),
+            (_, Some(link)) => {
+                let sent = link.send(request);
+                if sent == Err(Unsent::Full) {
+                    self.metrics.full(Queue::Link);
+                }
+                sent.is_ok()
+            }
             (Some(registrar), None) => {
                 self.ports[registrar.listener].send(request, registrar.address).is_ok()
             }

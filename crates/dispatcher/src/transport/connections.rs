@@ -10,10 +10,11 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use crate::outbox::Outbox;
+use crate::outbox::{Budget, Outbox, Unsent};
 
 pub struct Connections {
     bounds: Bounds,
+    budget: Arc<Budget>,
     next: AtomicU64,
     table: RwLock<Table>,
 }
@@ -24,6 +25,8 @@ pub struct Bounds {
     pub per_source: usize,
     /// Bytes that may wait for one connection.
     pub queue: usize,
+    /// Bytes that may wait for all of them.
+    pub queues: usize,
 }
 
 #[derive(Default)]
@@ -41,21 +44,18 @@ pub struct Connection {
     source: IpAddr,
 }
 
-/// Why a message did not go out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsent {
-    Gone,
-    /// Its queue was full; the connection is being closed.
-    Stuck,
-}
-
 impl Connections {
     pub fn new(bounds: Bounds) -> Connections {
         // Numbers go on from the wall clock, so the token of a connection that an earlier process had does not name
         // one of this process.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let first = u64::try_from(since_epoch.as_micros()).unwrap_or_default().max(1);
-        Connections { bounds, next: AtomicU64::new(first), table: RwLock::default() }
+        Connections {
+            bounds,
+            budget: Arc::new(Budget::new(bounds.queues)),
+            next: AtomicU64::new(first),
+            table: RwLock::default(),
+        }
     }
 
     /// `None` if there are as many as may be, in all or from that source.
@@ -67,7 +67,7 @@ impl Connections {
         }
         let connection = Connection {
             number: self.next.fetch_add(1, Ordering::Relaxed),
-            outbox: Arc::new(Outbox::new(self.bounds.queue)),
+            outbox: Arc::new(Outbox::sharing(self.bounds.queue, self.budget.clone())),
             stuck: CancellationToken::new(),
             source,
         };
@@ -87,13 +87,16 @@ impl Connections {
         }
     }
 
+    /// A connection whose queue is full is closed.
     pub fn send(&self, number: u64, message: Bytes) -> Result<(), Unsent> {
         let table = self.table.read();
         let connection = table.open.get(&number).ok_or(Unsent::Gone)?;
-        connection.outbox.push(message).map_err(|_| {
-            connection.stuck.cancel();
-            Unsent::Stuck
-        })
+        connection.outbox.push(message).inspect_err(|_| connection.stuck.cancel())
+    }
+
+    /// Bytes that wait for all of them.
+    pub fn queued(&self) -> usize {
+        self.budget.spent()
     }
 
     pub fn len(&self) -> usize {
@@ -113,7 +116,7 @@ mod tests {
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     fn connections() -> Connections {
-        Connections::new(Bounds { total: 3, per_source: 2, queue: 4 })
+        Connections::new(Bounds { total: 3, per_source: 2, queue: 100, queues: 1_000 })
     }
 
     #[test]
@@ -143,11 +146,11 @@ mod tests {
     fn a_phone_that_does_not_read_loses_its_connection() {
         let connections = connections();
         let phone = connections.open(ONE).unwrap();
-        connections.send(phone.number, "1234".into()).unwrap();
+        connections.send(phone.number, "1".repeat(30).into()).unwrap();
 
-        let unsent = connections.send(phone.number, "5".into());
+        let unsent = connections.send(phone.number, "2".repeat(30).into());
 
-        assert_eq!(unsent, Err(Unsent::Stuck));
+        assert_eq!(unsent, Err(Unsent::Full));
         assert!(phone.stuck.is_cancelled());
     }
 }
