@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use sip::Secret;
+use tokio::sync::watch;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -13,7 +14,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Where managers reach us, and the name by which our inner Via and Record-Route call this dispatcher.
     pub inner: Listener,
-    pub managers: Vec<Manager>,
+    /// The members, as they change; [`crate::directory`] tells them.
+    pub managers: watch::Receiver<Vec<Manager>>,
     /// Hosts that name this service in a Route, as phones with an outbound proxy pre-load it.
     pub domains: Vec<String>,
     /// Where REGISTER goes instead of to the managers.
@@ -33,7 +35,7 @@ pub struct Listener {
     pub advertise: Option<SocketAddr>,
 }
 
-/// A manager; `name` ranks it for a key, so dispatchers agree whatever order their files list managers in.
+/// A manager; `name` ranks it for a key, so dispatchers agree whatever order managers are listed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manager {
     pub name: String,
@@ -105,6 +107,12 @@ pub struct Timings {
     pub reconnect: (Duration, Duration),
     /// Without an answer for this long a request goes to the next manager.
     pub patience: Duration,
+    /// A request that nobody takes waits so long for a manager that does; then it is answered 503. A manager without a
+    /// leader makes it wait for as long.
+    pub hold: Duration,
+    /// A request that every manager refused is answered 503 if, so much later, one of them still says that it serves.
+    /// Longer than `ping`, so that one that stops has said so by then.
+    pub pause: Duration,
     /// A request unanswered for this long is forgotten (Timer F of its sender has fired).
     pub give_up: Duration,
     /// What Retry-After says in a 503.
@@ -120,7 +128,7 @@ impl Config {
     pub fn new(
         listeners: impl IntoIterator<Item = SocketAddr>,
         inner: SocketAddr,
-        managers: Vec<Manager>,
+        managers: watch::Receiver<Vec<Manager>>,
         secret: Secret,
     ) -> Config {
         Config {
@@ -173,6 +181,8 @@ impl Default for Timings {
             link_silence: Duration::from_secs(5),
             reconnect: (Duration::from_millis(50), Duration::from_secs(2)),
             patience: Duration::from_secs(1),
+            hold: Duration::from_secs(3),
+            pause: Duration::from_millis(500),
             give_up: Duration::from_secs(32),
             retry_after: Duration::from_secs(5),
             idle: Duration::from_secs(3600),

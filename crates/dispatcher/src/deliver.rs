@@ -3,6 +3,8 @@
 //! Both are stateless: the manager runs the client transaction. The way to the phone is the signed flow in the top
 //! Route; the way back is the manager's own Via. Any dispatcher that shares the listener can take the answer.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use sip::{Edit, Flow, Message, Method, Name, NameAddr, Secret, Transport, Uri};
 
@@ -11,7 +13,6 @@ use crate::forward;
 use crate::metrics::Dropped;
 use crate::names::{self, Leg, Names};
 use crate::refusal::Refusal;
-use crate::route::Peer;
 
 /// No datagram is larger.
 const LARGEST_DATAGRAM: usize = 65_507;
@@ -50,8 +51,8 @@ impl Deliverer {
         Ok(Delivery { to, bytes })
     }
 
-    /// The manager that an answer belongs to, and the answer without our Via.
-    pub fn answer(&self, answer: &Message, names: &Names) -> Result<(Peer, Bytes), Dropped> {
+    /// The address of the manager that an answer belongs to, and the answer without our Via.
+    pub fn answer(&self, answer: &Message, names: &Names) -> Result<(SocketAddr, Bytes), Dropped> {
         let mut vias = answer.vias();
         let (Some(Ok(ours)), Some(Ok(manager))) = (vias.next(), vias.next()) else {
             return Err(Dropped::NotOurs);
@@ -64,9 +65,8 @@ impl Deliverer {
         if !is_listener || !self.branches.is_ours(branch, manager_branch) {
             return Err(Dropped::NotOurs);
         }
-        let address = names::address(manager.host, manager.port);
-        let peer = address.and_then(|address| names.manager(address)).ok_or(Dropped::UnknownManager)?;
-        Ok((peer, Edit::new(answer).pop_via().finish()))
+        let address = names::address(manager.host, manager.port).ok_or(Dropped::UnknownManager)?;
+        Ok((address, Edit::new(answer).pop_via().finish()))
     }
 
     /// The flow that the top Route names, and how many Routes led here.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sip::{Frame, Message, Transport};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,15 +14,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::config::{Config, Listener, Upstream, UpstreamTransport};
+use crate::config::{Config, Listener, Manager, Upstream, UpstreamTransport};
 use crate::deliver::Deliverer;
 use crate::forward::Forwarder;
+use crate::health::Health;
 use crate::link::{Kind, Link};
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::names::{Leg, Names};
 use crate::outbox::Outbox;
-use crate::route::{Peer, Ranking};
-use crate::switchboard::{Health, Registrar, Switchboard};
+use crate::route::Peer;
+use crate::switchboard::{Registrar, Switchboard};
 use crate::transport::connections::{self, Connections};
 use crate::transport::{self, BindError, stream, tcp};
 use crate::window::{self, Window};
@@ -33,6 +36,7 @@ pub struct Dispatcher {
     inner: TcpListener,
     listeners: Vec<SocketAddr>,
     inner_address: SocketAddr,
+    managers: watch::Receiver<Vec<Manager>>,
     ready: watch::Receiver<bool>,
 }
 
@@ -64,13 +68,20 @@ impl Dispatcher {
         }
         let inner = transport::listener(config.inner.bind)?;
         let inner_address = bound(&inner, &config.inner)?;
-        let managers: Vec<_> = config.managers.iter().map(|manager| manager.sip).collect();
-        let names =
-            Names::new(known_as(&config.inner, inner_address), &advertised, &config.domains, &managers);
+        let names = Names::new(known_as(&config.inner, inner_address), &advertised, &config.domains);
+        let managers = config.managers.clone();
         let upstream = config.upstream.map(|upstream| registrar(&upstream, &config, &names)).transpose()?;
         let (ready, readiness) = watch::channel(false);
         let board = board(config, names, ports, upstream, ready);
-        Ok(Dispatcher { board: Arc::new(board), phones, inner, listeners, inner_address, ready: readiness })
+        Ok(Dispatcher {
+            board: Arc::new(board),
+            phones,
+            inner,
+            listeners,
+            inner_address,
+            managers,
+            ready: readiness,
+        })
     }
 
     /// The addresses that the public listeners are bound to, in the order of the configuration.
@@ -91,9 +102,11 @@ impl Dispatcher {
     /// Works until `shutdown`; then takes nothing new, waits a little for what is in flight, and closes everything.
     pub async fn serve(self, shutdown: CancellationToken) {
         let (board, tasks, closing) = (self.board, TaskTracker::new(), CancellationToken::new());
-        for link in &board.links {
-            tasks.spawn(link.clone().run(board.clone(), closing.clone()));
+        if let Some(link) = board.registrar_link() {
+            tasks.spawn(link.run(board.clone(), closing.clone()));
         }
+        let members = keep_members(self.managers, board.clone(), tasks.clone(), closing.clone());
+        tasks.spawn(until(closing.clone(), members));
         let inner = serve_managers(self.inner, board.clone(), tasks.clone(), closing.clone());
         tasks.spawn(until(closing.clone(), inner));
         for (position, listener) in self.phones.into_iter().enumerate() {
@@ -115,10 +128,6 @@ impl Dispatcher {
 }
 
 fn check(config: &Config) -> Result<(), BindError> {
-    let count = config.managers.len();
-    if count == 0 || count > Peer::MAX {
-        return Err(BindError::Managers { count });
-    }
     if config.listeners.is_empty() {
         return Err(BindError::NoListener);
     }
@@ -144,14 +153,11 @@ fn known_as(listener: &Listener, bound: SocketAddr) -> SocketAddr {
 
 fn registrar(upstream: &Upstream, config: &Config, names: &Names) -> Result<Registrar, BindError> {
     let address = upstream.address;
+    let link = || Link::new(Peer::REGISTRAR, "upstream", address, Kind::Registrar, config.limits.link_queue);
     Ok(Registrar {
-        peer: Peer(config.managers.len()),
         address,
         listener: names.listener_towards(address).ok_or(BindError::UpstreamFamily(address))?,
-        transport: match upstream.transport {
-            UpstreamTransport::Udp => Transport::Udp,
-            UpstreamTransport::Tcp => Transport::Tcp,
-        },
+        link: (upstream.transport == UpstreamTransport::Tcp).then(|| Arc::new(link())),
     })
 }
 
@@ -163,18 +169,10 @@ fn board(
     ready: watch::Sender<bool>,
 ) -> Switchboard {
     let (limits, timings) = (config.limits, config.timings);
-    let managers = config.managers.iter().enumerate().map(|(position, manager)| {
-        Link::new(Peer(position), &manager.name, manager.sip, Kind::Manager, limits.link_queue)
-    });
-    let registrar =
-        upstream.iter().filter(|registrar| registrar.transport == Transport::Tcp).map(|registrar| {
-            Link::new(registrar.peer, "upstream", registrar.address, Kind::Registrar, limits.link_queue)
-        });
     Switchboard {
-        links: managers.chain(registrar).map(Arc::new).collect(),
+        members: ArcSwap::from_pointee(Members::none()),
         forwarder: Forwarder::new(&config.secret, &config.trusted),
         deliverer: Deliverer::new(&config.secret),
-        ranking: Ranking::new(config.managers.iter().map(|manager| manager.name.as_str())),
         connections: Connections::new(connections::Bounds {
             total: limits.connections,
             per_source: limits.connections_per_source,
@@ -185,9 +183,11 @@ fn board(
             requests: limits.window,
             bytes: limits.window_bytes,
             patience: timings.patience,
+            hold: timings.hold,
+            pause: timings.pause,
             give_up: timings.give_up,
         })),
-        health: Health { live: Mutex::new(vec![false; config.managers.len()]), ready },
+        health: Health::new(ready),
         metrics: Metrics::registered(),
         draining: AtomicBool::new(false),
         started: Instant::now(),
@@ -214,6 +214,24 @@ fn spawn_udp(position: usize, board: &Arc<Switchboard>, tasks: &TaskTracker, clo
     let board = board.clone();
     let flush = async move { board.ports[position].flush().await };
     tasks.spawn(until(closing.clone(), flush));
+}
+
+/// Follows the list of managers. It stays as it is when nobody tells it any more.
+async fn keep_members(
+    mut managers: watch::Receiver<Vec<Manager>>,
+    board: Arc<Switchboard>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+) {
+    loop {
+        let wanted = managers.borrow_and_update().clone();
+        for link in board.set_members(&wanted) {
+            tasks.spawn(link.run(board.clone(), closing.clone()));
+        }
+        if managers.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Accepts managers that have no connection of ours, for instance while we are trying to reach them.
@@ -256,8 +274,8 @@ async fn serve_manager(connection: TcpStream, board: &Switchboard) {
     }
 }
 
-/// Runs the window's timers. No deadline can fall due before the one that `tick` names, for a new one lies a whole
-/// patience ahead.
+/// Runs the window's timers. Hardly a deadline can fall due before the one that `tick` names, for a new one lies a whole
+/// pause ahead; only the last one of a request that nobody takes may lie nearer, and is then seen that much later.
 async fn keep_time(board: Arc<Switchboard>) {
     loop {
         let next = board.tick();

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sip::{Frame, Instant, Message, Method, RequestWriter};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -28,7 +29,8 @@ const CONNECT: Duration = Duration::from_secs(1);
 pub struct Link {
     pub peer: Peer,
     pub name: String,
-    pub address: SocketAddr,
+    address: watch::Sender<SocketAddr>,
+    left: CancellationToken,
     kind: Kind,
     queue: usize,
     outbox: Mutex<Option<Arc<Outbox>>>,
@@ -49,7 +51,8 @@ impl Link {
         Link {
             peer,
             name: name.to_owned(),
-            address,
+            address: watch::Sender::new(address),
+            left: CancellationToken::new(),
             kind,
             queue,
             outbox: Mutex::new(None),
@@ -63,28 +66,55 @@ impl Link {
     }
 
     pub fn standing(&self, limit: Duration, now: Instant) -> Standing {
-        match (self.kind, self.liveness.lock().standing(limit, now)) {
-            (Kind::Registrar, Standing::Doubtful) => Standing::Live,
-            (_, standing) => standing,
+        let liveness = self.liveness.lock();
+        match self.kind {
+            Kind::Manager => liveness.standing(limit, now),
+            Kind::Registrar if liveness.is_connected() => Standing::Live,
+            Kind::Registrar => Standing::Down,
         }
     }
 
-    /// Connects and serves, again and again.
+    /// The peer is at this address now. A connection to another one is closed.
+    pub fn move_to(&self, address: SocketAddr) {
+        self.address.send_if_modified(|known| std::mem::replace(known, address) != address);
+    }
+
+    /// The peer is no member any more: its connection is closed, for good.
+    pub fn leave(&self) {
+        self.left.cancel();
+    }
+
+    /// Connects and serves, again and again, until it is left or all is closing.
     pub async fn run(self: Arc<Link>, board: Arc<Switchboard>, closing: CancellationToken) {
         tokio::select! {
             () = self.keep(&board) => {}
+            () = self.left.cancelled() => {}
             () = closing.cancelled() => {}
         }
+        self.disconnected(&board);
     }
 
     async fn keep(&self, board: &Switchboard) {
+        let mut address = self.address.subscribe();
+        loop {
+            let here = *address.borrow_and_update();
+            tokio::select! {
+                () = self.keep_at(here, board) => {}
+                _ = address.changed() => info!(manager = self.name, from = %here, "Moved"),
+            }
+            self.disconnected(board);
+        }
+    }
+
+    async fn keep_at(&self, address: SocketAddr, board: &Switchboard) {
         let (shortest, longest) = board.timings.reconnect;
         let mut wait = shortest;
         loop {
-            if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(self.address)).await {
-                info!(manager = self.name, address = %self.address, "Connected");
-                self.serve(stream, board).await;
-                info!(manager = self.name, address = %self.address, "Connection lost");
+            if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(address)).await {
+                info!(manager = self.name, %address, "Connected");
+                self.serve(stream, address, board).await;
+                self.disconnected(board);
+                info!(manager = self.name, %address, "Connection lost");
                 wait = shortest;
             }
             sleep(wait).await;
@@ -92,13 +122,16 @@ impl Link {
         }
     }
 
-    async fn serve(&self, stream: TcpStream, board: &Switchboard) {
+    async fn serve(&self, stream: TcpStream, address: SocketAddr, board: &Switchboard) {
         // Messages are written whole; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
         let (reading, writing) = stream.into_split();
         let outbox = Arc::new(Outbox::new(self.queue));
         self.liveness.lock().connected();
         *self.outbox.lock() = Some(outbox.clone());
+        if self.kind == Kind::Registrar {
+            board.peer_serves(self.peer);
+        }
 
         let take = |frame| match frame {
             Frame::Message(bytes) => self.take(bytes, board, &outbox),
@@ -110,9 +143,12 @@ impl Link {
         tokio::select! {
             _ = stream::read(&reading, &board.limits.inner_message, None, take) => {}
             _ = outbox.write_to(writing) => {}
-            () = self.ping(board, &outbox), if self.kind == Kind::Manager => {}
+            () = self.ping(address, board, &outbox), if self.kind == Kind::Manager => {}
         }
+    }
 
+    /// What was on the connection, if there was one, goes to others.
+    fn disconnected(&self, board: &Switchboard) {
         *self.outbox.lock() = None;
         self.liveness.lock().lost();
         board.peer_lost(self.peer);
@@ -137,7 +173,7 @@ impl Link {
     }
 
     /// Asks whether the manager serves; ends when it has not said anything for too long.
-    async fn ping(&self, board: &Switchboard, outbox: &Outbox) {
+    async fn ping(&self, address: SocketAddr, board: &Switchboard, outbox: &Outbox) {
         let mut ticks = interval(board.timings.ping);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let connected = board.now();
@@ -148,14 +184,14 @@ impl Link {
                 return;
             }
             // With a full queue there is no ping, and the silence that follows says the same.
-            let _ = outbox.push(self.ping_request(board));
+            let _ = outbox.push(self.ping_request(address, board));
             board.note_health();
         }
     }
 
-    fn ping_request(&self, board: &Switchboard) -> Bytes {
+    fn ping_request(&self, manager: SocketAddr, board: &Switchboard) -> Bytes {
         let sequence = self.pings.fetch_add(1, Ordering::Relaxed) & 0x7fff_ffff;
-        let (manager, us) = (self.address, board.names.inner());
+        let us = board.names.inner();
         RequestWriter::new("OPTIONS", &format!("sip:ping@{manager}"))
             .header("Via", board.names.inner_via(&branch::ping(sequence)))
             .header("Max-Forwards", 70)

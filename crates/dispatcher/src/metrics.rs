@@ -38,6 +38,8 @@ pub enum Dropped {
     QueueFull,
     Unanswerable,
     Draining,
+    /// A second answer.
+    Late,
 }
 
 /// What has a bound in bytes.
@@ -97,6 +99,7 @@ impl Metrics {
             Dropped::QueueFull => "queue_full",
             Dropped::Unanswerable => "unanswerable",
             Dropped::Draining => "draining",
+            Dropped::Late => "late",
         };
         counter!(DROPPED, "reason" => reason).increment(1);
     }

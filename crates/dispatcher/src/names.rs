@@ -3,19 +3,15 @@
 //! A phone may reach the same public listener at several dispatchers, so only the inner address names this one
 //! process. The texts are built once: a message costs copies, not formatting.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use sip::{Transport, Uri};
-
-use crate::route::Peer;
 
 pub struct Names {
     inner: SocketAddr,
     inner_via: String,
     listeners: Vec<Public>,
     domains: Vec<String>,
-    managers: HashMap<SocketAddr, Peer>,
 }
 
 /// A public listener, as phones know it.
@@ -40,18 +36,12 @@ pub struct Leg {
 
 impl Names {
     /// All addresses as others see them.
-    pub fn new(
-        inner: SocketAddr,
-        listeners: &[SocketAddr],
-        domains: &[String],
-        managers: &[SocketAddr],
-    ) -> Names {
+    pub fn new(inner: SocketAddr, listeners: &[SocketAddr], domains: &[String]) -> Names {
         Names {
             inner,
             inner_via: format!("SIP/2.0/TCP {inner};alias;branch="),
             listeners: listeners.iter().copied().map(Public::new).collect(),
             domains: domains.to_vec(),
-            managers: managers.iter().enumerate().map(|(n, address)| (*address, Peer(n))).collect(),
         }
     }
 
@@ -86,10 +76,6 @@ impl Names {
     /// A listener that can reach `address`: one of its family.
     pub fn listener_towards(&self, address: SocketAddr) -> Option<usize> {
         self.listeners.iter().position(|listener| listener.address.is_ipv4() == address.is_ipv4())
-    }
-
-    pub fn manager(&self, address: SocketAddr) -> Option<Peer> {
-        self.managers.get(&address).copied()
     }
 
     /// The Via of our inner side; `alias` lets the manager answer on the connection (RFC 5923).
@@ -149,7 +135,6 @@ mod tests {
             "10.0.0.1:7060".parse().unwrap(),
             &addresses(&["192.0.2.1:5060", "[2001:db8::1]:5070"]),
             &["lab.test".to_owned()],
-            &addresses(&["10.0.0.11:7070"]),
         )
     }
 

@@ -1,8 +1,8 @@
 //! Which managers a request may go to, in which order, and which of them serve.
 //!
 //! PUBLISH and REGISTER are ranked by the presentity, so the requests of one presentity keep their order; everything
-//! else by Call-ID, so a dialog stays at the manager that owns it. The order is over all configured managers and never
-//! changes with their health: one that is down is passed over, and its keys come back to it when it returns.
+//! else by Call-ID, so a dialog stays at the manager that owns it. The order is over all members and never changes with
+//! their health: one that is down is passed over, and its keys come back to it when it returns.
 
 use std::time::Duration;
 
@@ -10,42 +10,62 @@ use placement::{NodeId, PresentityKey, rendezvous};
 use sip::{Instant, Message, Method};
 use smallvec::SmallVec;
 
-/// A next hop, by its position: the managers as configured, then the upstream registrar if there is one.
+/// A next hop. A number is given once and never again, so what is in flight can not be taken for a newcomer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Peer(pub usize);
+pub struct Peer(pub u64);
 
 /// Best first.
 pub type Order = SmallVec<[Peer; 4]>;
+
+/// What may be expected of each peer now. Of one that is not listed, because it has left, nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Standings(SmallVec<[(Peer, Standing); 8]>);
 
 /// What may be expected of a peer now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It said lately that it serves.
     Live,
-    /// Connected, but its word is overdue.
+    /// Connected, but its next word is overdue.
     Doubtful,
-    /// Not connected, or it says that it does not serve.
+    /// Not connected, or it says that it does not serve, or has not said anything yet.
     Down,
 }
 
 impl Peer {
-    /// So many managers can be configured.
+    /// The upstream registrar.
+    pub const REGISTRAR: Peer = Peer(0);
+    /// So many managers are offered a request. More members than this are not used.
     pub const MAX: usize = 64;
+}
 
-    pub fn standing(self, standings: &[Standing]) -> Standing {
-        standings.get(self.0).copied().unwrap_or(Standing::Down)
+impl Standings {
+    pub fn of(&self, peer: Peer) -> Standing {
+        let found = self.0.iter().find(|(candidate, _)| *candidate == peer);
+        found.map_or(Standing::Down, |(_, standing)| *standing)
+    }
+
+    pub fn managers(&self) -> impl Iterator<Item = Peer> {
+        self.0.iter().map(|(peer, _)| *peer).filter(|peer| *peer != Peer::REGISTRAR)
+    }
+}
+
+impl FromIterator<(Peer, Standing)> for Standings {
+    fn from_iter<T: IntoIterator<Item = (Peer, Standing)>>(each: T) -> Standings {
+        Standings(each.into_iter().collect())
     }
 }
 
 /// The managers as rendezvous hashing ranks them.
+#[derive(Default)]
 pub struct Ranking {
-    nodes: Vec<NodeId>,
+    nodes: Vec<(NodeId, Peer)>,
 }
 
 impl Ranking {
     /// Managers are ranked by name, so every dispatcher ranks them alike.
-    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Ranking {
-        Ranking { nodes: names.into_iter().map(node).collect() }
+    pub fn new<'a>(managers: impl IntoIterator<Item = (&'a str, Peer)>) -> Ranking {
+        Ranking { nodes: managers.into_iter().map(|(name, peer)| (node(name), peer)).collect() }
     }
 
     pub fn order(&self, request: &Message) -> Order {
@@ -61,8 +81,9 @@ impl Ranking {
     }
 
     fn ranked(&self, key: &[u8]) -> Order {
-        let position = |node| self.nodes.iter().position(|candidate| *candidate == node).map(Peer);
-        rendezvous::order(key, self.nodes.iter().copied()).into_iter().filter_map(position).collect()
+        let peer = |node| self.nodes.iter().find(|(known, _)| *known == node).map(|(_, peer)| *peer);
+        let ranked = rendezvous::order(key, self.nodes.iter().map(|(node, _)| *node));
+        ranked.into_iter().filter_map(peer).take(Peer::MAX).collect()
     }
 }
 
@@ -98,12 +119,15 @@ impl Liveness {
         *self = Liveness::default();
     }
 
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     pub fn standing(&self, limit: Duration, now: Instant) -> Standing {
         match self.heard {
-            _ if !self.connected => Standing::Down,
-            Some((_, false)) => Standing::Down,
-            Some((last, true)) if now - last < limit => Standing::Live,
-            _ => Standing::Doubtful,
+            Some((last, true)) if self.connected && now - last < limit => Standing::Live,
+            Some((_, true)) if self.connected => Standing::Doubtful,
+            _ => Standing::Down,
         }
     }
 }
@@ -125,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_dialog_stays_at_one_manager() {
-        let ranking = Ranking::new(NAMES);
+        let ranking = Ranking::new(numbered(&NAMES));
 
         let first = ranking.order(&request("SUBSCRIBE", "sip:bob@lab.test", "call-1"));
         let refresh = ranking.order(&request("SUBSCRIBE", "sip:10.0.0.11:7070", "call-1"));
@@ -136,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_publications_of_one_presentity_go_to_one_manager_however_it_is_written() {
-        let ranking = Ranking::new(NAMES);
+        let ranking = Ranking::new(numbered(&NAMES));
 
         let one = ranking.order(&request("PUBLISH", "sip:bob@lab.test", "call-1"));
         let other = ranking.order(&request("PUBLISH", "sip:%62ob@LAB.test:5060;transport=tcp", "call-2"));
@@ -146,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_registration_goes_where_the_publications_of_its_user_go() {
-        let ranking = Ranking::new(NAMES);
+        let ranking = Ranking::new(numbered(&NAMES));
 
         let publish = ranking.order(&request("PUBLISH", "sip:bob@lab.test", "call-1"));
         let register = ranking.order(&request("REGISTER", "sip:lab.test", "call-2"));
@@ -156,22 +180,21 @@ mod tests {
 
     #[test]
     fn a_publication_for_no_presentity_still_has_an_order() {
-        let order = Ranking::new(NAMES).order(&request("PUBLISH", "sip:lab.test", "call-1"));
+        let order = Ranking::new(numbered(&NAMES)).order(&request("PUBLISH", "sip:lab.test", "call-1"));
 
         assert_eq!(order.len(), NAMES.len());
     }
 
     #[test]
     fn when_a_manager_leaves_the_configuration_only_its_own_dialogs_move() {
-        let (with, without) =
-            (Ranking::new(NAMES), Ranking::new(NAMES.into_iter().filter(|name| *name != "manager-1")));
         let left = ["manager-0", "manager-2", "manager-3"];
+        let (with, without) = (Ranking::new(numbered(&NAMES)), Ranking::new(numbered(&left)));
 
         for n in 0..200 {
             let subscribe = request("SUBSCRIBE", "sip:bob@lab.test", &format!("call-{n}"));
             let before = with.order(&subscribe)[0];
             let after = without.order(&subscribe)[0];
-            assert!(NAMES[before.0] == "manager-1" || NAMES[before.0] == left[after.0]);
+            assert!(name(&NAMES, before) == "manager-1" || name(&NAMES, before) == name(&left, after));
         }
     }
 
@@ -180,8 +203,8 @@ mod tests {
         let backwards: Vec<_> = NAMES.into_iter().rev().collect();
         let subscribe = request("SUBSCRIBE", "sip:bob@lab.test", "call-1");
 
-        let one = NAMES[Ranking::new(NAMES).order(&subscribe)[0].0];
-        let other = backwards[Ranking::new(backwards.iter().copied()).order(&subscribe)[0].0];
+        let one = name(&NAMES, Ranking::new(numbered(&NAMES)).order(&subscribe)[0]);
+        let other = name(&backwards, Ranking::new(numbered(&backwards)).order(&subscribe)[0]);
 
         assert_eq!(one, other);
     }
@@ -198,13 +221,13 @@ mod tests {
     }
 
     #[test]
-    fn a_new_connection_is_doubtful_until_the_first_word() {
+    fn a_new_connection_is_down_until_the_first_word() {
         let mut liveness = Liveness::default();
         liveness.serving(Instant(1_000));
 
         liveness.connected();
 
-        assert_eq!(liveness.standing(LIMIT, Instant(1_001)), Standing::Doubtful);
+        assert_eq!(liveness.standing(LIMIT, Instant(1_001)), Standing::Down);
     }
 
     #[test]
@@ -220,6 +243,14 @@ mod tests {
 
         assert_eq!(declined.standing(LIMIT, Instant(1_002)), Standing::Down);
         assert_eq!(lost.standing(LIMIT, Instant(1_002)), Standing::Down);
+    }
+
+    fn numbered<'a>(names: &[&'a str]) -> Vec<(&'a str, Peer)> {
+        names.iter().copied().zip((1..).map(Peer)).collect()
+    }
+
+    fn name<'a>(names: &[&'a str], peer: Peer) -> &'a str {
+        names[usize::try_from(peer.0 - 1).unwrap()]
     }
 
     fn request(method: &str, uri: &str, call_id: &str) -> Message {

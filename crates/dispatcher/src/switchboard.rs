@@ -4,26 +4,29 @@
 //! Nothing here waits. Readers call in with a message and run the rules themselves; whatever has to go out is put into
 //! a bounded queue. Which side a message came from is known from the socket, never from the message.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use sip::{Instant, Message, Method, Transport};
 use smallvec::{SmallVec, smallvec};
-use tokio::sync::watch;
 use tracing::{debug, info, trace};
 
 use crate::branch::InnerBranch;
-use crate::config::{Limits, Timings};
+use crate::config::{Limits, Manager, Timings};
 use crate::deliver::Deliverer;
 use crate::forward::{self, Forwarder, NextHop};
+use crate::health::Health;
 use crate::link::Link;
+use crate::members::Members;
 use crate::metrics::{Dropped, Metrics, Queue};
 use crate::names::{Leg, Names};
 use crate::outbox::{Outbox, Unsent};
 use crate::refusal::Refusal;
-use crate::route::{Order, Peer, Ranking, Standing};
+use crate::route::{Order, Peer, Standing, Standings};
 use crate::transport::connections::Connections;
 use crate::transport::udp::UdpPort;
 use crate::window::{Output, Window};
@@ -35,34 +38,24 @@ pub struct Switchboard {
     pub metrics: Metrics,
     pub connections: Connections,
     pub(crate) ports: Vec<UdpPort>,
-    /// By the position of their peer: the managers, then the upstream registrar if it is reached over TCP.
-    pub(crate) links: Vec<Arc<Link>>,
+    pub(crate) members: ArcSwap<Members>,
     pub(crate) upstream: Option<Registrar>,
     pub(crate) forwarder: Forwarder,
     pub(crate) deliverer: Deliverer,
-    pub(crate) ranking: Ranking,
     pub(crate) window: Mutex<Window>,
     pub(crate) draining: AtomicBool,
     pub(crate) health: Health,
     pub(crate) started: tokio::time::Instant,
 }
 
-/// The upstream registrar, as a peer of the window.
+/// The upstream registrar: [`Peer::REGISTRAR`] in the window.
 pub(crate) struct Registrar {
-    pub peer: Peer,
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
     /// Whose name it sees, and whose socket a datagram leaves from.
     pub listener: usize,
-    pub transport: Transport,
+    /// If it is reached over TCP.
+    pub link: Option<Arc<Link>>,
 }
-
-/// Which managers were live when we last looked.
-pub(crate) struct Health {
-    pub live: Mutex<Vec<bool>>,
-    pub ready: watch::Sender<bool>,
-}
-
-type Standings = SmallVec<[Standing; 8]>;
 
 impl Switchboard {
     pub fn now(&self) -> Instant {
@@ -119,24 +112,38 @@ impl Switchboard {
         let window = self.window.lock();
         self.metrics.in_flight.set(window.len() as f64);
         self.metrics.queued.set(self.connections.queued() as f64);
-        let latest = self.now() + self.timings.patience;
+        let latest = self.now() + self.timings.patience.min(self.timings.pause);
         window.poll_timeout().map_or(latest, |due| due.min(latest))
     }
 
-    /// Looks which managers are live, and tells who waits for the first or the last.
+    /// Looks which managers are live, and tells who waits for one.
     pub fn note_health(&self) {
-        let now = self.now();
-        let mut live = self.health.live.lock();
-        for (known, link) in live.iter_mut().zip(&self.links) {
-            let is_live = link.standing(self.timings.live, now) == Standing::Live;
-            if *known != is_live {
-                *known = is_live;
-                info!(manager = link.name, live = is_live, "A manager's standing changed");
-                self.metrics.manager_live(&link.name, is_live);
-            }
+        for peer in self.health.look(&self.members, &self.timings, self.now(), &self.metrics) {
+            self.peer_serves(peer);
         }
-        let ready = live.contains(&true);
-        self.health.ready.send_if_modified(|known| std::mem::replace(known, ready) != ready);
+    }
+
+    /// A peer has begun to serve: it gets what waits for one.
+    pub fn peer_serves(&self, peer: Peer) {
+        self.with_window(|window, standings, now| window.serving(peer, standings, now));
+    }
+
+    /// Makes these the members. Gives the links that are new, to be run.
+    pub fn set_members(&self, managers: &[Manager]) -> Vec<Arc<Link>> {
+        let change = self.members.load().changed_to(managers, self.limits.link_queue);
+        self.members.store(Arc::new(change.members));
+        for link in &change.joined {
+            info!(manager = link.name, "A manager joined");
+        }
+        for link in &change.left {
+            info!(manager = link.name, "A manager left");
+            link.leave();
+        }
+        change.joined
+    }
+
+    pub(crate) fn registrar_link(&self) -> Option<Arc<Link>> {
+        self.upstream.as_ref().and_then(|registrar| registrar.link.clone())
     }
 
     /// From now on only requests that are already in flight are forwarded.
@@ -156,15 +163,15 @@ impl Switchboard {
         let upstream = self.upstream.as_ref().filter(|_| request.method() == Method::Register);
         let next = upstream.map_or(NextHop::Manager, |registrar| NextHop::Upstream {
             listener: registrar.listener,
-            transport: registrar.transport,
+            transport: registrar.transport(),
         });
         let forwarded = match self.forwarder.request(request, leg, next, &self.names) {
             Ok(forwarded) => forwarded,
             Err(refusal) => return self.refuse(request, leg, refusal),
         };
         let order: Order = match upstream {
-            Some(registrar) => smallvec![registrar.peer],
-            None => self.ranking.order(request),
+            Some(_) => smallvec![Peer::REGISTRAR],
+            None => self.members.load().order(request),
         };
         let (key, priority) = (forwarded.key, forwarded.priority);
         let admitted = self.with_window(|window, standings, now| {
@@ -187,7 +194,7 @@ impl Switchboard {
         if to_registrar {
             let is_registrar = |registrar: &Registrar| registrar.address == leg.remote;
             return match self.upstream.as_ref().filter(|registrar| is_registrar(registrar)) {
-                Some(registrar) => self.peer_answer(answer, Some(registrar.peer)),
+                Some(_) => self.peer_answer(answer, Some(Peer::REGISTRAR)),
                 None => self.metrics.dropped(Dropped::NotOurs),
             };
         }
@@ -195,11 +202,17 @@ impl Switchboard {
             return self.metrics.dropped(Dropped::Malformed);
         }
         match self.deliverer.answer(answer, &self.names) {
-            Ok((manager, bytes)) => match self.links[manager.0].send(bytes) {
-                Ok(()) => self.metrics.to_managers.increment(1),
-                Err(unsent) => self.lost(unsent, Queue::Link),
-            },
+            Ok((manager, bytes)) => self.send_to_manager(manager, bytes),
             Err(reason) => self.metrics.dropped(reason),
+        }
+    }
+
+    fn send_to_manager(&self, address: SocketAddr, answer: Bytes) {
+        let members = self.members.load();
+        let Some(link) = members.at(address) else { return self.metrics.dropped(Dropped::UnknownManager) };
+        match link.send(answer) {
+            Ok(()) => self.metrics.to_managers.increment(1),
+            Err(unsent) => self.lost(unsent, Queue::Link),
         }
     }
 
@@ -225,15 +238,17 @@ impl Switchboard {
             (_, Ok(back)) => back,
             (_, Err(reason)) => return self.metrics.dropped(reason),
         };
-        let is_registrar = peer.is_some() && peer == self.upstream.as_ref().map(|registrar| registrar.peer);
         match (answer.status(), peer) {
-            (Some(503), Some(manager)) if !is_registrar => {
+            (Some(503), Some(manager)) if manager != Peer::REGISTRAR => {
                 return self.with_window(|window, standings, now| {
                     window.refused(back.key, manager, standings, now);
                 });
             }
-            (Some(200..), _) => {
-                self.window.lock().answered(back.key);
+            // On a connection that somebody else made it says that one manager refused, not which.
+            (Some(503), None) => return self.metrics.dropped(Dropped::NotOurs),
+            // The request may have gone to several managers, and its sender hears the first of them only.
+            (Some(200..), _) if !self.window.lock().answered(back.key) => {
+                return self.metrics.dropped(Dropped::Late);
             }
             _ => {}
         }
@@ -302,13 +317,14 @@ impl Switchboard {
     }
 
     /// Does something with the window and then what the window wants done.
-    fn with_window<T>(&self, act: impl FnOnce(&mut Window, &[Standing], Instant) -> T) -> T {
+    fn with_window<T>(&self, act: impl FnOnce(&mut Window, &Standings, Instant) -> T) -> T {
         let now = self.now();
-        let standings = self.standings(now);
+        let members = self.members.load();
+        let standings = self.standings(&members, now);
         let mut window = self.window.lock();
         let result = act(&mut window, &standings, now);
         // Under the lock, so that two requests leave in the order in which they came.
-        let refused = self.perform(&mut window, &standings, now);
+        let refused = self.perform(&mut window, &members, &standings, now);
         drop(window);
         for request in refused {
             self.refuse_forwarded(request);
@@ -318,8 +334,9 @@ impl Switchboard {
 
     fn perform(
         &self,
-        window: &mut MutexGuard<'_, Window>,
-        standings: &[Standing],
+        window: &mut Window,
+        members: &Members,
+        standings: &Standings,
         now: Instant,
     ) -> SmallVec<[Bytes; 1]> {
         let mut refused = SmallVec::new();
@@ -329,7 +346,7 @@ impl Switchboard {
                     if retry {
                         self.metrics.retried.increment(1);
                     }
-                    match self.send_to_peer(peer, request) {
+                    match self.send_to_peer(peer, request, members) {
                         true => self.metrics.to_managers.increment(1),
                         false => window.unsent(key, peer, standings, now),
                     }
@@ -341,29 +358,41 @@ impl Switchboard {
         refused
     }
 
-    fn send_to_peer(&self, peer: Peer, request: Bytes) -> bool {
-        match (&self.upstream, self.links.get(peer.0)) {
-            (_, Some(link)) => {
-                let sent = link.send(request);
-                if sent == Err(Unsent::Full) {
-                    self.metrics.full(Queue::Link);
-                }
-                sent.is_ok()
+    fn send_to_peer(&self, peer: Peer, request: Bytes, members: &Members) -> bool {
+        let (sent, queue) = match (&self.upstream, members.link(peer)) {
+            (_, Some(link)) => (link.send(request), Queue::Link),
+            (Some(registrar), None) if peer == Peer::REGISTRAR => self.send_to_registrar(registrar, request),
+            _ => (Err(Unsent::Gone), Queue::Link),
+        };
+        if sent == Err(Unsent::Full) {
+            self.metrics.full(queue);
+        }
+        sent.is_ok()
+    }
+
+    fn send_to_registrar(&self, registrar: &Registrar, request: Bytes) -> (Result<(), Unsent>, Queue) {
+        match &registrar.link {
+            Some(link) => (link.send(request), Queue::Link),
+            None => {
+                let sent = self.ports[registrar.listener].send(request, registrar.address);
+                (sent.map_err(|_| Unsent::Full), Queue::Udp)
             }
-            (Some(registrar), None) => {
-                self.ports[registrar.listener].send(request, registrar.address).is_ok()
-            }
-            (None, None) => false,
         }
     }
 
-    fn standings(&self, now: Instant) -> Standings {
-        let mut standings: Standings =
-            self.links.iter().map(|link| link.standing(self.timings.live, now)).collect();
-        if self.upstream.as_ref().is_some_and(|registrar| registrar.transport == Transport::Udp) {
-            // Nothing tells whether somebody listens there.
-            standings.push(Standing::Live);
-        }
-        standings
+    fn standings(&self, members: &Members, now: Instant) -> Standings {
+        let registrar = self.upstream.as_ref().map(|registrar| {
+            // Over UDP nothing tells whether somebody listens there.
+            let link = registrar.link.as_ref();
+            let standing = link.map_or(Standing::Live, |link| link.standing(self.timings.live, now));
+            (Peer::REGISTRAR, standing)
+        });
+        members.standings(self.timings.live, now).chain(registrar).collect()
+    }
+}
+
+impl Registrar {
+    fn transport(&self) -> Transport {
+        if self.link.is_some() { Transport::Tcp } else { Transport::Udp }
     }
 }

@@ -146,7 +146,10 @@ async fn when_a_manager_is_silent_the_next_one_gets_its_request() {
 #[tokio::test]
 async fn a_phone_is_told_503_only_when_every_manager_said_so() {
     let mut managers = [FakeManager::start().await, FakeManager::start().await];
-    let server = Running::in_front_of(&[&managers[0], &managers[1]]).await;
+    let mut config = config(&[&managers[0], &managers[1]]);
+    config.timings.pause = Duration::from_millis(50);
+    let mut server = Running::start(config).await;
+    server.live().await;
     let phone = Phone::new().await;
 
     phone.send(request(Method::Publish, "UDP", phone.address(), "1"), server.public).await;
@@ -176,9 +179,10 @@ async fn a_repeat_goes_to_the_manager_that_has_the_request() {
 }
 
 #[tokio::test]
-async fn without_any_manager_requests_are_answered_503() {
+async fn without_any_manager_requests_are_answered_503_in_the_end() {
     let manager = FakeManager::start().await;
-    let config = config(&[&manager]);
+    let mut config = config(&[&manager]);
+    config.timings.hold = Duration::from_millis(50);
     manager.kill().await;
     let server = Running::start(config).await;
     let phone = Phone::new().await;

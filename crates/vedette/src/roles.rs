@@ -11,6 +11,7 @@ use placement::NodeId;
 use sip::digest::Algorithm;
 use sip::{Secret, Transport, Uri};
 use subscription_manager::{Auth, Manager};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use web::live::{Metrics, Ready};
@@ -119,7 +120,8 @@ pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Conf
         .iter()
         .map(|manager| dispatcher::config::Manager { name: manager.name.clone(), sip: manager.sip });
     let secret = Secret::new(&settings.secret);
-    let mut config = dispatcher::Config::new([], inner, managers.collect(), secret);
+    let managers = watch::Sender::new(managers.collect()).subscribe();
+    let mut config = dispatcher::Config::new([], inner, managers, secret);
     config.listeners = listeners(&own.listen, &own.advertise)?;
     config.domains = settings.domains.clone();
     config.upstream = own.upstream.as_deref().map(upstream).transpose()?;

@@ -27,8 +27,6 @@ pub enum BindError {
     AdvertisedTwice(SocketAddr),
     #[error("a dispatcher needs at least one listener")]
     NoListener,
-    #[error("a dispatcher needs between 1 and {most} managers, {count} are configured", most = crate::route::Peer::MAX)]
-    Managers { count: usize },
     #[error("no listener can reach the upstream registrar {0}: none is of its address family")]
     UpstreamFamily(SocketAddr),
 }

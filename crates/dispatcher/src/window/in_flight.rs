@@ -5,14 +5,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use sip::Instant;
 
-use crate::route::{Order, Peer, Standing};
+use super::Bounds;
+use crate::route::{Order, Peer, Standing, Standings};
 
 pub(super) struct InFlight {
     pub request: Bytes,
+    /// Rises from one request to the next.
+    pub number: u64,
     pub due: Instant,
-    pub give_up: Instant,
+    came: Instant,
     order: Order,
-    /// The position in `order` that has it now; `None` while it rests between two rounds.
+    /// The position in `order` that has it now; `None` while nobody does.
     at: Option<usize>,
     tried: Positions,
     /// Peers that got it and have said nothing.
@@ -22,17 +25,20 @@ pub(super) struct InFlight {
     /// A connection broke with a copy on it. No later refusal tells the fate of that copy.
     lost: bool,
     rounds: u32,
+    /// Since when everybody who is there has refused it.
+    refused_since: Option<Instant>,
 }
 
 /// What goes to whom.
 type Copy = (Peer, Bytes);
 
 impl InFlight {
-    pub fn new(request: Bytes, order: Order, now: Instant, give_up: Instant) -> InFlight {
+    pub fn new(request: Bytes, number: u64, order: Order, now: Instant) -> InFlight {
         InFlight {
             request,
+            number,
             due: now,
-            give_up,
+            came: now,
             order,
             at: None,
             tried: Positions::default(),
@@ -40,36 +46,67 @@ impl InFlight {
             silent_before: Positions::default(),
             lost: false,
             rounds: 0,
+            refused_since: None,
         }
     }
 
-    /// A copy for the first untried peer that is live; failing that, for the first that is at least connected,
-    /// because an overdue ping may as well mean that we were the ones asleep.
-    pub fn next(&mut self, standings: &[Standing]) -> Option<Copy> {
+    /// A copy for the first untried peer that is live; failing that, for the first whose word is overdue, because that
+    /// may as well mean that we were the ones asleep.
+    pub fn next(&mut self, standings: &Standings) -> Option<Copy> {
+        if let Some(position) = self.untried(Standing::Live, standings) {
+            return Some(self.copy_for(position));
+        }
+        self.welcome(standings);
         let position = self
             .untried(Standing::Live, standings)
             .or_else(|| self.untried(Standing::Doubtful, standings))?;
         Some(self.copy_for(position))
     }
 
-    /// Another copy for the peer that has it. If that one is down, or nobody has it, everybody may be tried again.
-    pub fn repeat(&mut self, standings: &[Standing]) -> Option<Copy> {
+    /// Another copy for the peer that has it. If that one is down everybody may be tried again.
+    pub fn repeat(&mut self, standings: &Standings) -> Option<Copy> {
         match self.at {
-            Some(at) if self.order[at].standing(standings) != Standing::Down => Some(self.copy_for(at)),
-            _ => {
-                self.tried = Positions::default();
-                None
-            }
+            Some(at) if standings.of(self.order[at]) != Standing::Down => return Some(self.copy_for(at)),
+            Some(_) => self.tried = Positions::default(),
+            None => self.begin_round(),
         }
+        None
     }
 
-    /// Ends a round: everybody may be tried again, after a wait that doubles from round to round.
+    /// Ends a round; the wait before the next one doubles from round to round.
     pub fn rest(&mut self, patience: Duration) -> Duration {
         self.at = None;
-        self.tried = Positions::default();
         let wait = patience * (1 << self.rounds.min(4));
         self.rounds += 1;
         wait
+    }
+
+    /// After a rest everybody may be tried again, but nobody who refused: that they were asked too is still true.
+    pub fn begin_round(&mut self) {
+        if self.rests() && !self.is_refused() {
+            self.tried = Positions::default();
+        }
+    }
+
+    /// Nobody is left to be tried and all have refused. `None` when it is refused for good; otherwise the wait for
+    /// somebody who takes it.
+    pub fn wait(&mut self, standings: &Standings, bounds: &Bounds, now: Instant) -> Option<Duration> {
+        self.at = None;
+        let since = *self.refused_since.get_or_insert(now);
+        let (held, at_rest) = (now - self.came, now - since);
+        // A refusal of one that stops is no refusal of the service; it will have said so by then.
+        let is_final = at_rest >= bounds.pause && self.was_refused_by_one_who_serves(standings);
+        (held < bounds.hold && !is_final).then(|| bounds.pause.min(bounds.hold - held))
+    }
+
+    /// The peer serves again, so an earlier refusal of its counts for nothing. True if nobody has the request and this
+    /// peer may get it.
+    pub fn is_open_to(&mut self, peer: Peer) -> bool {
+        let concerned = self.rests() && self.is_for_the_registrar() == (peer == Peer::REGISTRAR);
+        if concerned && let Some(position) = self.position(peer) {
+            self.tried.remove(position);
+        }
+        concerned
     }
 
     /// The peer refused. True if it is the one that has the request.
@@ -93,6 +130,10 @@ impl InFlight {
         had_copy && self.at == Some(position)
     }
 
+    pub fn gives_up_at(&self, bounds: &Bounds) -> Instant {
+        self.came + bounds.give_up
+    }
+
     pub fn is_new(&self) -> bool {
         !self.tried.any() && self.rounds == 0
     }
@@ -106,14 +147,36 @@ impl InFlight {
         !self.silent.any() && !self.lost
     }
 
-    fn untried(&self, wanted: Standing, standings: &[Standing]) -> Option<usize> {
+    fn was_refused_by_one_who_serves(&self, standings: &Standings) -> bool {
         let mut peers = self.order.iter().enumerate();
-        let found = peers.find(|(n, peer)| !self.tried.holds(*n) && peer.standing(standings) == wanted);
+        peers.any(|(n, peer)| self.tried.holds(n) && standings.of(*peer) == Standing::Live)
+    }
+
+    /// Managers that joined since the request came are as good as those that it was ranked for; they come last.
+    fn welcome(&mut self, standings: &Standings) {
+        if self.is_for_the_registrar() {
+            return;
+        }
+        for peer in standings.managers() {
+            if self.order.len() < Peer::MAX && !self.order.contains(&peer) {
+                self.order.push(peer);
+            }
+        }
+    }
+
+    fn is_for_the_registrar(&self) -> bool {
+        self.order.first() == Some(&Peer::REGISTRAR)
+    }
+
+    fn untried(&self, wanted: Standing, standings: &Standings) -> Option<usize> {
+        let mut peers = self.order.iter().enumerate();
+        let found = peers.find(|(n, peer)| !self.tried.holds(*n) && standings.of(**peer) == wanted);
         found.map(|(position, _)| position)
     }
 
     fn copy_for(&mut self, position: usize) -> Copy {
         self.at = Some(position);
+        self.refused_since = None;
         self.tried.insert(position);
         self.silent_before = self.silent;
         self.silent.insert(position);

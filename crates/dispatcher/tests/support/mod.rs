@@ -46,10 +46,19 @@ impl Running {
 }
 
 pub fn config(managers: &[&FakeManager]) -> Config {
-    let manager =
+    following(watch::Sender::new(members(managers)).subscribe())
+}
+
+/// A dispatcher whose members change.
+pub fn following(members: watch::Receiver<Vec<Manager>>) -> Config {
+    Config::new([loopback()], loopback(), members, Secret::new("test"))
+}
+
+/// Named m0, m1 and so on.
+pub fn members(managers: &[&FakeManager]) -> Vec<Manager> {
+    let member =
         |(n, manager): (usize, &&FakeManager)| Manager { name: format!("m{n}"), sip: manager.address };
-    let managers = managers.iter().enumerate().map(manager).collect();
-    Config::new([loopback()], loopback(), managers, Secret::new("test"))
+    managers.iter().enumerate().map(member).collect()
 }
 
 pub fn loopback() -> SocketAddr {
