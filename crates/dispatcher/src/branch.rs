@@ -7,7 +7,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use sip::{Message, Name, Secret};
+use sip::{Message, Method, Name, Secret};
 
 use crate::names::Leg;
 
@@ -30,9 +30,8 @@ pub struct InnerBranch {
 impl InnerBranch {
     /// The same for every repeat of a request over the same flow.
     pub fn of(request: &Message, leg: &Leg) -> InnerBranch {
-        let halves = [0, 1].map(|half| u128::from(transaction_hash(request, leg, half)));
         InnerBranch {
-            key: Key(halves[0] << 64 | halves[1]),
+            key: key(request, request.method_text(), leg),
             listener: leg.listener,
             connection: leg.connection,
         }
@@ -92,16 +91,38 @@ pub fn ping_sequence(branch: &str) -> Option<u32> {
     u32::from_str_radix(branch.strip_prefix(PING)?, 16).ok()
 }
 
+/// The requests that a CANCEL may be about: it differs from its request in the method alone (RFC 3261 9.1).
+pub fn cancelled(cancel: &Message, leg: &Leg) -> impl Iterator<Item = Key> {
+    const METHODS: [Method; 8] = [
+        Method::Subscribe,
+        Method::Publish,
+        Method::Register,
+        Method::Options,
+        Method::Message,
+        Method::Notify,
+        Method::Invite,
+        Method::Refer,
+    ];
+    METHODS.iter().map(move |method| key(cancel, method.as_str(), leg))
+}
+
 /// The To-tag of an answer that we give ourselves: the same for every repeat of the request.
 pub fn to_tag(request: &Message) -> String {
     let mut hasher = DefaultHasher::new();
     hash_request(request, &mut hasher);
+    request.header(Name::CSeq).hash(&mut hasher);
     let mut text = String::with_capacity(16);
     push_hex(&mut text, hasher.finish().into(), 16);
     text
 }
 
-fn transaction_hash(request: &Message, leg: &Leg, half: u8) -> u64 {
+/// The same for every repeat of the request, if `method` is its method.
+fn key(request: &Message, method: &str, leg: &Leg) -> Key {
+    let halves = [0, 1].map(|half| u128::from(transaction_hash(request, method, leg, half)));
+    Key(halves[0] << 64 | halves[1])
+}
+
+fn transaction_hash(request: &Message, method: &str, leg: &Leg, half: u8) -> u64 {
     let mut hasher = DefaultHasher::new();
     half.hash(&mut hasher);
     if let Ok(via) = request.via() {
@@ -110,12 +131,13 @@ fn transaction_hash(request: &Message, leg: &Leg, half: u8) -> u64 {
     // Two phones that share everything above, as copies of one configuration do behind two NATs, are still two.
     (leg.listener, leg.remote, leg.connection).hash(&mut hasher);
     hash_request(request, &mut hasher);
+    (request.cseq().map(|cseq| cseq.number).ok(), method).hash(&mut hasher);
     hasher.finish()
 }
 
 fn hash_request(request: &Message, hasher: &mut DefaultHasher) {
     request.request_uri().hash(hasher);
-    for name in [Name::CallId, Name::From, Name::To, Name::CSeq] {
+    for name in [Name::CallId, Name::From, Name::To] {
         request.header(name).hash(hasher);
     }
 }
@@ -131,6 +153,8 @@ fn push_hex(text: &mut String, number: u128, width: usize) {
 
 #[cfg(test)]
 mod tests {
+    use sip::{Limits, Transport};
+
     use super::*;
 
     #[test]
@@ -166,5 +190,29 @@ mod tests {
         assert!(ours.is_ours(&branch, "z9hG4bKmanager"));
         assert!(!ours.is_ours(&branch, "z9hG4bKmanager2"));
         assert!(!other.is_ours(&branch, "z9hG4bKmanager"));
+    }
+
+    #[test]
+    fn a_cancel_finds_the_request_that_it_is_about_and_no_other() {
+        let leg = Leg {
+            transport: Transport::Udp,
+            listener: 0,
+            remote: "192.0.2.9:5060".parse().unwrap(),
+            connection: 0,
+        };
+        let key = |branch: &str| InnerBranch::of(&request("PUBLISH", branch), &leg).key;
+
+        let about: Vec<_> = cancelled(&request("CANCEL", "z9hG4bK1"), &leg).collect();
+
+        assert!(about.contains(&key("z9hG4bK1")));
+        assert!(!about.contains(&key("z9hG4bK2")));
+    }
+
+    fn request(method: &str, branch: &str) -> Message {
+        let text = format!(
+            "{method} sip:b@x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch={branch}\r\nFrom: <sip:a@x>;tag=1\r\n\
+             To: <sip:b@x>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\n\r\n"
+        );
+        Message::parse(text.into(), &Limits::default()).unwrap()
     }
 }

@@ -17,7 +17,7 @@ pub enum Refusal {
     TooManyHops,
     #[error("Proxy-Require names an extension")]
     ProxyRequire,
-    /// A CANCEL: nothing that passes here can be cancelled (RFC 4320).
+    /// A CANCEL of what is not in flight.
     #[error("nothing to cancel")]
     NothingToCancel,
     /// No manager takes it, or too many requests are in flight.
@@ -31,6 +31,12 @@ pub enum Refusal {
     NoFlow,
     #[error("larger than a datagram may be")]
     TooLarge,
+}
+
+/// The answer to a CANCEL of what is in flight. It has no further effect: nothing but an INVITE can be cancelled
+/// (RFC 3261 9.2, 16.10).
+pub fn cancelled(cancel: &Message) -> Bytes {
+    ResponseWriter::new(cancel, 200).to_tag(&branch::to_tag(cancel)).finish()
 }
 
 impl Refusal {

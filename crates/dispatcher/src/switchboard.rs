@@ -12,11 +12,11 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sip::{Instant, Message, Method, Transport};
-use smallvec::{SmallVec, smallvec};
-use tracing::{debug, info, trace};
+use smallvec::smallvec;
+use tracing::{debug, trace};
 
-use crate::branch::InnerBranch;
-use crate::config::{Limits, Manager, Timings};
+use crate::branch::{self, InnerBranch};
+use crate::config::{Limits, Timings};
 use crate::deliver::Deliverer;
 use crate::forward::{self, Forwarder, NextHop};
 use crate::health::Health;
@@ -25,11 +25,13 @@ use crate::members::Members;
 use crate::metrics::{Dropped, Metrics, Queue};
 use crate::names::{Leg, Names};
 use crate::outbox::{Outbox, Unsent};
-use crate::refusal::Refusal;
-use crate::route::{Order, Peer, Standing, Standings};
+use crate::refusal::{self, Refusal};
+use crate::route::{Order, Peer};
 use crate::transport::connections::Connections;
 use crate::transport::udp::UdpPort;
-use crate::window::{Output, Window};
+use crate::window::Window;
+
+mod peers;
 
 pub struct Switchboard {
     pub names: Names,
@@ -100,65 +102,18 @@ impl Switchboard {
         }
     }
 
-    /// The connection to a peer broke: what it had in flight goes to others.
-    pub fn peer_lost(&self, peer: Peer) {
-        self.note_health();
-        self.with_window(|window, standings, now| window.lost(peer, standings, now));
-    }
-
-    /// Moves requests on whose manager is silent; says when to come again at the latest.
-    pub fn tick(&self) -> Instant {
-        self.with_window(|window, standings, now| window.handle_timeout(standings, now));
-        let window = self.window.lock();
-        self.metrics.in_flight.set(window.len() as f64);
-        self.metrics.queued.set(self.connections.queued() as f64);
-        let latest = self.now() + self.timings.patience.min(self.timings.pause);
-        window.poll_timeout().map_or(latest, |due| due.min(latest))
-    }
-
-    /// Looks which managers are live, and tells who waits for one.
-    pub fn note_health(&self) {
-        for peer in self.health.look(&self.members, &self.timings, self.now(), &self.metrics) {
-            self.peer_serves(peer);
-        }
-    }
-
-    /// A peer has begun to serve: it gets what waits for one.
-    pub fn peer_serves(&self, peer: Peer) {
-        self.with_window(|window, standings, now| window.serving(peer, standings, now));
-    }
-
-    /// Makes these the members. Gives the links that are new, to be run.
-    pub fn set_members(&self, managers: &[Manager]) -> Vec<Arc<Link>> {
-        let change = self.members.load().changed_to(managers, self.limits.link_queue);
-        self.members.store(Arc::new(change.members));
-        for link in &change.joined {
-            info!(manager = link.name, "A manager joined");
-        }
-        for link in &change.left {
-            info!(manager = link.name, "A manager left");
-            link.leave();
-        }
-        change.joined
-    }
-
-    pub(crate) fn registrar_link(&self) -> Option<Arc<Link>> {
-        self.upstream.as_ref().and_then(|registrar| registrar.link.clone())
-    }
-
     /// From now on only requests that are already in flight are forwarded.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
-    }
-
-    pub fn in_flight(&self) -> usize {
-        self.window.lock().len()
     }
 
     fn phone_request(&self, request: &Message, leg: &Leg) {
         if request.method() == Method::Ack {
             // It ends an INVITE that a manager has refused; nobody waits for it.
             return;
+        }
+        if request.method() == Method::Cancel {
+            return self.cancel(request, leg);
         }
         let upstream = self.upstream.as_ref().filter(|_| request.method() == Method::Register);
         let next = upstream.map_or(NextHop::Manager, |registrar| NextHop::Upstream {
@@ -188,6 +143,20 @@ impl Switchboard {
         }
     }
 
+    fn cancel(&self, cancel: &Message, leg: &Leg) {
+        if let Err(fault) = cancel.check() {
+            return self.refuse(cancel, leg, fault.into());
+        }
+        let is_held = {
+            let window = self.window.lock();
+            branch::cancelled(cancel, leg).any(|key| window.holds(key))
+        };
+        match is_held {
+            true => self.reply(cancel, leg, 200, |noted| Some(refusal::cancelled(noted))),
+            false => self.refuse(cancel, leg, Refusal::NothingToCancel),
+        }
+    }
+
     fn phone_answer(&self, answer: &Message, leg: &Leg) {
         // The shape of our branch says whether we sent the request to the registrar or to a phone.
         let to_registrar = answer.via().is_ok_and(|via| via.branch.and_then(InnerBranch::parse).is_some());
@@ -204,15 +173,6 @@ impl Switchboard {
         match self.deliverer.answer(answer, &self.names) {
             Ok((manager, bytes)) => self.send_to_manager(manager, bytes),
             Err(reason) => self.metrics.dropped(reason),
-        }
-    }
-
-    fn send_to_manager(&self, address: SocketAddr, answer: Bytes) {
-        let members = self.members.load();
-        let Some(link) = members.at(address) else { return self.metrics.dropped(Dropped::UnknownManager) };
-        match link.send(answer) {
-            Ok(()) => self.metrics.to_managers.increment(1),
-            Err(unsent) => self.lost(unsent, Queue::Link),
         }
     }
 
@@ -271,13 +231,23 @@ impl Switchboard {
 
     fn refuse(&self, request: &Message, leg: &Leg, refusal: Refusal) {
         debug!(remote = %leg.remote, %refusal, "Refused a phone's request");
+        self.reply(request, leg, refusal.status(), |noted| refusal.answer(noted));
+    }
+
+    /// Answers a phone's request here.
+    fn reply(
+        &self,
+        request: &Message,
+        leg: &Leg,
+        status: u16,
+        answer: impl FnOnce(&Message) -> Option<Bytes>,
+    ) {
         let noted = forward::noted(request, leg.remote, &self.limits.inner_message);
-        let Some((noted, answer)) =
-            noted.and_then(|noted| refusal.answer(&noted).map(|answer| (noted, answer)))
+        let Some((noted, answer)) = noted.and_then(|noted| answer(&noted).map(|answer| (noted, answer)))
         else {
             return self.metrics.dropped(Dropped::Unanswerable);
         };
-        self.metrics.answered(refusal.status());
+        self.metrics.answered(status);
         let remote = noted.via().ok().and_then(|via| forward::sender(&via)).unwrap_or(leg.remote);
         self.send_back(&Leg { remote, ..*leg }, answer);
     }
@@ -314,85 +284,5 @@ impl Switchboard {
                 self.metrics.dropped(Dropped::QueueFull);
             }
         }
-    }
-
-    /// Does something with the window and then what the window wants done.
-    fn with_window<T>(&self, act: impl FnOnce(&mut Window, &Standings, Instant) -> T) -> T {
-        let now = self.now();
-        let members = self.members.load();
-        let standings = self.standings(&members, now);
-        let mut window = self.window.lock();
-        let result = act(&mut window, &standings, now);
-        // Under the lock, so that two requests leave in the order in which they came.
-        let refused = self.perform(&mut window, &members, &standings, now);
-        drop(window);
-        for request in refused {
-            self.refuse_forwarded(request);
-        }
-        result
-    }
-
-    fn perform(
-        &self,
-        window: &mut Window,
-        members: &Members,
-        standings: &Standings,
-        now: Instant,
-    ) -> SmallVec<[Bytes; 1]> {
-        let mut refused = SmallVec::new();
-        while let Some(output) = window.poll_output() {
-            match output {
-                Output::Send { key, peer, request, retry } => {
-                    if retry {
-                        self.metrics.retried.increment(1);
-                    }
-                    match self.send_to_peer(peer, request, members) {
-                        true => self.metrics.to_managers.increment(1),
-                        false => window.unsent(key, peer, standings, now),
-                    }
-                }
-                Output::Refuse { request } => refused.push(request),
-                Output::GaveUp => self.metrics.gave_up.increment(1),
-            }
-        }
-        refused
-    }
-
-    fn send_to_peer(&self, peer: Peer, request: Bytes, members: &Members) -> bool {
-        let (sent, queue) = match (&self.upstream, members.link(peer)) {
-            (_, Some(link)) => (link.send(request), Queue::Link),
-            (Some(registrar), None) if peer == Peer::REGISTRAR => self.send_to_registrar(registrar, request),
-            _ => (Err(Unsent::Gone), Queue::Link),
-        };
-        if sent == Err(Unsent::Full) {
-            self.metrics.full(queue);
-        }
-        sent.is_ok()
-    }
-
-    fn send_to_registrar(&self, registrar: &Registrar, request: Bytes) -> (Result<(), Unsent>, Queue) {
-        match &registrar.link {
-            Some(link) => (link.send(request), Queue::Link),
-            None => {
-                let sent = self.ports[registrar.listener].send(request, registrar.address);
-                (sent.map_err(|_| Unsent::Full), Queue::Udp)
-            }
-        }
-    }
-
-    fn standings(&self, members: &Members, now: Instant) -> Standings {
-        let registrar = self.upstream.as_ref().map(|registrar| {
-            // Over UDP nothing tells whether somebody listens there.
-            let link = registrar.link.as_ref();
-            let standing = link.map_or(Standing::Live, |link| link.standing(self.timings.live, now));
-            (Peer::REGISTRAR, standing)
-        });
-        members.standings(self.timings.live, now).chain(registrar).collect()
-    }
-}
-
-impl Registrar {
-    fn transport(&self) -> Transport {
-        if self.link.is_some() { Transport::Tcp } else { Transport::Udp }
     }
 }

@@ -1,0 +1,160 @@
+//! The side of the managers: who they are, whether they serve, and what the window wants done with them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sip::{Instant, Transport};
+use smallvec::SmallVec;
+use tracing::info;
+
+use super::{Registrar, Switchboard};
+use crate::config::Manager;
+use crate::link::Link;
+use crate::members::Members;
+use crate::metrics::{Dropped, Queue};
+use crate::outbox::Unsent;
+use crate::route::{Peer, Standing, Standings};
+use crate::window::{Output, Window};
+
+impl Switchboard {
+    /// Makes these the members. Gives the links that are new, to be run.
+    pub fn set_members(&self, managers: &[Manager]) -> Vec<Arc<Link>> {
+        let change = self.members.load().changed_to(managers, self.limits.link_queue);
+        self.members.store(Arc::new(change.members));
+        for link in &change.joined {
+            info!(manager = link.name, "A manager joined");
+        }
+        for link in &change.left {
+            info!(manager = link.name, "A manager left");
+            link.leave();
+        }
+        change.joined
+    }
+
+    pub(crate) fn registrar_link(&self) -> Option<Arc<Link>> {
+        self.upstream.as_ref().and_then(|registrar| registrar.link.clone())
+    }
+
+    /// Looks which managers are live, and tells who waits for one.
+    pub fn note_health(&self) {
+        for peer in self.health.look(&self.members, &self.timings, self.now(), &self.metrics) {
+            self.peer_serves(peer);
+        }
+    }
+
+    /// A peer has begun to serve: it gets what waits for one.
+    pub fn peer_serves(&self, peer: Peer) {
+        self.with_window(|window, standings, now| window.serving(peer, standings, now));
+    }
+
+    /// The connection to a peer broke: what it had in flight goes to others.
+    pub fn peer_lost(&self, peer: Peer) {
+        self.note_health();
+        self.with_window(|window, standings, now| window.lost(peer, standings, now));
+    }
+
+    /// Moves requests on whose manager is silent; says when to come again at the latest.
+    pub fn tick(&self) -> Instant {
+        self.with_window(|window, standings, now| window.handle_timeout(standings, now));
+        let window = self.window.lock();
+        self.metrics.in_flight.set(window.len() as f64);
+        self.metrics.queued.set(self.connections.queued() as f64);
+        let latest = self.now() + self.timings.patience.min(self.timings.pause);
+        window.poll_timeout().map_or(latest, |due| due.min(latest))
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.window.lock().len()
+    }
+
+    /// Does something with the window and then what the window wants done.
+    pub(super) fn with_window<T>(&self, act: impl FnOnce(&mut Window, &Standings, Instant) -> T) -> T {
+        let now = self.now();
+        let members = self.members.load();
+        let standings = self.standings(&members, now);
+        let mut window = self.window.lock();
+        let result = act(&mut window, &standings, now);
+        // Under the lock, so that two requests leave in the order in which they came.
+        let refused = self.perform(&mut window, &members, &standings, now);
+        drop(window);
+        for request in refused {
+            self.refuse_forwarded(request);
+        }
+        result
+    }
+
+    pub(super) fn send_to_manager(&self, address: SocketAddr, answer: Bytes) {
+        let members = self.members.load();
+        let Some(link) = members.at(address) else { return self.metrics.dropped(Dropped::UnknownManager) };
+        match link.send(answer) {
+            Ok(()) => self.metrics.to_managers.increment(1),
+            Err(Unsent::Gone) => self.metrics.dropped(Dropped::UnknownManager),
+            Err(full) => self.lost(full, Queue::Link),
+        }
+    }
+
+    fn perform(
+        &self,
+        window: &mut Window,
+        members: &Members,
+        standings: &Standings,
+        now: Instant,
+    ) -> SmallVec<[Bytes; 1]> {
+        let mut refused = SmallVec::new();
+        while let Some(output) = window.poll_output() {
+            match output {
+                Output::Send { key, peer, request, retry } => {
+                    if retry {
+                        self.metrics.retried.increment(1);
+                    }
+                    match self.send_to_peer(peer, request, members) {
+                        true => self.metrics.to_managers.increment(1),
+                        false => window.unsent(key, peer, standings, now),
+                    }
+                }
+                Output::Refuse { request } => refused.push(request),
+                Output::GaveUp => self.metrics.gave_up.increment(1),
+            }
+        }
+        refused
+    }
+
+    fn send_to_peer(&self, peer: Peer, request: Bytes, members: &Members) -> bool {
+        let (sent, queue) = match (&self.upstream, members.link(peer)) {
+            (_, Some(link)) => (link.send(request), Queue::Link),
+            (Some(registrar), None) if peer == Peer::REGISTRAR => self.send_to_registrar(registrar, request),
+            _ => (Err(Unsent::Gone), Queue::Link),
+        };
+        if sent == Err(Unsent::Full) {
+            self.metrics.full(queue);
+        }
+        sent.is_ok()
+    }
+
+    fn send_to_registrar(&self, registrar: &Registrar, request: Bytes) -> (Result<(), Unsent>, Queue) {
+        match &registrar.link {
+            Some(link) => (link.send(request), Queue::Link),
+            None => {
+                let sent = self.ports[registrar.listener].send(request, registrar.address);
+                (sent.map_err(|_| Unsent::Full), Queue::Udp)
+            }
+        }
+    }
+
+    fn standings(&self, members: &Members, now: Instant) -> Standings {
+        let registrar = self.upstream.as_ref().map(|registrar| {
+            // Over UDP nothing tells whether somebody listens there.
+            let link = registrar.link.as_ref();
+            let standing = link.map_or(Standing::Live, |link| link.standing(self.timings.live, now));
+            (Peer::REGISTRAR, standing)
+        });
+        members.standings(self.timings.live, now).chain(registrar).collect()
+    }
+}
+
+impl Registrar {
+    pub(super) fn transport(&self) -> Transport {
+        if self.link.is_some() { Transport::Tcp } else { Transport::Udp }
+    }
+}
