@@ -1,6 +1,8 @@
 //! Scripted neighbours of a dispatcher over loopback: phones and managers that say what a test tells them to.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,9 +58,7 @@ pub fn following(members: watch::Receiver<Vec<Manager>>) -> Config {
 
 /// Named m0, m1 and so on.
 pub fn members(managers: &[&FakeManager]) -> Vec<Manager> {
-    let member =
-        |(n, manager): (usize, &&FakeManager)| Manager { name: format!("m{n}"), sip: manager.address };
-    managers.iter().enumerate().map(member).collect()
+    managers.iter().enumerate().map(|(n, manager)| manager.named(&format!("m{n}"))).collect()
 }
 
 pub fn loopback() -> SocketAddr {
@@ -68,6 +68,7 @@ pub fn loopback() -> SocketAddr {
 /// Accepts the dispatcher's link, answers its pings, and hands everything else to the test.
 pub struct FakeManager {
     pub address: SocketAddr,
+    serving: Arc<AtomicBool>,
     received: mpsc::UnboundedReceiver<Message>,
     sending: mpsc::UnboundedSender<Bytes>,
     task: JoinHandle<()>,
@@ -79,10 +80,21 @@ impl FakeManager {
     }
 
     pub async fn start_at(address: SocketAddr) -> FakeManager {
+        FakeManager::start_as(address, Answers::OfTheTest).await
+    }
+
+    /// Answers every request itself, and hands it to the test too.
+    pub async fn busy() -> FakeManager {
+        FakeManager::start_as(loopback(), Answers::AtOnce).await
+    }
+
+    async fn start_as(address: SocketAddr, answers: Answers) -> FakeManager {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (heard, received) = mpsc::unbounded_channel();
         let (sending, mut to_send) = mpsc::unbounded_channel::<Bytes>();
+        let serving = Arc::new(AtomicBool::new(true));
+        let serves = serving.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut peer = Stream::new(stream);
@@ -90,9 +102,15 @@ impl FakeManager {
                     tokio::select! {
                         message = peer.read() => match message {
                             Some(ping) if ping.request_uri().starts_with("sip:ping@") => {
-                                peer.write(ResponseWriter::new(&ping, 200).finish()).await;
+                                let status = if serves.load(Ordering::Relaxed) { 200 } else { 503 };
+                                peer.write(ResponseWriter::new(&ping, status).finish()).await;
                             }
-                            Some(message) => drop(heard.send(message)),
+                            Some(message) => {
+                                if answers == Answers::AtOnce && message.is_request() {
+                                    peer.write(ok(&message)).await;
+                                }
+                                drop(heard.send(message));
+                            }
                             None => break,
                         },
                         Some(bytes) = to_send.recv() => peer.write(bytes).await,
@@ -100,11 +118,28 @@ impl FakeManager {
                 }
             }
         });
-        FakeManager { address, received, sending, task }
+        FakeManager { address, serving, received, sending, task }
+    }
+
+    pub fn named(&self, name: &str) -> Manager {
+        Manager { name: name.to_owned(), sip: self.address }
+    }
+
+    /// What it says when it is asked whether it serves.
+    pub fn serves(&self, serving: bool) {
+        self.serving.store(serving, Ordering::Relaxed);
     }
 
     pub async fn receive(&mut self) -> Message {
         soon(self.received.recv()).await.unwrap()
+    }
+
+    /// Waits for as many messages from now on.
+    pub async fn receive_more(&mut self, count: usize) {
+        while self.received.try_recv().is_ok() {}
+        for _ in 0..count {
+            self.receive().await;
+        }
     }
 
     pub fn send(&self, bytes: Bytes) {
@@ -137,6 +172,13 @@ impl FakeManager {
         )
         .into()
     }
+}
+
+/// Who answers what is no ping.
+#[derive(Clone, Copy, PartialEq)]
+enum Answers {
+    OfTheTest,
+    AtOnce,
 }
 
 /// Waits for whichever manager gets the next message; gives its position too.
