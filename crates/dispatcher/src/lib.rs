@@ -2,11 +2,13 @@
 //!
 //! It keeps the phones' flows (sockets and connections) and a bounded window of requests in flight, and nothing else:
 //! any dispatcher can take any request, and a restart loses only connections. The rules are values ([`forward`],
-//! [`deliver`], [`route`], [`window`]); sockets are in [`transport`] and [`link`]; [`switchboard`] joins them.
+//! [`deliver`], [`route`], [`window`], [`members`]); sockets are in [`transport`], [`link`] and [`directory`], which
+//! tells who the managers are; [`switchboard`] joins them.
 
 pub mod branch;
 pub mod config;
 pub mod deliver;
+pub mod directory;
 pub mod dispatcher;
 pub mod forward;
 pub mod health;

@@ -24,6 +24,10 @@ pub const QUEUED: &str = "vedette_dispatcher_connection_queue_bytes";
 pub const CONNECTIONS: &str = "vedette_dispatcher_connections";
 /// Connections closed by us; label `reason`.
 pub const CLOSED: &str = "vedette_dispatcher_connections_closed_total";
+/// The version of the directory that is in use, 0 while none is.
+pub const DIRECTORY_VERSION: &str = "vedette_dispatcher_directory_version";
+/// Times that a place where the directory is told did not answer, or broke off.
+pub const DIRECTORY_LOST: &str = "vedette_dispatcher_directory_lost_total";
 /// 1 while a manager says that it serves; label `manager`.
 pub const MANAGER_LIVE: &str = "vedette_dispatcher_manager_live";
 
@@ -33,6 +37,7 @@ pub enum Dropped {
     NotSip,
     Malformed,
     NotOurs,
+    /// Of no member, or of one that is not connected.
     UnknownManager,
     FlowGone,
     QueueFull,

@@ -1,5 +1,6 @@
 //! A whole dispatcher over loopback, between scripted phones and scripted managers.
 
+mod directory;
 mod members;
 mod support;
 
