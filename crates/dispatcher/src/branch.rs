@@ -1,12 +1,13 @@
 //! The branches of our Via, which carry all that is needed to take an answer back.
 //!
 //! Towards a manager the branch is a hash of the phone's transaction (RFC 3261 16.11), so a repeat gets the same one,
-//! followed by the phone's listener and connection: an answer finds its way even when nothing is remembered of the
-//! request. Towards a phone it is a keyed hash of the manager's branch: the answer to a NOTIFY may come to any
+//! followed by the number of the attempt and by the phone's listener and connection: an answer finds its way even when
+//! nothing is remembered of the request. Towards a phone it is a keyed hash of the manager's branch: the answer to a NOTIFY may come to any
 //! dispatcher that shares the listener, and an answer to a request that no manager sent is recognised as forged.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use bytes::Bytes;
 use sip::{Message, Method, Name, Secret};
 
 use crate::names::Leg;
@@ -38,10 +39,8 @@ impl InnerBranch {
     }
 
     pub fn text(&self) -> String {
-        let mut text = String::with_capacity(64);
-        text.push_str(COOKIE);
-        push_hex(&mut text, self.key.0, 32);
-        text.push('.');
+        let mut text = beginning(self.key);
+        text.push_str("0.");
         push_hex(&mut text, self.listener as u128, 1);
         text.push('.');
         push_hex(&mut text, self.connection.into(), 1);
@@ -52,6 +51,7 @@ impl InnerBranch {
     pub fn parse(branch: &str) -> Option<InnerBranch> {
         let mut parts = branch.strip_prefix(COOKIE)?.split('.');
         let key = u128::from_str_radix(parts.next()?, 16).ok()?;
+        let _attempt = parts.next()?.parse::<u8>().ok()?;
         let listener = usize::from_str_radix(parts.next()?, 16).ok()?;
         let connection = u64::from_str_radix(parts.next()?, 16).ok()?;
         parts.next().is_none().then_some(InnerBranch { key: Key(key), listener, connection })
@@ -80,6 +80,28 @@ impl OuterBranches {
     pub fn is_ours(&self, branch: &str, manager_branch: &str) -> bool {
         branch == self.of(manager_branch)
     }
+}
+
+/// The forwarded request as another transaction of the next hop (RFC 3261 8.1.1.7). Whoever has refused it repeats the
+/// refusal to the same branch, even when it serves by now. After nine attempts the branch stays as it is.
+pub fn attempted_again(request: &Bytes, key: Key) -> Bytes {
+    let beginning = beginning(key);
+    let mut bytes = request.to_vec();
+    let found = bytes.windows(beginning.len()).position(|window| window == beginning.as_bytes());
+    let attempt = found.and_then(|at| bytes.get_mut(at + beginning.len()));
+    if let Some(attempt @ b'0'..=b'8') = attempt {
+        *attempt += 1;
+    }
+    bytes.into()
+}
+
+/// What all attempts of a request have in common; the digit of the attempt follows.
+fn beginning(key: Key) -> String {
+    let mut text = String::with_capacity(64);
+    text.push_str(COOKIE);
+    push_hex(&mut text, key.0, 32);
+    text.push('.');
+    text
 }
 
 pub fn ping(sequence: u32) -> String {
@@ -161,15 +183,36 @@ mod tests {
     fn a_branch_reads_back() {
         let branch = InnerBranch { key: Key(0xabc), listener: 3, connection: 0x1f_0000_0001 };
 
-        assert_eq!(branch.text(), "z9hG4bK00000000000000000000000000000abc.3.1f00000001");
+        assert_eq!(branch.text(), "z9hG4bK00000000000000000000000000000abc.0.3.1f00000001");
         assert_eq!(InnerBranch::parse(&branch.text()), Some(branch));
     }
 
     #[test]
+    fn another_attempt_has_another_branch_for_the_same_request() {
+        let branch = InnerBranch { key: Key(0xabc), listener: 3, connection: 7 };
+        let request = Bytes::from(format!("Via: SIP/2.0/TCP h;branch={}\r\n", branch.text()));
+
+        let again = (0..20).fold(attempted_again(&request, branch.key), |request, _| {
+            let text = std::str::from_utf8(&request).unwrap();
+            assert_eq!(InnerBranch::parse(text.trim_end().rsplit_once('=').unwrap().1), Some(branch));
+            attempted_again(&request, branch.key)
+        });
+
+        assert_ne!(attempted_again(&request, branch.key), request);
+        assert_eq!(again.len(), request.len());
+    }
+
+    #[test]
     fn a_branch_of_another_shape_is_not_ours() {
-        for text in
-            ["", "z9hG4bK", "z9hG4bKabc", "z9hG4bKabc.0", "z9hG4bKabc.0.0.0", "z9hG4bKxyz.0.0", "abc.0.0"]
-        {
+        for text in [
+            "",
+            "z9hG4bK",
+            "z9hG4bKabc",
+            "z9hG4bKabc.0.0",
+            "z9hG4bKabc.0.0.0.0",
+            "z9hG4bKxyz.0.0.0",
+            "abc.0.0.0",
+        ] {
             assert_eq!(InnerBranch::parse(text), None, "{text}");
         }
     }

@@ -109,7 +109,7 @@ impl Window {
             Entry::Vacant(vacant) => {
                 self.bytes += request.len();
                 self.admitted += 1;
-                vacant.insert(InFlight::new(request, self.admitted, order, now));
+                vacant.insert(InFlight::new(key, request, self.admitted, order, now));
                 self.timers.insert((now, key));
                 self.advance(key, standings, now);
             }

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use sip::Instant;
 
 use super::Bounds;
+use crate::branch::{self, Key};
 use crate::route::{Order, Peer, Standing, Standings};
 
 pub(super) struct InFlight {
+    key: Key,
     pub request: Bytes,
     /// Rises from one request to the next.
     pub number: u64,
@@ -22,6 +24,8 @@ pub(super) struct InFlight {
     silent: Positions,
     /// What `silent` was before the last copy went out.
     silent_before: Positions,
+    /// Peers that have refused it as it is now.
+    refused: Positions,
     /// A connection broke with a copy on it. No later refusal tells the fate of that copy.
     lost: bool,
     rounds: u32,
@@ -33,8 +37,9 @@ pub(super) struct InFlight {
 type Copy = (Peer, Bytes);
 
 impl InFlight {
-    pub fn new(request: Bytes, number: u64, order: Order, now: Instant) -> InFlight {
+    pub fn new(key: Key, request: Bytes, number: u64, order: Order, now: Instant) -> InFlight {
         InFlight {
+            key,
             request,
             number,
             due: now,
@@ -44,6 +49,7 @@ impl InFlight {
             tried: Positions::default(),
             silent: Positions::default(),
             silent_before: Positions::default(),
+            refused: Positions::default(),
             lost: false,
             rounds: 0,
             refused_since: None,
@@ -81,7 +87,7 @@ impl InFlight {
         wait
     }
 
-    /// After a rest everybody may be tried again, but nobody who refused: that they were asked too is still true.
+    /// After a rest everybody may be tried again; but when all have refused, nobody is asked for a second refusal.
     pub fn begin_round(&mut self) {
         if self.rests() && !self.is_refused() {
             self.tried = Positions::default();
@@ -113,6 +119,7 @@ impl InFlight {
     pub fn decline(&mut self, peer: Peer) -> bool {
         let Some(position) = self.position(peer) else { return false };
         self.silent.remove(position);
+        self.refused.insert(position);
         self.at == Some(position)
     }
 
@@ -175,6 +182,10 @@ impl InFlight {
     }
 
     fn copy_for(&mut self, position: usize) -> Copy {
+        if self.refused.holds(position) {
+            self.request = branch::attempted_again(&self.request, self.key);
+            self.refused = Positions::default();
+        }
         self.at = Some(position);
         self.refused_since = None;
         self.tried.insert(position);

@@ -1,6 +1,7 @@
 //! The rules of the window, with values.
 
 use super::*;
+use crate::branch::{self, InnerBranch};
 use crate::route::Standing::{self, Doubtful, Down, Live};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -162,6 +163,38 @@ fn one_that_refused_before_it_served_is_asked_again_when_it_does() {
     window.serving(Peer(2), &alone, START + SECOND);
 
     assert_eq!(sent(&mut window), [Peer(2)]);
+}
+
+#[test]
+fn who_refused_is_asked_again_as_in_another_transaction() {
+    let mut window = window();
+    let alone = seen([Down, Live, Down]);
+    let branch = InnerBranch { key: KEY, listener: 0, connection: 0 };
+    let request = Bytes::from(branch.text());
+    window.admit(KEY, request.clone(), order(), Priority::New, &alone, START).unwrap();
+    window.refused(KEY, Peer(2), &all(Down), START);
+    window.serving(Peer(2), &alone, START + SECOND);
+
+    let copies = std::iter::from_fn(|| match window.poll_output() {
+        Some(Output::Send { request, .. }) => Some(request),
+        _ => None,
+    });
+
+    assert_eq!(copies.collect::<Vec<_>>(), [request.clone(), branch::attempted_again(&request, KEY)]);
+}
+
+#[test]
+fn who_is_silent_is_asked_again_in_the_same_transaction() {
+    let mut window = window();
+    let alone = seen([Down, Live, Down]);
+    let request = Bytes::from(InnerBranch { key: KEY, listener: 0, connection: 0 }.text());
+    window.admit(KEY, request.clone(), order(), Priority::New, &alone, START).unwrap();
+    sent(&mut window);
+    window.handle_timeout(&alone, START + SECOND);
+    window.handle_timeout(&alone, START + 2 * SECOND);
+
+    let again = Output::Send { key: KEY, peer: Peer(2), request, retry: true };
+    assert_eq!(window.poll_output(), Some(again));
 }
 
 #[test]
