@@ -16,7 +16,7 @@ Usage: local.sh COMMAND
   kill ID       kill -9 of a manager
   restart ID    start a manager again (ending it first if it runs); returns when it has caught up with its leader
   pause ID      SIGSTOP
-  resume ID     SIGCONT
+  resume ID     SIGCONT; returns when it has caught up
 
 ID is a manager's number, or `leader`: the leader of group 1.
 
@@ -119,9 +119,7 @@ kill_manager() {
 restart_manager() {
   end "manager-$1"
   launch "manager-$1"
-  waiting_for=manager-$1
-  goal=()
-  until_true has_caught_up "manager-$1 did not catch up" || exit 1
+  await_manager "$1"
 }
 
 pause_manager() {
@@ -134,6 +132,13 @@ resume_manager() {
   local pid
   pid=$(running "$1")
   kill -CONT "$pid"
+  await_manager "$1"
+}
+
+await_manager() { # NUMBER
+  waiting_for=manager-$1
+  goal=()
+  until_true has_caught_up "manager-$1 did not catch up" || exit 1
 }
 
 # --- what the cluster is ----------------------------------------------------------------------------------------------
