@@ -1,0 +1,238 @@
+//! Three managers and a dispatcher in a process each, from the binary under test; they end with the test.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Counted from 1, as in `manager-1`.
+pub type Number = usize;
+
+pub struct Cluster {
+    folder: TempDir,
+    ports: Ports,
+    processes: Vec<(String, Child)>,
+}
+
+struct Ports {
+    public: SocketAddr,
+    inner: SocketAddr,
+    http: SocketAddr,
+    managers: Vec<ManagerPorts>,
+}
+
+struct ManagerPorts {
+    sip: SocketAddr,
+    grpc: SocketAddr,
+}
+
+const MANAGERS: usize = 3;
+/// Longer than anything takes on a machine that is busy; a test that waits for it has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Cluster {
+    /// Returns when phones may ask.
+    pub fn start() -> Cluster {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut cluster = Cluster { folder, ports: Ports::choose(), processes: Vec::new() };
+        for manager in 1..=MANAGERS {
+            cluster.start_manager(manager);
+        }
+        let dispatcher = cluster.dispatcher_config();
+        cluster.launch("dispatcher", "dispatcher", &dispatcher);
+        until("the cluster to serve", || cluster.serves());
+        cluster
+    }
+
+    /// Where phones reach it.
+    pub fn sip(&self) -> SocketAddr {
+        self.ports.public
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self, manager: Number) {
+        let name = format!("manager-{manager}");
+        let at = self.processes.iter().position(|(running, _)| *running == name).expect("it runs");
+        let (_, mut process) = self.processes.remove(at);
+        process.kill().and_then(|()| process.wait()).expect("a child can be killed");
+    }
+
+    /// Starts a manager that was killed; returns when it has applied all that was committed before.
+    pub fn restart(&mut self, manager: Number) {
+        let committed = self.find("what is committed", |status| {
+            groups(status).filter_map(|(_, group)| group["committed"].as_u64()).max()
+        });
+        self.start_manager(manager);
+        self.find("the manager to catch up", |status| {
+            let (_, group) = groups(status).find(|(number, _)| *number == manager)?;
+            group["applied"].as_u64().filter(|applied| *applied >= committed)
+        });
+    }
+
+    pub fn leader(&self) -> Number {
+        self.find("a leader", |status| {
+            let leading = groups(status).filter(|(_, group)| group["role"] == "leader");
+            leading.max_by_key(|(_, group)| group["term"].as_u64()).map(|(number, _)| number)
+        })
+    }
+
+    /// Who notifies the only watcher of a presentity.
+    pub fn owner(&self, presentity: &str) -> Number {
+        self.find("a watcher", |status| {
+            let watchers = self.ctl(&["watchers", presentity]);
+            let owner = watchers["watchers"].get(0)?["owner"].clone();
+            managers(status).find(|manager| manager["node"] == owner).and_then(number)
+        })
+    }
+
+    /// Looks at the status until what is looked for is there.
+    fn find<T>(&self, what: &str, mut look: impl FnMut(&Value) -> Option<T>) -> T {
+        let mut found = None;
+        until(what, || {
+            found = look(&self.ctl(&["status"]));
+            found.is_some()
+        });
+        found.expect("`until` has seen it")
+    }
+
+    /// Whether the dispatcher has a manager that takes requests.
+    fn serves(&self) -> bool {
+        let asked = TcpStream::connect(self.ports.http).and_then(|mut http| {
+            http.write_all(b"GET /readyz HTTP/1.0\r\n\r\n")?;
+            std::io::read_to_string(http)
+        });
+        asked.is_ok_and(|answer| answer.lines().next().is_some_and(|line| line.contains(" 200 ")))
+    }
+
+    /// `vedette ctl --json`; null while nobody answers.
+    fn ctl(&self, words: &[&str]) -> Value {
+        let api = format!("http://{}", self.ports.http);
+        let output = vedette().args(["ctl", "--json", "--api", &api]).args(words).output();
+        serde_json::from_slice(&output.expect("ctl starts").stdout).unwrap_or(Value::Null)
+    }
+
+    fn start_manager(&mut self, manager: Number) {
+        let config = self.manager_config(manager);
+        self.launch(&format!("manager-{manager}"), "manager", &config);
+    }
+
+    fn launch(&mut self, name: &str, role: &str, config: &str) {
+        let file = self.folder.path().join(format!("{name}.toml"));
+        std::fs::write(&file, config).expect("the folder takes files");
+        let log =
+            File::options().create(true).append(true).open(self.log(name)).expect("the folder takes files");
+        let mut command = vedette();
+        let process = command
+            .env("NO_COLOR", "1")
+            .arg(role)
+            .arg("--config")
+            .arg(file)
+            .stderr(log)
+            .stdout(Stdio::null())
+            .spawn();
+        self.processes.push((name.to_owned(), process.expect("the binary starts")));
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    fn manager_config(&self, manager: Number) -> String {
+        let ManagerPorts { sip, grpc } = &self.ports.managers[manager - 1];
+        let data = self.folder.path().join(format!("manager-{manager}"));
+        let members = self.ports.managers.iter().zip(1..).map(|(ports, node)| {
+            format!("{{ node = {node}, name = \"manager-{node}\", grpc = \"{}\" }},", ports.grpc)
+        });
+        format!(
+            "{COMMON}[manager]\nnode = {manager}\nsip = \"{sip}\"\ngrpc = \"{grpc}\"\ndata = {data:?}\nauth = \"open\"\n\
+             members = [{}]\n",
+            members.collect::<String>(),
+        )
+    }
+
+    fn dispatcher_config(&self) -> String {
+        let Ports { public, inner, http, managers } = &self.ports;
+        let routes = managers
+            .iter()
+            .zip(1..)
+            .map(|(ports, node)| format!("{{ name = \"manager-{node}\", sip = \"{}\" }},", ports.sip));
+        let addresses = managers.iter().map(|ports| format!("\"{}\",", ports.grpc));
+        format!(
+            "{COMMON}[dispatcher]\nlisten = [\"{public}\"]\ninner = \"{inner}\"\nmanagers = [{}]\n\
+             [http]\nlisten = \"{http}\"\nmanagers = [{}]\n",
+            routes.collect::<String>(),
+            addresses.collect::<String>(),
+        )
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for (name, process) in &mut self.processes {
+            // One that ended by itself has nothing left to end.
+            let _ = process.kill().and_then(|()| process.wait());
+            if std::thread::panicking() {
+                let log = std::fs::read_to_string(self.folder.path().join(format!("{name}.log")));
+                eprintln!("--- {name}\n{}", log.unwrap_or_default());
+            }
+        }
+    }
+}
+
+impl Ports {
+    fn choose() -> Ports {
+        // All are held until the last is found, so that none is given twice.
+        let held: Vec<_> = (0..3 + 2 * MANAGERS).map(|_| free_port()).collect();
+        let mut free = held.iter().map(|listener| listener.local_addr().expect("it is bound"));
+        let mut next = || free.next().expect("as many were taken as there are uses");
+        let (public, inner, http) = (next(), next(), next());
+        let managers = (0..MANAGERS).map(|_| ManagerPorts { sip: next(), grpc: next() }).collect();
+        Ports { public, inner, http, managers }
+    }
+}
+
+const COMMON: &str = "domains = [\"vedette.test\"]\nsecret = \"the secret of these tests\"\n";
+
+/// Below the ports that the system gives to outgoing connections. A manager that was killed comes back to its own port,
+/// and of the many that try to reach it meanwhile one would now and then be given that very port, and hold it.
+fn free_port() -> TcpListener {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let begin = std::process::id() as u16;
+    let port =
+        || 20_000 + begin.wrapping_mul(61).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % 12_000;
+    let mut free = (0..12_000).filter_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, port())).ok());
+    free.next().expect("loopback has free ports")
+}
+
+fn vedette() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_vedette"))
+}
+
+/// Those that answer.
+fn managers(status: &Value) -> impl Iterator<Item = &Value> {
+    let all = status["managers"].as_array().into_iter().flatten();
+    all.map(|manager| &manager["status"]).filter(|status| !status.is_null())
+}
+
+/// The only group there is, as each manager sees it.
+fn groups(status: &Value) -> impl Iterator<Item = (Number, &Value)> {
+    managers(status).filter_map(|manager| Some((number(manager)?, manager["groups"].get(0)?)))
+}
+
+fn number(manager: &Value) -> Option<Number> {
+    manager["name"].as_str()?.strip_prefix("manager-")?.parse().ok()
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
