@@ -82,12 +82,13 @@ impl Cluster {
         })
     }
 
-    /// Who notifies the only watcher of a presentity.
-    pub fn owner(&self, presentity: &str) -> Number {
+    /// Who notifies this watcher of a presentity.
+    pub fn owner(&self, presentity: &str, call_id: &str) -> Number {
         self.find("a watcher", |status| {
             let watchers = self.ctl(&["watchers", presentity]);
-            let owner = watchers["watchers"].get(0)?["owner"].clone();
-            managers(status).find(|manager| manager["node"] == owner).and_then(number)
+            let mut watchers = watchers["watchers"].as_array()?.iter();
+            let owner = &watchers.find(|watcher| watcher["call_id"] == call_id)?["owner"];
+            managers(status).find(|manager| manager["node"] == *owner).and_then(number)
         })
     }
 

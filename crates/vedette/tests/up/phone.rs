@@ -16,7 +16,7 @@ pub struct Phone {
 
 /// A subscription as its watcher knows it.
 pub struct Dialog {
-    call_id: String,
+    pub call_id: String,
     to: String,
     routes: Vec<String>,
     target: String,

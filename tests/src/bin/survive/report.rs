@@ -55,6 +55,8 @@ pub struct Waits {
 pub struct Report {
     pub title: String,
     pub waits: BTreeMap<Owner, Waits>,
+    /// How long the script took to make a fault, which the waits contain.
+    pub script: Vec<Duration>,
     pub tally: Tally,
     /// Refreshes that a manager refused.
     pub bad_tags: BTreeMap<Refused, usize>,
@@ -128,65 +130,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tally = &self.tally;
         writeln!(f, "\n{}\n", self.title)?;
-        writeln!(
-            f,
-            "from the fault to the next NOTIFY (ms)     watched      p50      p99      max  until back    never"
-        )?;
-        for (owner, waits) in &self.waits {
-            let watched = waits.waited.len() + waits.never;
-            write!(f, "{owner:<40} {watched:>9} {}", Spread(&waits.waited))?;
-            writeln!(f, " {:>11} {:>8}", waits.until_back, waits.never)?;
-        }
-        writeln!(
-            f,
-            "{:<40} {:>9} {}",
-            "write + fdatasync of 4 KiB, idle",
-            self.disk.len(),
-            Spread(&self.disk)
-        )?;
-        writeln!(f)?;
-        writeln!(
-            f,
-            "entity-tags good at a manager      {:>8}   refused {:?}",
-            self.good_tags, self.bad_tags
-        )?;
-        writeln!(
-            f,
-            "PUBLISHes answered 200             {:>8}   tags lost {}",
-            tally.published, tally.lost_tags
-        )?;
-        writeln!(
-            f,
-            "SUBSCRIBEs answered 200            {:>8}   not granted {}",
-            tally.subscribed, self.not_refreshed
-        )?;
-        writeln!(
-            f,
-            "NOTIFYs accepted                   {:>8}   going back in time {}",
-            tally.accepted, tally.went_back
-        )?;
-        writeln!(
-            f,
-            "  repeated {}, refused 500 for their CSeq {}, of no dialog {}",
-            tally.repeats, tally.stale, tally.strangers
-        )?;
-        writeln!(
-            f,
-            "requests never answered            {:>8}   refused {:?}",
-            tally.unanswered, tally.refused
-        )?;
-        writeln!(
-            f,
-            "  retransmitted {}, answered 503 and sent again {}, no SIP {}",
-            tally.retransmitted, tally.deferred, tally.not_sip
-        )?;
-        writeln!(
-            f,
-            "watchers without the final state   {:>8}   dialogs lost {}",
-            self.behind, self.lost_dialogs
-        )?;
+        self.write_times(f)?;
+        self.write_counts(f)?;
         if let Some(why) = &self.broken {
             writeln!(f, "broken off: {why}")?;
         }
@@ -198,13 +144,63 @@ impl fmt::Display for Report {
     }
 }
 
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Owner::StruckLeader => "  watchers of the leader that was struck",
-            Owner::StruckFollower => "  watchers of the follower struck",
-            Owner::Other => "  watchers of the others",
-        })
+impl Report {
+    fn write_times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let heads = ["count", "p50", "p99", "max", "until back", "never"];
+        write!(f, "{:<42}{:>8}", "ms from a fault to the next NOTIFY", heads[0])?;
+        heads[1..].iter().try_for_each(|head| write!(f, "{head:>11}"))?;
+        writeln!(f)?;
+        for (owner, waits) in &self.waits {
+            let Waits { waited, until_back, never } = waits;
+            write!(f, "{:<42}{:>8}{}", owner.text(), waited.len() + never, Spread(waited))?;
+            writeln!(f, "{until_back:>11}{never:>11}")?;
+        }
+        for (name, times) in
+            [("  the script's part in these", &self.script), ("write + fdatasync of 4 KiB", &self.disk)]
+        {
+            writeln!(f, "{name:<42}{:>8}{}", times.len(), Spread(times))?;
+        }
+        writeln!(f)
+    }
+
+    fn write_counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tally = &self.tally;
+        let bad_tags: Vec<_> = self.bad_tags.iter().collect();
+        let refused: Vec<_> = tally.refused.iter().collect();
+        let lines = [
+            ("entity-tags refreshed at a manager", self.good_tags as u64, format!("refused {bad_tags:?}")),
+            ("PUBLISHes answered 200", tally.published, format!("tags lost {}", tally.lost_tags)),
+            (
+                "SUBSCRIBEs answered 200",
+                tally.subscribed,
+                format!("refreshes not granted {}", self.not_refreshed),
+            ),
+            ("NOTIFYs accepted", tally.accepted, format!("with an older state {}", tally.went_back)),
+            ("  refused with 500 for their CSeq", tally.stale, format!("with 481 {}", tally.strangers)),
+            ("  repeated", tally.repeats, format!("requests repeated {}", tally.retransmitted)),
+            ("requests never answered", tally.unanswered, format!("refused {refused:?}")),
+            (
+                "  put off with 503, then sent again",
+                tally.deferred,
+                format!("answers that are no SIP {}", tally.not_sip),
+            ),
+            (
+                "watchers without the final state",
+                self.behind as u64,
+                format!("dialogs lost {}", self.lost_dialogs),
+            ),
+        ];
+        lines.iter().try_for_each(|(what, count, also)| writeln!(f, "{what:<42}{count:>8}   {also}"))
+    }
+}
+
+impl Owner {
+    fn text(self) -> &'static str {
+        match self {
+            Owner::StruckLeader => "  to watchers of the struck leader",
+            Owner::StruckFollower => "  to watchers of the struck follower",
+            Owner::Other => "  to watchers of the others",
+        }
     }
 }
 
@@ -218,8 +214,8 @@ impl fmt::Display for Spread<'_> {
         for part in [0.5, 0.99, 1.0] {
             let rank = (sorted.len() as f64 * part).ceil() as usize;
             match sorted.get(rank.saturating_sub(1)) {
-                Some(duration) => write!(f, " {:>8.1}", duration.as_secs_f64() * 1e3)?,
-                None => write!(f, " {:>8}", "-")?,
+                Some(duration) => write!(f, "{:>11.1}", duration.as_secs_f64() * 1e3)?,
+                None => write!(f, "{:>11}", "-")?,
             }
         }
         Ok(())
@@ -249,8 +245,8 @@ mod tests {
     fn the_spread_is_taken_by_rank() {
         let hundred: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
 
-        assert_eq!(Spread(&hundred).to_string(), "     50.0     99.0    100.0");
-        assert_eq!(Spread(&[]).to_string(), "        -        -        -");
+        assert_eq!(Spread(&hundred).to_string(), "       50.0       99.0      100.0");
+        assert_eq!(Spread(&[]).to_string(), "          -          -          -");
     }
 
     #[test]

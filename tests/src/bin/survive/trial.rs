@@ -62,6 +62,7 @@ impl Trial<'_> {
         let report = Report {
             title: title(args, &cluster),
             waits: BTreeMap::new(),
+            script: Vec::new(),
             tally: Tally::default(),
             bad_tags: BTreeMap::new(),
             good_tags: 0,
@@ -144,6 +145,7 @@ impl Trial<'_> {
         let owners = self.phones.watchers.iter().map(|watcher| owner(watcher.call_id())).collect();
         let (at, cluster) = (self.phones.now(), self.cluster.clone());
         self.phones.meanwhile(move || cluster.manage(command, victim))?;
+        self.report.script.push(self.phones.now() - at);
         self.phones.struck(at);
         Ok(Blow { victim, at, owners })
     }
