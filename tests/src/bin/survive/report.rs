@@ -110,7 +110,7 @@ impl Waits {
         match waited {
             Some(waited) => {
                 self.waited.push(waited);
-                self.until_back += usize::from(waited >= back);
+                self.until_back += usize::from(waited > back);
             }
             None => self.never += 1,
         }
