@@ -44,7 +44,7 @@ impl SharedClock {
     }
 }
 
-fn wall() -> Wall {
+pub fn wall() -> Wall {
     // A clock before 1970 says nothing; the log's own time then decides.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Wall(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

@@ -26,13 +26,30 @@ pub struct Member {
     pub grpc: String,
 }
 
-/// A follower that heard no leader for a while stands for election; the while is drawn from
+/// A follower that heard no leader for a while asks the others about an election; the while is drawn from
 /// `election_min..election_max`. One AppendEntries may take as long as one heartbeat interval.
+///
+/// For `lease` from the last word of a leader on, a voter helps no other one, and for as long owners may rely on a
+/// majority's acknowledgement. It is shorter than `election_min`, so that who asks finds the others free to vote.
 #[derive(Clone, Debug)]
 pub struct Timings {
     pub heartbeat: Duration,
+    pub lease: Duration,
     pub election_min: Duration,
     pub election_max: Duration,
+}
+
+/// A lease must last over two heartbeats, since that is how old the leader's word may be, and end before an election.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the timings do not fit: 0 < 2 x heartbeat ({heartbeat:?}) < lease ({lease:?}) < election_min ({election_min:?}) \
+     < election_max ({election_max:?}) must hold"
+)]
+pub struct BadTimings {
+    heartbeat: Duration,
+    lease: Duration,
+    election_min: Duration,
+    election_max: Duration,
 }
 
 /// The store's values must not be larger; see `raft/log_store.rs`.
@@ -69,9 +86,27 @@ impl Default for Timings {
     fn default() -> Self {
         Timings {
             heartbeat: Duration::from_millis(100),
-            election_min: Duration::from_millis(300),
-            election_max: Duration::from_millis(600),
+            lease: Duration::from_millis(450),
+            election_min: Duration::from_millis(500),
+            election_max: Duration::from_millis(750),
         }
+    }
+}
+
+impl Timings {
+    pub(crate) fn check(&self) -> Result<(), BadTimings> {
+        let Timings { heartbeat, lease, election_min, election_max } = *self;
+        // openraft counts in milliseconds.
+        let some = heartbeat >= Duration::from_millis(1);
+        match some && 2 * heartbeat < lease && lease < election_min && election_min < election_max {
+            true => Ok(()),
+            false => Err(BadTimings { heartbeat, lease, election_min, election_max }),
+        }
+    }
+
+    /// How long the answers about a leader are good, and how long a candidate is left alone.
+    pub(crate) fn answer_wait(&self) -> Duration {
+        2 * self.heartbeat
     }
 }
 
@@ -89,6 +124,27 @@ impl Default for Limits {
             snapshot_bytes: 64 * 1024 * 1024,
             log_kept: 2_000,
             events: 256,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_outlives_the_silence_before_an_election_is_refused() {
+        let timings = Timings::default();
+        assert_eq!(timings.check(), Ok(()));
+
+        let long = Timings { lease: timings.election_min, ..timings.clone() };
+        let short = Timings { lease: 2 * timings.heartbeat, ..timings.clone() };
+        let turned = Timings { election_max: timings.election_min, ..timings.clone() };
+        let still = Timings { heartbeat: Duration::ZERO, ..timings };
+
+        for timings in [long, short, turned, still] {
+            let refused = timings.check().unwrap_err().to_string();
+            assert!(refused.contains("lease"), "{refused}");
         }
     }
 }

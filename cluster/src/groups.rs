@@ -1,6 +1,7 @@
 //! The handle of one group: its log as its consumer sees it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use placement::{GroupId, NodeId};
@@ -82,5 +83,17 @@ impl Group {
 
     pub fn is_leader(&self) -> bool {
         self.raft.is_leader()
+    }
+
+    /// Until when this node may act for what it owns: no other leader can have given it away before. `None` without a
+    /// lease; on this machine's monotonic clock.
+    pub fn lease_until(&self) -> Option<Instant> {
+        self.raft.pulse().lease_until()
+    }
+
+    /// At the leader, for every other member, how long nothing was heard of it; counted from the beginning of this
+    /// leadership at the earliest. Who is to lose what it owns must have been silent for longer than a lease.
+    pub fn silences(&self) -> Option<Vec<(NodeId, Duration)>> {
+        self.raft.pulse().silences()
     }
 }

@@ -8,19 +8,24 @@
 
 mod clocks;
 mod config;
+mod contacts;
 mod entry;
 mod events;
 mod groups;
 mod identity;
+mod lease;
+mod liveness;
 mod log_clock;
 pub mod metrics;
 mod node;
 mod propose;
+mod pulse;
 mod raft;
 mod snapshot_file;
 mod snapshots;
+mod standing;
 
-pub use config::{Limits, Member, NodeConfig, Timings};
+pub use config::{BadTimings, Limits, Member, NodeConfig, Timings};
 pub use events::{CaptureReply, Encode, Entry, Event, GroupEvents, Submitted};
 pub use groups::{Full, Group, GroupStatus, Role};
 pub use node::{Node, StartError, server};

@@ -30,6 +30,13 @@ pub const SNAPSHOTS_FAILED: &str = "vedette_log_snapshots_failed_total";
 pub const SNAPSHOT_SECONDS: &str = "vedette_log_snapshot_seconds";
 pub const SNAPSHOT_BYTES: &str = "vedette_log_snapshot_bytes";
 
+/// Elections that this node began.
+pub const ELECTIONS_BEGUN: &str = "vedette_log_elections_begun_total";
+/// Times this node told another, which asked before an election, that it would not help it.
+pub const PREVOTES_REFUSED: &str = "vedette_log_prevotes_refused_total";
+/// Times the lease ran out: no majority had acknowledged the leader lately enough, or this node heard of none.
+pub const LEASES_LOST: &str = "vedette_log_leases_lost_total";
+
 /// The handles of one group, kept because looking them up costs more than counting.
 pub(crate) struct GroupMetrics {
     pub proposals_open: Gauge,
@@ -67,6 +74,24 @@ impl GroupMetrics {
             snapshots_failed: counter(SNAPSHOTS_FAILED),
             snapshot_seconds: histogram(SNAPSHOT_SECONDS),
             snapshot_bytes: gauge(SNAPSHOT_BYTES),
+        }
+    }
+}
+
+/// The handles of one group's elections.
+pub(crate) struct ElectionMetrics {
+    pub elections: Counter,
+    pub prevotes_refused: Counter,
+    pub leases_lost: Counter,
+}
+
+impl ElectionMetrics {
+    pub fn new(group: GroupId) -> ElectionMetrics {
+        let counter = |name| metrics::counter!(name, "group" => group.to_string());
+        ElectionMetrics {
+            elections: counter(ELECTIONS_BEGUN),
+            prevotes_refused: counter(PREVOTES_REFUSED),
+            leases_lost: counter(LEASES_LOST),
         }
     }
 }

@@ -12,7 +12,7 @@ use tonic::service::Routes;
 use tracing::info;
 
 use crate::clocks::SharedClock;
-use crate::config::NodeConfig;
+use crate::config::{BadTimings, NodeConfig};
 use crate::events::{self, GroupEvents};
 use crate::groups::Group;
 use crate::identity::{self, IdentityError};
@@ -21,6 +21,7 @@ use crate::propose::courier::Courier;
 use crate::propose::forward::Forward;
 use crate::propose::intake::Intake;
 use crate::propose::proposer::Proposer;
+use crate::pulse::Pulse;
 use crate::raft::applier::Applier;
 use crate::raft::disk::Disk;
 use crate::raft::group::RaftGroup;
@@ -60,6 +61,8 @@ pub enum StartError {
     #[error("{address} is no address of a member: {error}")]
     Address { address: String, error: tonic::transport::Error },
     #[error(transparent)]
+    Timings(#[from] BadTimings),
+    #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("cannot open {path}: {error}", path = .path.display())]
     Storage { path: PathBuf, error: io::Error },
@@ -79,6 +82,7 @@ impl Node {
         if !config.members.iter().any(|member| member.id == config.id) {
             return Err(StartError::NotAMember(config.id));
         }
+        config.timings.check()?;
         let peers = Arc::new(peers(&config)?);
         let (incarnation, storage) = open_storage(&config).await?;
         info!(node = %config.id, incarnation, groups = config.groups.len(), "Opened the log");
@@ -115,8 +119,15 @@ impl Node {
         Routes::new(self.service.clone().into_server())
     }
 
-    /// Stops every group and closes the storage. Commands with an open fate get no event any more.
+    /// Leaves the lead of every group to another node, if there is one; waits shortly for that. Best before the
+    /// gRPC server stops: the others need an answer of this node then.
+    pub async fn hand_over(&self) {
+        futures_util::future::join_all(self.groups.iter().map(RaftGroup::hand_over)).await;
+    }
+
+    /// Hands over, stops every group and closes the storage. Commands with an open fate get no event any more.
     pub async fn shutdown(mut self) {
+        self.hand_over().await;
         for group in &self.groups {
             group.shutdown().await;
         }
@@ -162,7 +173,9 @@ impl Starting {
         );
         let not_started = |reason| StartError::Group { group: id, reason };
         let applier = applier.await.map_err(|error| not_started(error.to_string()))?;
-        let network = Network { group: id, node: *node, peers: self.peers.clone(), clock: clock.clone() };
+        let pulse = Arc::new(Pulse::new(*node, id, timings));
+        let network =
+            Network { group: id, node: *node, peers: self.peers.clone(), clock: clock.clone(), pulse };
         let raft = RaftGroup::start(network, log, applier, snapshots, timings, limits, &mut self.tasks);
         let raft = raft.await.map_err(not_started)?;
 

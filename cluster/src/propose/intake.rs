@@ -34,7 +34,8 @@ impl Intake {
 
     /// Takes the whole batch, or nothing of it.
     pub async fn accept(&self, batch: Vec<LogItem>) -> ProposeOutcome {
-        if !self.raft.is_leader() {
+        // A leader that hands over would never have its whole log at another node otherwise.
+        if !self.raft.is_leader() || self.raft.is_leaving() {
             return ProposeOutcome::NotLeader;
         }
         let Ok(Ok(room)) = tokio::time::timeout(ROOM_WAIT, self.queue.reserve_many(batch.len())).await else {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use openraft::error::{InitializeError, RaftError};
@@ -12,16 +13,20 @@ use openraft::raft::{
 use openraft::storage::Snapshot as RaftSnapshot;
 use openraft::{EmptyNode, ServerState, SnapshotPolicy};
 use placement::{GroupId, NodeId};
+use proto::v1::HearsReply;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::applier::{Applier, Progress};
+use super::elections::Elections;
 use super::network::Network;
 use super::storage::GroupLog;
-use super::{Payload, Raft, SnapshotMeta, TypeConfig, Vote};
+use super::{LogId, Payload, Raft, SnapshotMeta, TypeConfig, Vote};
 use crate::clocks::SharedClock;
 use crate::config::{Limits, Timings};
 use crate::groups::{GroupStatus, Role};
+use crate::metrics::ElectionMetrics;
+use crate::pulse::{Pulse, Word};
 use crate::snapshot_file::SnapshotError;
 use crate::snapshots::{SnapshotData, Snapshots};
 
@@ -36,10 +41,10 @@ const UNAPPLIED: u64 = 1024;
 
 /// Clones are the same group.
 #[derive(Clone)]
-pub struct RaftGroup(Arc<Inner>);
+pub struct RaftGroup(pub(super) Arc<Inner>);
 
-struct Inner {
-    raft: Raft,
+pub(super) struct Inner {
+    pub(super) raft: Raft,
     log: GroupLog,
     progress: Arc<Progress>,
     snapshots: Arc<Snapshots>,
@@ -47,6 +52,10 @@ struct Inner {
     appends: Arc<Semaphore>,
     votes: Arc<Semaphore>,
     installs: Arc<Semaphore>,
+    elections: Arc<ElectionMetrics>,
+    pub(super) network: Network,
+    /// The node stops: it takes no proposals as leader, and stands for no election.
+    pub(super) leaving: AtomicBool,
 }
 
 /// Who leads, in which term.
@@ -81,13 +90,28 @@ impl RaftGroup {
         let config = config(network.group, timings, limits).validate().map_err(|error| error.to_string())?;
         let (node, clock) = (network.node, network.clock.clone());
         let progress = applier.progress();
-        let raft = Raft::new(node.0, Arc::new(config), network, log.clone(), applier).await;
+        let raft = Raft::new(node.0, Arc::new(config), network.clone(), log.clone(), applier).await;
         let raft = raft.map_err(|error| error.to_string())?;
         tasks.spawn(snapshot_when_due(raft.clone(), progress.clone()));
         let [appends, votes, installs] =
             [CALLS_AT_ONCE, CALLS_AT_ONCE, 1].map(|n| Arc::new(Semaphore::new(n)));
-        let inner = Inner { raft, log, progress, snapshots, clock, appends, votes, installs };
-        Ok(RaftGroup(Arc::new(inner)))
+        let (elections, leaving) = (Arc::new(ElectionMetrics::new(network.group)), AtomicBool::new(false));
+        let inner = Inner {
+            raft,
+            log,
+            progress,
+            snapshots,
+            clock,
+            appends,
+            votes,
+            installs,
+            elections: elections.clone(),
+            network: network.clone(),
+            leaving,
+        };
+        let group = RaftGroup(Arc::new(inner));
+        tasks.spawn(Elections::new(group.clone(), network, elections, timings).run());
+        Ok(group)
     }
 
     /// Gives the group its first members, unless it has had some.
@@ -105,11 +129,15 @@ impl RaftGroup {
     }
 
     pub fn leadership(&self) -> LeadershipWatch {
-        LeadershipWatch(self.0.raft.server_metrics())
+        LeadershipWatch(self.server_metrics())
     }
 
     pub fn is_leader(&self) -> bool {
-        self.0.raft.server_metrics().borrow().state == ServerState::Leader
+        self.server_metrics().borrow().state == ServerState::Leader
+    }
+
+    pub fn server_metrics(&self) -> watch::Receiver<RaftServerMetrics<u64, EmptyNode>> {
+        self.0.raft.server_metrics()
     }
 
     pub fn status(&self) -> GroupStatus {
@@ -127,12 +155,14 @@ impl RaftGroup {
         }
     }
 
-    /// From a leader. `log_now` is its log time, 0 if it has none.
+    /// From a leader, with its word about itself. `log_now` is its log time, 0 if it has none.
     pub async fn append(
         &self,
         mut request: AppendEntriesRequest<TypeConfig>,
+        word: Word,
         log_now: u64,
     ) -> Result<AppendEntriesResponse<u64>, Stopped> {
+        self.pulse().hear_leader(word.reign);
         let permit = self.0.appends.clone().acquire_owned().await.map_err(|_| Stopped)?;
         let group = self.clone();
         // openraft keeps a call that its caller gave up, so it must keep its permit too.
@@ -145,8 +175,11 @@ impl RaftGroup {
                 request.entries.clear();
             }
             let response = group.0.raft.append_entries(request).await.map_err(|_| Stopped)?;
-            if log_now > 0 && !matches!(response, AppendEntriesResponse::HigherVote(_)) {
-                group.0.clock.hear(log_now);
+            if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
+                group.pulse().follow(word);
+                if log_now > 0 {
+                    group.0.clock.hear(log_now);
+                }
             }
             Ok(match response {
                 AppendEntriesResponse::Success if turned_away => {
@@ -159,6 +192,8 @@ impl RaftGroup {
     }
 
     pub async fn vote(&self, request: VoteRequest<u64>) -> Result<VoteResponse<u64>, Stopped> {
+        self.note_appending();
+        self.pulse().see_candidate();
         let permit = self.0.votes.clone().acquire_owned().await.map_err(|_| Stopped)?;
         let raft = self.0.raft.clone();
         let call = tokio::spawn(async move {
@@ -166,6 +201,42 @@ impl RaftGroup {
             raft.vote(request).await.map_err(|_| Stopped)
         });
         call.await.map_err(|_| Stopped)?
+    }
+
+    /// What this node tells another that would stand for election; `last` is the end of its log.
+    pub fn hears(&self, last: Option<LogId>) -> HearsReply {
+        self.note_appending();
+        let reply = HearsReply { leader: self.pulse().hears_leader(), longer_log: self.last_log() > last };
+        if reply.leader || reply.longer_log {
+            self.0.elections.prevotes_refused.increment(1);
+        }
+        reply
+    }
+
+    /// An append that openraft still works on is a word of the leader too, however slow the disk.
+    pub fn note_appending(&self) {
+        if self.0.appends.available_permits() < CALLS_AT_ONCE {
+            self.pulse().hear_leader_still();
+        }
+    }
+
+    /// Stands for election; openraft takes no notice of it if this node leads or does not vote.
+    pub async fn stand(&self) {
+        // It fails only if openraft has ended, which the log tells; so does `beat`.
+        let _ = self.0.raft.trigger().elect().await;
+    }
+
+    /// Sends a heartbeat to everyone, if this node leads.
+    pub async fn beat(&self) {
+        let _ = self.0.raft.trigger().heartbeat().await;
+    }
+
+    pub fn pulse(&self) -> &Pulse {
+        &self.0.network.pulse
+    }
+
+    pub fn last_log(&self) -> Option<LogId> {
+        self.0.raft.data_metrics().borrow().last_log
     }
 
     /// An empty file for a snapshot, unless one is being received already.
@@ -230,8 +301,13 @@ fn config(group: GroupId, timings: &Timings, limits: &Limits) -> openraft::Confi
     openraft::Config {
         cluster_name: format!("group-{group}"),
         heartbeat_interval: millis(timings.heartbeat),
-        election_timeout_min: millis(timings.election_min),
-        election_timeout_max: millis(timings.election_max),
+        // The elections and the heartbeats are those of `elections`.
+        enable_elect: false,
+        enable_heartbeat: false,
+        // What is left of these two: for the larger one, since the last append of a leader, a voter refuses every
+        // candidate, which is the promise that leases rest on; the smaller one is the time-out of asking for a vote.
+        election_timeout_min: millis(timings.lease).saturating_sub(1),
+        election_timeout_max: millis(timings.lease),
         install_snapshot_timeout: SNAPSHOT_WAIT,
         max_payload_entries: APPEND_RECORDS,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(limits.snapshot_every),

@@ -5,7 +5,9 @@
 
 pub mod applier;
 pub mod disk;
+pub mod elections;
 pub mod group;
+pub mod handover;
 pub mod log_store;
 pub mod log_view;
 pub mod network;

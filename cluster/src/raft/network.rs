@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::error::{
     Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable,
@@ -26,10 +26,12 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::wire::{self, Malformed};
-use super::{TypeConfig, Vote};
+use super::{LogId, TypeConfig, Vote};
 use crate::clocks::SharedClock;
 use crate::config::Member;
+use crate::pulse::Pulse;
 use crate::snapshots::SnapshotData;
+use crate::standing::Reign;
 
 /// Largest message between nodes; an AppendEntries is about 1 MiB.
 pub const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
@@ -74,11 +76,13 @@ impl Peer {
 }
 
 /// Makes the links of one group.
+#[derive(Clone)]
 pub struct Network {
     pub group: GroupId,
     pub node: NodeId,
     pub peers: Arc<BTreeMap<NodeId, Peer>>,
     pub clock: SharedClock,
+    pub pulse: Arc<Pulse>,
 }
 
 /// From this node to one other, for one group.
@@ -86,17 +90,28 @@ pub struct GroupLink {
     to: Envelope,
     peer: Option<Peer>,
     clock: SharedClock,
+    pulse: Arc<Pulse>,
+    /// What the other node's clock showed in its last answer.
+    their_clock: Option<u64>,
+}
+
+impl Network {
+    pub fn link(&self, target: NodeId) -> GroupLink {
+        GroupLink {
+            to: Envelope { group: self.group.0, source: self.node.0, target: target.0 },
+            peer: self.peers.get(&target).cloned(),
+            clock: self.clock.clone(),
+            pulse: self.pulse.clone(),
+            their_clock: None,
+        }
+    }
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = GroupLink;
 
     async fn new_client(&mut self, target: u64, _node: &EmptyNode) -> GroupLink {
-        GroupLink {
-            to: Envelope { group: self.group.0, source: self.node.0, target },
-            peer: self.peers.get(&NodeId(target)).cloned(),
-            clock: self.clock.clone(),
-        }
+        self.link(NodeId(target))
     }
 }
 
@@ -106,6 +121,7 @@ impl RaftNetwork<TypeConfig> for GroupLink {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
+        let (reign, sent) = (wire::reign(&rpc.vote), Instant::now());
         let message = v1::AppendRequest {
             to: Some(self.to),
             vote: Some(wire::vote(&rpc.vote)),
@@ -113,10 +129,16 @@ impl RaftNetwork<TypeConfig> for GroupLink {
             records: rpc.entries.iter().map(wire::record).collect(),
             committed: rpc.leader_commit.as_ref().map(wire::log_id),
             log_now_ms: self.clock.live().unwrap_or(0),
+            quorum_age_ms: self.pulse.quorum_age(reign, sent).map(wire::millis_up),
+            your_clock_ms: self.their_clock,
         };
         let mut client = client(&self.peer()?.log);
-        let reply = client.append(within(message, option.hard_ttl())).await.map_err(failed)?;
-        read_append_reply(&rpc, reply.into_inner()).map_err(nonsense)
+        let reply = client.append(within(message, option.hard_ttl())).await.map_err(failed)?.into_inner();
+        self.their_clock = Some(reply.clock_ms);
+        let response = read_append_reply(&rpc, reply).map_err(nonsense)?;
+        let followed = !matches!(response, AppendEntriesResponse::HigherVote(_));
+        self.heard(followed.then_some((reign, sent)));
+        Ok(response)
     }
 
     async fn vote(
@@ -132,6 +154,7 @@ impl RaftNetwork<TypeConfig> for GroupLink {
         let mut client = client(&self.peer()?.log);
         let reply = client.vote(within(message, option.hard_ttl())).await.map_err(failed)?;
         let reply = reply.into_inner();
+        self.heard(None);
         let vote = wire::read_vote(reply.vote).map_err(nonsense)?;
         Ok(VoteResponse { vote, vote_granted: reply.granted, last_log_id: reply.last.map(wire::read_log_id) })
     }
@@ -162,6 +185,7 @@ impl RaftNetwork<TypeConfig> for GroupLink {
             closed = cancel => return Err(StreamingError::Closed(closed)),
         };
         let reply = reply.map_err(|status| unreachable(Unreachable::new(&status)))?.into_inner();
+        self.heard(None);
         let vote = wire::read_vote(reply.vote);
         vote.map(SnapshotResponse::new).map_err(|error| StreamingError::Network(NetworkError::new(&error)))
     }
@@ -172,6 +196,43 @@ impl RaftNetwork<TypeConfig> for GroupLink {
 }
 
 impl GroupLink {
+    /// Whether the other node hears no leader and could vote for this one, whose log ends with `last`.
+    pub async fn agrees_to_election(&self, last: Option<LogId>, wait: Duration) -> bool {
+        let message = v1::HearsRequest { to: Some(self.to), last: last.as_ref().map(wire::log_id) };
+        let Ok(peer) = self.peer() else {
+            return false;
+        };
+        let mut client = client(&peer.log);
+        match tokio::time::timeout(wait, client.hears(within(message, wait))).await {
+            Ok(Ok(reply)) => {
+                self.heard(None);
+                let reply = reply.into_inner();
+                !reply.leader && !reply.longer_log
+            }
+            _ => false,
+        }
+    }
+
+    /// Asks the other node to stand for election at once. Whether it does.
+    pub async fn hand_over(&self, wait: Duration) -> bool {
+        let message = v1::HandOverRequest { to: Some(self.to) };
+        let Ok(peer) = self.peer() else {
+            return false;
+        };
+        let mut client = client(&peer.log);
+        let reply = tokio::time::timeout(wait, client.hand_over(within(message, wait))).await;
+        matches!(reply, Ok(Ok(reply)) if reply.get_ref().stands)
+    }
+
+    /// The other node answered; it may have acknowledged what was sent to it.
+    fn heard(&self, acknowledged: Option<(Reign, Instant)>) {
+        let target = NodeId(self.to.target);
+        self.pulse.hear(target);
+        if let Some((reign, sent)) = acknowledged {
+            self.pulse.acknowledge(reign, target, sent);
+        }
+    }
+
     fn peer(&self) -> Result<&Peer, Unreachable> {
         self.peer.as_ref().ok_or_else(|| Unreachable::new(&UnknownNode(NodeId(self.to.target))))
     }

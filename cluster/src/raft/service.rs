@@ -21,6 +21,7 @@ use super::network::MESSAGE_LIMIT;
 use super::wire::{self, Malformed};
 use super::{LogId, SnapshotMeta, TypeConfig, Vote};
 use crate::propose::intake::Intake;
+use crate::pulse::Word;
 use crate::snapshots::SnapshotData;
 
 /// Batches of one stream that wait for room at a time; a well-behaved peer has one for each group.
@@ -56,6 +57,7 @@ impl Service {
             .groups
             .get(&GroupId(to.group))
             .ok_or_else(|| Status::not_found(format!("group {} is not here", to.group)))?;
+        group.pulse().hear(NodeId(to.source));
         Ok((group, intake, to))
     }
 
@@ -84,10 +86,12 @@ impl RaftService for Service {
     async fn append(&self, request: Request<v1::AppendRequest>) -> Result<Response<v1::AppendReply>, Status> {
         let message = request.into_inner();
         let (group, ..) = self.group(message.to)?;
-        let log_now = message.log_now_ms;
+        let (log_now, quorum_age) = (message.log_now_ms, message.quorum_age_ms.map(Duration::from_millis));
+        let our_clock = message.your_clock_ms;
         let request = read_append(message).map_err(malformed)?;
-        let response = group.append(request, log_now).await.map_err(stopped)?;
-        Ok(Response::new(append_reply(response)))
+        let word = Word { reign: wire::reign(&request.vote), quorum_age, our_clock };
+        let response = group.append(request, word, log_now).await.map_err(stopped)?;
+        Ok(Response::new(v1::AppendReply { clock_ms: group.pulse().clock(), ..append_reply(response) }))
     }
 
     async fn vote(&self, request: Request<v1::VoteRequest>) -> Result<Response<v1::VoteReply>, Status> {
@@ -101,6 +105,20 @@ impl RaftService for Service {
             granted: response.vote_granted,
             last: response.last_log_id.as_ref().map(wire::log_id),
         }))
+    }
+
+    async fn hears(&self, request: Request<v1::HearsRequest>) -> Result<Response<v1::HearsReply>, Status> {
+        let message = request.into_inner();
+        let (group, ..) = self.group(message.to)?;
+        Ok(Response::new(group.hears(message.last.map(wire::read_log_id))))
+    }
+
+    async fn hand_over(
+        &self,
+        request: Request<v1::HandOverRequest>,
+    ) -> Result<Response<v1::HandOverReply>, Status> {
+        let (group, _, to) = self.group(request.into_inner().to)?;
+        Ok(Response::new(v1::HandOverReply { stands: group.take_over(NodeId(to.source)).await }))
     }
 
     async fn install_snapshot(
@@ -215,7 +233,7 @@ fn append_reply(response: AppendEntriesResponse<u64>) -> v1::AppendReply {
             AppendOutcome::HigherVote
         }
     };
-    v1::AppendReply { outcome: outcome.into(), vote, matching }
+    v1::AppendReply { outcome: outcome.into(), vote, matching, clock_ms: 0 }
 }
 
 fn malformed(error: Malformed) -> Status {

@@ -3,11 +3,14 @@
 //! What comes back is checked: a message without a part that it must have is `Malformed`, never a panic.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use openraft::{CommittedLeaderId, EmptyNode, EntryPayload};
+use placement::NodeId;
 use proto::v1;
 
 use super::{LogId, Membership, Payload, RaftEntry, StoredMembership, Vote};
+use crate::standing::Reign;
 
 /// A message between nodes, or a record on the disk, lacks a part that it must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +34,16 @@ pub fn read_vote(ballot: Option<v1::Ballot>) -> Result<Vote, Malformed> {
     let mut vote = Vote::new(ballot.term, ballot.node);
     vote.committed = ballot.committed;
     Ok(vote)
+}
+
+/// An age that must not be told too small.
+pub fn millis_up(age: Duration) -> u64 {
+    u64::try_from(age.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// The time of the leader that the vote names.
+pub fn reign(vote: &Vote) -> Reign {
+    Reign { term: vote.leader_id.term, leader: NodeId(vote.leader_id.node_id) }
 }
 
 pub fn members(membership: &Membership) -> v1::Members {

@@ -15,14 +15,20 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 
+use crate::wires::Wires;
+
 /// Generous: these tests share their machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const GROUP: GroupId = GroupId(1);
+/// Of each node.
+const THREADS: usize = 2;
 
 pub struct Cluster {
     pub nodes: Vec<Place>,
     groups: Vec<GroupId>,
     limits: Limits,
+    /// Set if the nodes reach each other over wires that can be cut.
+    wires: Option<Wires>,
 }
 
 /// A node's folder and address, and the node while it runs.
@@ -69,6 +75,11 @@ pub enum Fate {
     Lost,
 }
 
+/// A node whose threads are all held.
+pub struct Paused {
+    _releases: Vec<std::sync::mpsc::Sender<()>>,
+}
+
 impl Cluster {
     pub fn start(groups: &[GroupId], limits: Limits) -> Cluster {
         let mut cluster = Cluster::prepare(groups, limits);
@@ -80,11 +91,30 @@ impl Cluster {
 
     /// Three places with nobody there yet.
     pub fn prepare(groups: &[GroupId], limits: Limits) -> Cluster {
+        Cluster::prepare_many(3, groups, limits)
+    }
+
+    pub fn prepare_many(count: u64, groups: &[GroupId], limits: Limits) -> Cluster {
         let place = |id| {
             let address = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             Place { id: NodeId(id), folder: tempfile::tempdir().unwrap(), address, running: None }
         };
-        Cluster { nodes: (1..=3).map(place).collect(), groups: groups.to_vec(), limits }
+        Cluster { nodes: (1..=count).map(place).collect(), groups: groups.to_vec(), limits, wires: None }
+    }
+
+    /// Three nodes, and the wires between them.
+    pub fn start_wired(groups: &[GroupId]) -> Cluster {
+        let mut cluster = Cluster::prepare(groups, Limits::default());
+        let places: Vec<_> = cluster.nodes.iter().map(|place| place.address).collect();
+        cluster.wires = Some(Wires::between(&places));
+        for at in 0..cluster.nodes.len() {
+            cluster.run(at);
+        }
+        cluster
+    }
+
+    pub fn wires(&self) -> &Wires {
+        self.wires.as_ref().expect("the test has wires")
     }
 
     pub fn run(&mut self, at: usize) {
@@ -95,7 +125,7 @@ impl Cluster {
         let config = self.config(at);
         let place = &mut self.nodes[at];
         let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
         let (node, groups) = runtime.block_on(Node::start(config))?;
         let listener = runtime.block_on(TcpListener::bind(place.address)).unwrap();
         let serve =
@@ -112,10 +142,14 @@ impl Cluster {
     }
 
     pub fn config(&self, at: usize) -> NodeConfig {
-        let members = self.nodes.iter().map(|place| Member {
+        let address = |to: usize| match &self.wires {
+            Some(wires) if to != at => wires.address(at, to),
+            _ => self.nodes[to].address,
+        };
+        let members = self.nodes.iter().enumerate().map(|(to, place)| Member {
             id: place.id,
             name: format!("node-{}", place.id),
-            grpc: place.address.to_string(),
+            grpc: address(to).to_string(),
         });
         NodeConfig {
             id: self.nodes[at].id,
@@ -146,6 +180,30 @@ impl Cluster {
         }
     }
 
+    /// Stops the node's time: nothing runs there until what is returned goes.
+    pub fn pause(&self, at: usize) -> Paused {
+        let (entered, threads) = std::sync::mpsc::channel();
+        let releases = (0..THREADS).map(|_| {
+            let (release, wait) = std::sync::mpsc::channel::<()>();
+            let entered = entered.clone();
+            self.running(at).runtime.spawn(async move {
+                entered.send(()).unwrap();
+                let _ = wait.recv();
+            });
+            release
+        });
+        let paused = Paused { _releases: releases.collect() };
+        for _ in 0..THREADS {
+            threads.recv_timeout(PATIENCE).expect("every thread of the node is stopped");
+        }
+        paused
+    }
+
+    pub fn hand_over(&self, at: usize) {
+        let Running { runtime, node, .. } = self.running(at);
+        runtime.block_on(node.hand_over());
+    }
+
     pub fn group(&self, at: usize, id: GroupId) -> Group {
         self.running(at).groups[&id].0.clone()
     }
@@ -168,6 +226,13 @@ impl Cluster {
             leader.is_some_and(|at| leaders == BTreeSet::from([Some(self.nodes[at].id)]))
         });
         leader.unwrap()
+    }
+
+    /// How long the leader heard nothing of another node.
+    pub fn silence(&self, leader: usize, of: usize, id: GroupId) -> Duration {
+        let silences = self.group(leader, id).silences().expect("it leads");
+        let of = self.nodes[of].id;
+        silences.into_iter().find(|(node, _)| *node == of).expect("it is a member").1
     }
 
     /// Proposes `node-ticket` at a node, waiting while its queue is full.

@@ -1,8 +1,11 @@
 //! The replicated log on real disks and loopback sockets, three nodes in one process.
 
 mod harness;
+mod wires;
 
+mod elections;
 mod failover;
+mod lease;
 mod limits;
 mod replication;
 mod restart;

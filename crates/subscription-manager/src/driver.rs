@@ -103,16 +103,22 @@ impl Driver {
                 },
                 () = tokio::time::sleep(deadline) => {}
             }
-            let leading: Option<&[Silence]> = self.group.is_leader().then_some(&[]);
             let now = self.now();
             if now.monotonic >= self.agent.poll_timeout() {
-                self.agent.handle_timeout(now, leading);
+                let silences = self.silences();
+                self.agent.handle_timeout(now, silences.as_deref());
             }
         }
     }
 
     fn now(&self) -> Now {
-        self.clock.now(self.group.log_now())
+        self.clock.now(&self.group)
+    }
+
+    /// Only at the leader.
+    fn silences(&self) -> Option<Vec<Silence>> {
+        let silences = self.group.silences()?;
+        Some(silences.into_iter().map(|(node, lasted)| Silence { node, lasted }).collect())
     }
 
     fn take_events(&mut self, first: Event) {
@@ -269,13 +275,15 @@ impl Clock {
         Clock { started: std::time::Instant::now() }
     }
 
-    pub fn now(&self, log: u64) -> Now {
+    pub fn now(&self, group: &Group) -> Now {
+        let since_start =
+            |at: std::time::Instant| at.saturating_duration_since(self.started).as_millis() as u64;
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         Now {
-            monotonic: Instant(self.started.elapsed().as_millis() as u64),
-            log: Timestamp(log),
+            monotonic: Instant(since_start(std::time::Instant::now())),
+            log: Timestamp(group.log_now()),
             unix,
-            lease: Instant(u64::MAX),
+            lease: Instant(group.lease_until().map_or(0, since_start)),
         }
     }
 

@@ -122,6 +122,8 @@ impl Manager {
                 outcome = Err(error);
             }
         }
+        // While the others can still reach this node: they need its vote.
+        self.node.hand_over().await;
         wires.cancel();
         // Both end with the wires; how they end tells nothing that was not logged.
         let _ = tokio::join!(grpc, links);
@@ -164,7 +166,7 @@ fn driver(
         limits: config.agent_limits,
     };
     Driver {
-        agent: Agent::new(agent, clock.now(seat.group.log_now())),
+        agent: Agent::new(agent, clock.now(&seat.group)),
         group: seat.group,
         events: seat.events,
         inputs: seat.inputs,

@@ -1,0 +1,167 @@
+//! A leader that is gone is replaced, and one that is there is not deposed.
+
+use std::time::{Duration, Instant};
+
+use cluster::Limits;
+
+use crate::harness::{Cluster, GROUP, until};
+
+/// Longer than anybody waits before an election.
+const LONG: Duration = Duration::from_millis(1_500);
+
+#[test]
+fn a_node_that_was_paused_does_not_depose_a_healthy_leader() {
+    let cluster = Cluster::start(&[GROUP], Limits::default());
+    let (leader, follower) = leader_and_follower(&cluster);
+    let term = cluster.group(leader, GROUP).status().term;
+
+    for round in 0..3 {
+        let paused = cluster.pause(follower);
+        until("a long silence", || cluster.silence(leader, follower, GROUP) > LONG);
+        drop(paused);
+
+        cluster.propose(follower, GROUP, 20 * round..20 * round + 20);
+        let page = cluster.ledger(follower, GROUP).until_fates(20 * round..20 * round + 20);
+        assert!(page.all_committed(20 * round..20 * round + 20), "{:?}", page.fates);
+    }
+
+    let status = cluster.group(leader, GROUP).status();
+    assert!(cluster.group(leader, GROUP).is_leader());
+    assert_eq!(status.term, term);
+}
+
+#[test]
+fn a_node_that_hears_the_others_but_not_the_leader_does_not_depose_it() {
+    let cluster = Cluster::start_wired(&[GROUP]);
+    let (leader, follower) = leader_and_follower(&cluster);
+    let term = cluster.group(leader, GROUP).status().term;
+
+    cluster.wires().cut(leader, follower);
+    until("a long silence", || cluster.silence(leader, follower, GROUP) > 2 * LONG);
+    cluster.wires().mend(leader, follower);
+
+    until("the end of the silence", || cluster.silence(leader, follower, GROUP) < LONG);
+    cluster.propose(follower, GROUP, 0..20);
+    cluster.ledger(follower, GROUP).until_fates(0..20);
+    assert_eq!(cluster.group(leader, GROUP).status().term, term);
+    assert!(cluster.group(leader, GROUP).is_leader());
+}
+
+#[test]
+fn a_leader_that_is_killed_is_replaced() {
+    let mut cluster = Cluster::start(&[GROUP], Limits::default());
+
+    let took = kill_the_leader(&mut cluster, 0);
+
+    println!("{took:?} from the kill to the next commit");
+}
+
+#[test]
+fn a_leader_that_leaves_hands_over() {
+    for count in [2, 3, 5] {
+        let mut cluster = Cluster::prepare_many(count, &[GROUP], Limits::default());
+        let all: Vec<usize> = (0..count as usize).collect();
+        for &at in &all {
+            cluster.run(at);
+        }
+        let leader = cluster.leader(GROUP);
+        for &at in &all {
+            cluster.propose(at, GROUP, 0..200);
+        }
+
+        let started = Instant::now();
+        cluster.hand_over(leader);
+
+        println!("{:?} for the handover among {count}", started.elapsed());
+        assert!(all.iter().any(|at| *at != leader && cluster.group(*at, GROUP).is_leader()));
+        assert!(!cluster.group(leader, GROUP).is_leader());
+        for &at in &all {
+            let page = cluster.ledger(at, GROUP).until_fates(0..200);
+            assert!(page.all_committed(0..200), "{:?}", page.fates);
+        }
+    }
+}
+
+#[test]
+fn a_leader_that_leaves_alone_does_not_wait_for_nobody() {
+    let mut cluster = Cluster::start(&[GROUP], Limits::default());
+    let leader = cluster.leader(GROUP);
+    for at in [(leader + 1) % 3, (leader + 2) % 3] {
+        cluster.kill(at);
+    }
+
+    cluster.hand_over(leader);
+    cluster.stop(leader);
+
+    assert!(cluster.alive().is_empty());
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn how_long_the_group_is_without_a_leader() {
+    let mut kills = Vec::new();
+    let mut starts = Vec::new();
+    let mut restarts = Vec::new();
+    let mut handovers = Vec::new();
+    let mut cluster = Cluster::prepare(&[GROUP], Limits::default());
+    for round in 0..20 {
+        let started = Instant::now();
+        let mut fresh = Cluster::start(&[GROUP], Limits::default());
+        first_commit(&fresh, 0);
+        starts.push(started.elapsed());
+        let leader = fresh.leader(GROUP);
+        // One that has just been elected keeps its own vote for a while.
+        until("a settled leader", || started.elapsed() > LONG);
+        let started = Instant::now();
+        fresh.hand_over(leader);
+        commit(&fresh, (leader + 1) % 3, 0..1);
+        handovers.push(started.elapsed());
+        for at in 0..3 {
+            fresh.kill(at);
+        }
+        let started = Instant::now();
+        for at in 0..3 {
+            fresh.run(at);
+        }
+        first_commit(&fresh, 0);
+        restarts.push(started.elapsed());
+        std::mem::swap(&mut cluster, &mut fresh);
+        kills.push(kill_the_leader(&mut cluster, 100 + round));
+    }
+    for (what, times) in
+        [("kill", kills), ("first start", starts), ("start of all", restarts), ("handover", handovers)]
+    {
+        tell(what, times);
+    }
+}
+
+/// From the kill to the next commit at a survivor.
+fn kill_the_leader(cluster: &mut Cluster, ticket: u64) -> Duration {
+    let (leader, follower) = leader_and_follower(cluster);
+    commit(cluster, follower, 2 * ticket..2 * ticket + 1);
+    let started = Instant::now();
+    cluster.kill(leader);
+    commit(cluster, follower, 2 * ticket + 1..2 * ticket + 2);
+    started.elapsed()
+}
+
+fn first_commit(cluster: &Cluster, at: usize) {
+    commit(cluster, at, 50..51);
+}
+
+fn commit(cluster: &Cluster, at: usize, tickets: std::ops::Range<u64>) {
+    cluster.propose(at, GROUP, tickets.clone());
+    let page = cluster.ledger(at, GROUP).until_fates(tickets.clone());
+    assert!(page.all_committed(tickets), "{:?}", page.fates);
+}
+
+fn leader_and_follower(cluster: &Cluster) -> (usize, usize) {
+    let leader = cluster.leader(GROUP);
+    (leader, (leader + 1) % 3)
+}
+
+fn tell(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let at = |share: usize| times[(times.len() - 1) * share / 100];
+    println!("{what}: p50 {:?}, p90 {:?}, worst {:?} of {}", at(50), at(90), at(100), times.len());
+}
