@@ -8,9 +8,12 @@
 //! A follower learns the age of the majority's acknowledgement with each append. It cannot know how long that message
 //! was under way: the call's time-out ends the leader's waiting, not the bytes in a socket that nobody reads, and a
 //! node that was paused for a minute finds a minute-old append with a fresh age in it. So each answer of a follower
-//! carries its clock, the leader returns the last one it got, and the follower counts the age from *that* moment,
-//! which certainly lies before the sending. A follower's lease thus ends up to one heartbeat and a flight early, never
-//! late. (A voter that restarts forgets its promise; the epoch of a subscription makes the rest harmless.)
+//! carries its clock; the leader returns the last one it got, with the time since then added, and the follower counts
+//! the age from *that* moment, which certainly lies before the sending. A follower's lease thus ends early by the
+//! flight of one answer, never late.
+//!
+//! What it does not tell: whether this node has applied what was committed meanwhile. And a voter that restarts forgets
+//! its promise. The epoch of a subscription makes what is left harmless.
 //!
 //! A value: time is an argument.
 
@@ -63,7 +66,7 @@ impl Lease {
         standing.voters.majority_at(at)
     }
 
-    /// The leader said, after this node's own `moment`, that a majority had acknowledged it `age` before.
+    /// The leader said, at or after this node's own `moment`, that a majority had acknowledged it `age` before.
     pub fn tell(&mut self, reign: Reign, age: Duration, moment: Instant) {
         let Some(quorum_at) = moment.checked_sub(age) else {
             return;

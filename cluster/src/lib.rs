@@ -9,6 +9,7 @@
 mod clocks;
 mod config;
 mod contacts;
+mod draws;
 mod entry;
 mod events;
 mod groups;

@@ -37,7 +37,7 @@ pub struct Word {
     pub reign: Reign,
     /// How long ago a majority had acknowledged it.
     pub quorum_age: Option<Duration>,
-    /// This node's own clock in the last answer that the leader had then.
+    /// What this node's own clock showed then, at least.
     pub our_clock: Option<u64>,
 }
 

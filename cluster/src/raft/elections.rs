@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use openraft::metrics::RaftServerMetrics;
 use openraft::{EmptyNode, ServerState};
 use placement::NodeId;
+use proto::v1::HearsReply;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info};
 
-use super::group::RaftGroup;
+use super::LogId;
+use super::group::{CALLS_AT_ONCE, RaftGroup};
 use super::network::Network;
 use super::wire;
 use crate::config::Timings;
@@ -130,6 +132,36 @@ impl Elections {
         }
         self.held_lease = until.is_some();
         until.unwrap_or_else(|| Instant::now() + self.answer_wait)
+    }
+}
+
+impl RaftGroup {
+    /// What this node tells another that would stand for election; `last` is the end of its log.
+    pub fn hears(&self, last: Option<LogId>) -> HearsReply {
+        self.note_appending();
+        let reply = HearsReply { leader: self.pulse().hears_leader(), longer_log: self.last_log() > last };
+        if reply.leader || reply.longer_log {
+            self.0.elections.prevotes_refused.increment(1);
+        }
+        reply
+    }
+
+    /// An append that openraft still works on is a word of the leader too, however slow the disk.
+    pub fn note_appending(&self) {
+        if self.0.appends.available_permits() < CALLS_AT_ONCE {
+            self.pulse().hear_leader_still();
+        }
+    }
+
+    /// Stands for election; openraft takes no notice of it if this node leads or does not vote.
+    pub async fn stand(&self) {
+        // It fails only if openraft has ended, which the log tells; so does `beat`.
+        let _ = self.0.raft.trigger().elect().await;
+    }
+
+    /// Sends a heartbeat to everyone, if this node leads.
+    pub async fn beat(&self) {
+        let _ = self.0.raft.trigger().heartbeat().await;
     }
 }
 

@@ -13,7 +13,6 @@ use openraft::raft::{
 use openraft::storage::Snapshot as RaftSnapshot;
 use openraft::{EmptyNode, ServerState, SnapshotPolicy};
 use placement::{GroupId, NodeId};
-use proto::v1::HearsReply;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -35,7 +34,7 @@ const APPEND_RECORDS: u64 = 64;
 /// Sending, checking and installing a snapshot may take this long (milliseconds).
 const SNAPSHOT_WAIT: u64 = 10 * 60 * 1000;
 /// Calls of each kind from other nodes that openraft works on at a time; the others wait at the door.
-const CALLS_AT_ONCE: usize = 2;
+pub(super) const CALLS_AT_ONCE: usize = 2;
 /// Committed entries that wait for a slow consumer; more are not taken from the leader until it reads on.
 const UNAPPLIED: u64 = 1024;
 
@@ -49,10 +48,10 @@ pub(super) struct Inner {
     progress: Arc<Progress>,
     snapshots: Arc<Snapshots>,
     clock: SharedClock,
-    appends: Arc<Semaphore>,
+    pub(super) appends: Arc<Semaphore>,
     votes: Arc<Semaphore>,
     installs: Arc<Semaphore>,
-    elections: Arc<ElectionMetrics>,
+    pub(super) elections: Arc<ElectionMetrics>,
     pub(super) network: Network,
     /// The node stops: it takes no proposals as leader, and stands for no election.
     pub(super) leaving: AtomicBool,
@@ -201,34 +200,6 @@ impl RaftGroup {
             raft.vote(request).await.map_err(|_| Stopped)
         });
         call.await.map_err(|_| Stopped)?
-    }
-
-    /// What this node tells another that would stand for election; `last` is the end of its log.
-    pub fn hears(&self, last: Option<LogId>) -> HearsReply {
-        self.note_appending();
-        let reply = HearsReply { leader: self.pulse().hears_leader(), longer_log: self.last_log() > last };
-        if reply.leader || reply.longer_log {
-            self.0.elections.prevotes_refused.increment(1);
-        }
-        reply
-    }
-
-    /// An append that openraft still works on is a word of the leader too, however slow the disk.
-    pub fn note_appending(&self) {
-        if self.0.appends.available_permits() < CALLS_AT_ONCE {
-            self.pulse().hear_leader_still();
-        }
-    }
-
-    /// Stands for election; openraft takes no notice of it if this node leads or does not vote.
-    pub async fn stand(&self) {
-        // It fails only if openraft has ended, which the log tells; so does `beat`.
-        let _ = self.0.raft.trigger().elect().await;
-    }
-
-    /// Sends a heartbeat to everyone, if this node leads.
-    pub async fn beat(&self) {
-        let _ = self.0.raft.trigger().heartbeat().await;
     }
 
     pub fn pulse(&self) -> &Pulse {

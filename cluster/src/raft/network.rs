@@ -91,8 +91,8 @@ pub struct GroupLink {
     peer: Option<Peer>,
     clock: SharedClock,
     pulse: Arc<Pulse>,
-    /// What the other node's clock showed in its last answer.
-    their_clock: Option<u64>,
+    /// What the other node's clock showed in its last answer, and when that came.
+    their_clock: Option<(u64, Instant)>,
 }
 
 impl Network {
@@ -130,11 +130,11 @@ impl RaftNetwork<TypeConfig> for GroupLink {
             committed: rpc.leader_commit.as_ref().map(wire::log_id),
             log_now_ms: self.clock.live().unwrap_or(0),
             quorum_age_ms: self.pulse.quorum_age(reign, sent).map(wire::millis_up),
-            your_clock_ms: self.their_clock,
+            your_clock_ms: self.their_clock.map(|(clock, came)| wire::clock_at(clock, came, sent)),
         };
         let mut client = client(&self.peer()?.log);
         let reply = client.append(within(message, option.hard_ttl())).await.map_err(failed)?.into_inner();
-        self.their_clock = Some(reply.clock_ms);
+        self.their_clock = Some((reply.clock_ms, Instant::now()));
         let response = read_append_reply(&rpc, reply).map_err(nonsense)?;
         let followed = !matches!(response, AppendEntriesResponse::HigherVote(_));
         self.heard(followed.then_some((reign, sent)));

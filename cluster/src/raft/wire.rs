@@ -3,7 +3,7 @@
 //! What comes back is checked: a message without a part that it must have is `Malformed`, never a panic.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::{CommittedLeaderId, EmptyNode, EntryPayload};
 use placement::NodeId;
@@ -39,6 +39,12 @@ pub fn read_vote(ballot: Option<v1::Ballot>) -> Result<Vote, Malformed> {
 /// An age that must not be told too small.
 pub fn millis_up(age: Duration) -> u64 {
     u64::try_from(age.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// What a clock shows now, at least, that showed `clock` some time before `came`.
+pub fn clock_at(clock: u64, came: Instant, now: Instant) -> u64 {
+    let since = now.saturating_duration_since(came).as_millis();
+    clock.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
 }
 
 /// The time of the leader that the vote names.
@@ -117,6 +123,15 @@ mod tests {
     #[test]
     fn a_record_without_an_id_is_malformed() {
         assert_eq!(read_record(v1::LogRecord::default()), Err(Malformed("log id")));
+    }
+
+    #[test]
+    fn an_age_is_told_rather_too_large_and_a_clock_rather_too_early() {
+        let came = Instant::now();
+
+        assert_eq!(millis_up(Duration::from_micros(2_001)), 3);
+        assert_eq!(clock_at(500, came, came + Duration::from_micros(2_999)), 502);
+        assert_eq!(clock_at(u64::MAX, came, came + Duration::from_secs(1)), u64::MAX);
     }
 
     #[test]

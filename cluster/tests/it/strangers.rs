@@ -48,6 +48,33 @@ fn records_that_do_not_follow_each_other_are_refused() {
     drop(cluster);
 }
 
+#[test]
+fn a_word_about_the_lease_that_makes_no_sense_gives_none() {
+    let (cluster, mut client) = one_node();
+    let group = cluster.group(0, GROUP);
+    let words = [
+        (Some(u64::MAX), Some(u64::MAX)),
+        (Some(0), Some(u64::MAX)),
+        (Some(u64::MAX), Some(1)),
+        (Some(0), Some(0)),
+        (Some(0), None),
+        (None, Some(u64::MAX)),
+    ];
+
+    for (quorum_age_ms, your_clock_ms) in words {
+        let request = AppendRequest {
+            to: Some(Envelope { group: GROUP.0, source: 2, target: 1 }),
+            vote: Some(Ballot { term: 9, node: 2, committed: true }),
+            quorum_age_ms,
+            your_clock_ms,
+            ..Default::default()
+        };
+        block_on(client.append(request)).unwrap();
+
+        assert_eq!(group.lease_until(), None);
+    }
+}
+
 fn one_node() -> (Cluster, RaftClient<Channel>) {
     let mut cluster = Cluster::prepare(&[GROUP], Limits::default());
     cluster.run(0);
