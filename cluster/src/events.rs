@@ -11,8 +11,8 @@ pub struct GroupEvents(mpsc::Receiver<Event>);
 
 #[derive(Debug)]
 pub enum Event {
-    /// The next entry of the log. Every node sees every entry once, in order, from the position of its last
-    /// `Restore` on. The same ticket may come more than once, in this entry or a later one: it was proposed
+    /// The next entry of the log, without commands if it is Raft's own. Every node sees every entry once, in order,
+    /// from the position of its last `Restore` on. The same ticket may come more than once, in this entry or a later one: it was proposed
     /// again after a leader failed. The consumer performs the first one and ignores the others.
     Committed(Entry),
     /// The command was never proposed and never will be.

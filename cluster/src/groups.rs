@@ -85,10 +85,10 @@ impl Group {
         self.raft.is_leader()
     }
 
-    /// Until when this node may act for what it owns: no other leader can have given it away before. `None` without a
-    /// lease; on this machine's monotonic clock.
-    pub fn lease_until(&self) -> Option<Instant> {
-        self.raft.pulse().lease_until()
+    /// Until when a consumer that has handled all entries up to `applied` may act for what this node owns: no other
+    /// leader can have given it away before. `None` without a lease; on this machine's monotonic clock.
+    pub fn lease_until(&self, applied: u64) -> Option<Instant> {
+        self.raft.pulse().lease_until(applied)
     }
 
     /// At the leader, for every other member, how long nothing was heard of it; counted from the beginning of this

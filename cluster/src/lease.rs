@@ -12,12 +12,15 @@
 //! the age from *that* moment, which certainly lies before the sending. A follower's lease thus ends early by the
 //! flight of one answer, never late.
 //!
-//! What it does not tell: whether this node has applied what was committed meanwhile. And a voter that restarts forgets
-//! its promise. The epoch of a subscription makes what is left harmless.
+//! A lease is for one who has applied what was committed when it was given: a node that was paused may have lost what it
+//! owned meanwhile, and has to read so first. Each append says how far the leader had committed, so the last few words
+//! are kept and the newest counts whose entries are applied. A leader must have applied what was there before it led.
+//!
+//! A voter that restarts forgets its promise. The epoch of a subscription makes what is left harmless.
 //!
 //! A value: time is an argument.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use placement::NodeId;
@@ -30,9 +33,19 @@ pub struct Lease {
     length: Duration,
     /// When the appends were sent that each follower acknowledged last, in the reign that this node leads or led.
     acknowledged: Option<(Reign, BTreeMap<NodeId, Instant>)>,
-    /// Of the leader that this node follows or followed: a majority had acknowledged it by then.
-    told: Option<(Reign, Instant)>,
+    /// What the leader said that this node follows or followed, oldest first.
+    told: Option<(Reign, VecDeque<Grant>)>,
 }
+
+/// A majority had acknowledged the leader at `quorum_at`; by then or later it had committed `committed`.
+#[derive(Clone, Copy, Debug)]
+struct Grant {
+    quorum_at: Instant,
+    committed: u64,
+}
+
+/// Words that follow each other faster add nothing; so a lease's length holds some twenty of them.
+const APART: Duration = Duration::from_millis(25);
 
 impl Lease {
     pub fn new(me: NodeId, length: Duration) -> Lease {
@@ -66,24 +79,35 @@ impl Lease {
         standing.voters.majority_at(at)
     }
 
-    /// The leader said, at or after this node's own `moment`, that a majority had acknowledged it `age` before.
-    pub fn tell(&mut self, reign: Reign, age: Duration, moment: Instant) {
+    /// The leader said, at or after this node's own `moment`, that a majority had acknowledged it `age` before, and
+    /// how far it had committed.
+    pub fn tell(&mut self, reign: Reign, age: Duration, moment: Instant, committed: u64) {
         let Some(quorum_at) = moment.checked_sub(age) else {
             return;
         };
+        let grant = Grant { quorum_at, committed };
         match &mut self.told {
             Some((present, _)) if reign < *present => {}
-            Some((present, last)) if reign == *present => *last = quorum_at.max(*last),
-            told => *told = Some((reign, quorum_at)),
+            Some((present, grants)) if reign == *present => {
+                grants.retain(|grant| quorum_at < grant.quorum_at + self.length);
+                if grants.back().is_none_or(|last| quorum_at >= last.quorum_at + APART) {
+                    grants.push_back(grant);
+                }
+            }
+            told => *told = Some((reign, VecDeque::from([grant]))),
         }
     }
 
-    /// `None` if there is no lease now.
-    pub fn until(&self, standing: &Standing, now: Instant) -> Option<Instant> {
+    /// For one who has applied everything up to `applied`. `None` if there is no lease now.
+    pub fn until(&self, standing: &Standing, applied: u64, now: Instant) -> Option<Instant> {
         let reign = standing.reign?;
         let quorum_at = match &self.told {
-            _ if standing.is_leading() => self.quorum_at(reign, standing, now)?,
-            Some((of, quorum_at)) if *of == reign => *quorum_at,
+            _ if standing.is_leading() => {
+                (applied >= standing.led_from).then(|| self.quorum_at(reign, standing, now))??
+            }
+            Some((of, grants)) if *of == reign => {
+                grants.iter().rev().find(|grant| grant.committed <= applied)?.quorum_at
+            }
             _ => return None,
         };
         let until = quorum_at + self.length;
@@ -98,6 +122,8 @@ mod tests {
     use super::*;
     use crate::standing::Voters;
 
+    /// Everything is applied.
+    const ALL: u64 = u64::MAX;
     const REIGN: Reign = Reign { term: 3, leader: NodeId(1) };
 
     #[test]
@@ -108,8 +134,8 @@ mod tests {
 
         let standing = leading(&[&[1, 2, 3]], start);
 
-        assert_eq!(lease.until(&standing, start + ms(549)), Some(start + ms(550)));
-        assert_eq!(lease.until(&standing, start + ms(550)), None);
+        assert_eq!(lease.until(&standing, ALL, start + ms(549)), Some(start + ms(550)));
+        assert_eq!(lease.until(&standing, ALL, start + ms(550)), None);
     }
 
     #[test]
@@ -117,7 +143,7 @@ mod tests {
         let (mut lease, start) = lease(1);
         lease.acknowledge(REIGN, NodeId(2), start);
 
-        assert_eq!(lease.until(&leading(&[&[1, 2, 3, 4, 5]], start), start), None);
+        assert_eq!(lease.until(&leading(&[&[1, 2, 3, 4, 5]], start), ALL, start), None);
     }
 
     #[test]
@@ -125,18 +151,18 @@ mod tests {
         let (mut lease, start) = lease(1);
         lease.acknowledge(REIGN, NodeId(9), start);
 
-        assert_eq!(lease.until(&leading(&[&[1, 2, 3]], start), start), None);
+        assert_eq!(lease.until(&leading(&[&[1, 2, 3]], start), ALL, start), None);
     }
 
     #[test]
     fn a_leader_that_does_not_vote_needs_a_majority_of_the_others() {
         let (mut lease, start) = lease(1);
         lease.acknowledge(REIGN, NodeId(2), start);
-        assert_eq!(lease.until(&leading(&[&[2, 3, 4]], start), start), None);
+        assert_eq!(lease.until(&leading(&[&[2, 3, 4]], start), ALL, start), None);
 
         lease.acknowledge(REIGN, NodeId(3), start + ms(5));
 
-        assert_eq!(lease.until(&leading(&[&[2, 3, 4]], start), start + ms(9)), Some(start + ms(450)));
+        assert_eq!(lease.until(&leading(&[&[2, 3, 4]], start), ALL, start + ms(9)), Some(start + ms(450)));
     }
 
     #[test]
@@ -145,18 +171,18 @@ mod tests {
         let joint = leading(&[&[1, 2, 3], &[1, 4, 5]], start);
         lease.acknowledge(REIGN, NodeId(2), start + ms(50));
         lease.acknowledge(REIGN, NodeId(3), start + ms(50));
-        assert_eq!(lease.until(&joint, start + ms(60)), None);
+        assert_eq!(lease.until(&joint, ALL, start + ms(60)), None);
 
         lease.acknowledge(REIGN, NodeId(4), start + ms(10));
 
-        assert_eq!(lease.until(&joint, start + ms(60)), Some(start + ms(460)));
+        assert_eq!(lease.until(&joint, ALL, start + ms(60)), Some(start + ms(460)));
     }
 
     #[test]
     fn a_leader_alone_always_has_its_lease() {
         let (lease, start) = lease(1);
 
-        assert_eq!(lease.until(&leading(&[&[1]], start), start + ms(7)), Some(start + ms(457)));
+        assert_eq!(lease.until(&leading(&[&[1]], start), ALL, start + ms(7)), Some(start + ms(457)));
     }
 
     #[test]
@@ -165,12 +191,12 @@ mod tests {
         lease.acknowledge(REIGN, NodeId(2), start);
         let mut standing = leading(&[&[1, 2, 3]], start);
         standing.reign = Some(Reign { term: 4, ..REIGN });
-        assert_eq!(lease.until(&standing, start), None);
+        assert_eq!(lease.until(&standing, ALL, start), None);
 
         lease.acknowledge(Reign { term: 4, ..REIGN }, NodeId(3), start + ms(1));
         lease.acknowledge(REIGN, NodeId(2), start + ms(30));
 
-        assert_eq!(lease.until(&standing, start + ms(2)), Some(start + ms(451)));
+        assert_eq!(lease.until(&standing, ALL, start + ms(2)), Some(start + ms(451)));
     }
 
     #[test]
@@ -179,47 +205,79 @@ mod tests {
         lease.acknowledge(REIGN, NodeId(2), start + ms(100));
         lease.acknowledge(REIGN, NodeId(2), start + ms(10));
 
-        assert_eq!(lease.until(&leading(&[&[1, 2, 3]], start), start + ms(101)), Some(start + ms(550)));
+        assert_eq!(lease.until(&leading(&[&[1, 2, 3]], start), ALL, start + ms(101)), Some(start + ms(550)));
     }
 
     #[test]
     fn a_followers_lease_counts_from_its_own_moment_before_the_sending() {
         let (mut lease, start) = lease(2);
-        lease.tell(REIGN, ms(30), start + ms(100));
+        lease.tell(REIGN, ms(30), start + ms(100), 0);
 
-        assert_eq!(lease.until(&following(REIGN), start + ms(519)), Some(start + ms(520)));
-        assert_eq!(lease.until(&following(REIGN), start + ms(520)), None);
+        assert_eq!(lease.until(&following(REIGN), ALL, start + ms(519)), Some(start + ms(520)));
+        assert_eq!(lease.until(&following(REIGN), ALL, start + ms(520)), None);
     }
 
     #[test]
     fn a_message_read_after_a_pause_gives_a_follower_no_lease() {
         let (mut lease, start) = lease(2);
 
-        lease.tell(REIGN, ms(5), start + ms(100));
+        lease.tell(REIGN, ms(5), start + ms(100), 0);
 
-        assert_eq!(lease.until(&following(REIGN), start + ms(60_000)), None);
+        assert_eq!(lease.until(&following(REIGN), ALL, start + ms(60_000)), None);
     }
 
     #[test]
     fn what_another_leader_said_gives_no_lease() {
         let (mut lease, start) = lease(2);
-        lease.tell(REIGN, ms(0), start);
+        lease.tell(REIGN, ms(0), start, 0);
         let next = Reign { term: 3, leader: NodeId(3) };
 
-        assert_eq!(lease.until(&following(next), start + ms(1)), None);
-        assert_eq!(lease.until(&Standing { reign: None, ..following(REIGN) }, start + ms(1)), None);
-        lease.tell(next, ms(0), start + ms(9));
-        lease.tell(REIGN, ms(0), start + ms(20));
-        assert_eq!(lease.until(&following(next), start + ms(21)), Some(start + ms(459)));
+        assert_eq!(lease.until(&following(next), ALL, start + ms(1)), None);
+        assert_eq!(lease.until(&Standing { reign: None, ..following(REIGN) }, ALL, start + ms(1)), None);
+        lease.tell(next, ms(0), start + ms(9), 0);
+        lease.tell(REIGN, ms(0), start + ms(20), 0);
+        assert_eq!(lease.until(&following(next), ALL, start + ms(21)), Some(start + ms(459)));
     }
 
     #[test]
     fn an_age_from_before_all_time_is_no_lease() {
         let (mut lease, start) = lease(2);
 
-        lease.tell(REIGN, Duration::MAX, start);
+        lease.tell(REIGN, Duration::MAX, start, 0);
 
-        assert_eq!(lease.until(&following(REIGN), start), None);
+        assert_eq!(lease.until(&following(REIGN), ALL, start), None);
+    }
+
+    #[test]
+    fn a_lease_is_for_one_who_has_applied_what_was_committed_when_it_was_given() {
+        let (mut lease, start) = lease(2);
+        lease.tell(REIGN, ms(0), start, 10);
+        lease.tell(REIGN, ms(0), start + ms(100), 20);
+
+        let until = |applied| lease.until(&following(REIGN), applied, start + ms(101));
+
+        assert_eq!((until(9), until(10), until(19)), (None, Some(start + ms(450)), Some(start + ms(450))));
+        assert_eq!(until(20), Some(start + ms(550)));
+    }
+
+    #[test]
+    fn a_leader_must_have_applied_what_was_there_before_it_led() {
+        let (lease, start) = lease(1);
+        let standing = Standing { led_from: 7, ..leading(&[&[1]], start) };
+
+        assert_eq!(lease.until(&standing, 6, start), None);
+        assert_eq!(lease.until(&standing, 7, start), Some(start + ms(450)));
+    }
+
+    #[test]
+    fn words_that_follow_each_other_closely_are_not_all_kept() {
+        let (mut lease, start) = lease(2);
+        for n in 0..10_000 {
+            lease.tell(REIGN, ms(0), start + ms(n), n);
+        }
+
+        let (_, grants) = lease.told.unwrap();
+        assert!(grants.len() <= 18, "{}", grants.len());
     }
 
     fn lease(me: u64) -> (Lease, Instant) {

@@ -39,6 +39,8 @@ pub struct Word {
     pub quorum_age: Option<Duration>,
     /// What this node's own clock showed then, at least.
     pub our_clock: Option<u64>,
+    /// How far it had committed.
+    pub committed: u64,
 }
 
 impl Pulse {
@@ -59,6 +61,7 @@ impl Pulse {
         let Known { standing: before, contacts, liveness, .. } = &mut *known;
         if standing.reign == before.reign && standing.is_leading() == before.is_leading() {
             standing.leading_since = before.leading_since;
+            standing.led_from = before.led_from;
         }
         // A leader that was there when this node stopped may still be there, and deserves its time like a new one.
         if standing.reign.is_some() && standing.reign != before.reign {
@@ -101,7 +104,7 @@ impl Pulse {
         let mut known = self.known.lock();
         known.liveness.hear(Instant::now());
         if let (Some(age), Some(moment)) = (word.quorum_age, word.our_clock.and_then(|at| self.moment(at))) {
-            known.lease.tell(word.reign, age, moment);
+            known.lease.tell(word.reign, age, moment, word.committed);
         }
     }
 
@@ -128,9 +131,10 @@ impl Pulse {
         self.known.lock().lease.acknowledge(reign, follower, sent);
     }
 
-    pub fn lease_until(&self) -> Option<Instant> {
+    /// For one who has applied everything up to `applied`.
+    pub fn lease_until(&self, applied: u64) -> Option<Instant> {
         let known = self.known.lock();
-        known.lease.until(&known.standing, Instant::now())
+        known.lease.until(&known.standing, applied, Instant::now())
     }
 
     /// Until when this node, as leader, votes for nobody because it was elected itself a moment ago.

@@ -24,6 +24,8 @@ pub struct Standing {
     pub reign: Option<Reign>,
     /// Set while this node leads: since when it does.
     pub leading_since: Option<Instant>,
+    /// The end of its log at that time.
+    pub led_from: u64,
 }
 
 /// The sets of voters: two while the members change, and then a majority of each is needed.

@@ -18,7 +18,7 @@ use super::wire::{self, Malformed};
 use super::{LogId, Payload, RaftEntry, SnapshotMeta, StorageError, StoredMembership, TypeConfig};
 use crate::clocks::SharedClock;
 use crate::entry;
-use crate::events::{self, Encode, Event};
+use crate::events::{self, Encode, Entry, Event};
 use crate::propose::Proposals;
 use crate::snapshot_file::{Snapshot, SnapshotError};
 use crate::snapshots::{SnapshotData, Snapshots};
@@ -130,6 +130,11 @@ impl Applier {
         self.tell(Event::Committed(entry)).await
     }
 
+    /// An entry without commands: the consumer hears of it, so that it knows how far it is.
+    async fn pass(&self, index: u64) -> Result<(), StorageError> {
+        self.tell(Event::Committed(Entry { index, stamp: self.position.stamp, commands: Vec::new() })).await
+    }
+
     async fn tell(&self, event: Event) -> Result<(), StorageError> {
         let told = self.events.send(event).await;
         told.map_err(|_| StorageIOError::write_state_machine(&Gone).into())
@@ -151,10 +156,11 @@ impl RaftStateMachine<TypeConfig> for Applier {
         let mut results = Vec::new();
         for entry in entries {
             match entry.payload {
-                EntryPayload::Blank => {}
+                EntryPayload::Blank => self.pass(entry.log_id.index).await?,
                 EntryPayload::Normal(Payload(bytes)) => self.perform(entry.log_id, bytes).await?,
                 EntryPayload::Membership(members) => {
                     self.position.members = StoredMembership::new(Some(entry.log_id), members);
+                    self.pass(entry.log_id.index).await?;
                 }
             }
             self.position.last = Some(entry.log_id);

@@ -68,7 +68,8 @@ impl Elections {
         let mut beat = tokio::time::interval(self.heartbeat);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let standing = standing(&self.watch.borrow_and_update());
+            let log_end = self.group.last_log().map_or(0, |id| id.index);
+            let standing = standing(&self.watch.borrow_and_update(), log_end);
             let leading = standing.is_leading();
             self.pulse.stand(standing);
             let wake = self.step().await.min(self.watch_lease());
@@ -126,7 +127,7 @@ impl Elections {
 
     /// Counts a lease that ran out, and says when the present one will.
     fn watch_lease(&mut self) -> Instant {
-        let until = self.pulse.lease_until();
+        let until = self.pulse.lease_until(u64::MAX);
         if self.held_lease && until.is_none() {
             self.metrics.leases_lost.increment(1);
         }
@@ -165,7 +166,7 @@ impl RaftGroup {
     }
 }
 
-fn standing(metrics: &RaftServerMetrics<u64, EmptyNode>) -> Standing {
+fn standing(metrics: &RaftServerMetrics<u64, EmptyNode>, log_end: u64) -> Standing {
     let members = metrics.membership_config.membership();
     let voters = |set: &BTreeSet<u64>| set.iter().copied().map(NodeId).collect();
     Standing {
@@ -173,5 +174,6 @@ fn standing(metrics: &RaftServerMetrics<u64, EmptyNode>) -> Standing {
         members: members.nodes().map(|(id, _)| NodeId(*id)).collect(),
         reign: metrics.vote.is_committed().then(|| wire::reign(&metrics.vote)),
         leading_since: (metrics.state == ServerState::Leader).then(Instant::now),
+        led_from: log_end,
     }
 }

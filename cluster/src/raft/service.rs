@@ -89,7 +89,8 @@ impl RaftService for Service {
         let (log_now, quorum_age) = (message.log_now_ms, message.quorum_age_ms.map(Duration::from_millis));
         let our_clock = message.your_clock_ms;
         let request = read_append(message).map_err(malformed)?;
-        let word = Word { reign: wire::reign(&request.vote), quorum_age, our_clock };
+        let committed = request.leader_commit.map_or(0, |id| id.index);
+        let word = Word { reign: wire::reign(&request.vote), quorum_age, our_clock, committed };
         let response = group.append(request, word, log_now).await.map_err(stopped)?;
         Ok(Response::new(v1::AppendReply { clock_ms: group.pulse().clock(), ..append_reply(response) }))
     }

@@ -59,7 +59,7 @@ pub struct Page {
     known: BTreeSet<String>,
     /// Commands that stood in the log again.
     pub repeats: usize,
-    /// Index and stamp of each entry.
+    /// Index and stamp of each entry with commands.
     pub entries: Vec<(u64, u64)>,
     /// Positions of the snapshots that were restored.
     pub restored: Vec<u64>,
@@ -299,7 +299,10 @@ async fn write_down(group: Group, mut events: GroupEvents, ledger: Arc<Ledger>) 
         let mut page = ledger.page.lock();
         match event {
             Event::Committed(entry) => {
-                page.entries.push((entry.index, entry.stamp));
+                // Raft's own are not the same after a restart.
+                if !entry.commands.is_empty() {
+                    page.entries.push((entry.index, entry.stamp));
+                }
                 for command in entry.commands {
                     let text = String::from_utf8(command.command.to_vec()).unwrap();
                     let ours = command.origin == group.node() && command.incarnation == group.incarnation();

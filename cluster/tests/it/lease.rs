@@ -11,7 +11,7 @@ fn every_node_holds_a_lease_while_a_majority_follows_the_leader() {
     let cluster = Cluster::start(&[GROUP], Limits::default());
     let leader = cluster.leader(GROUP);
 
-    until("three leases", || (0..3).all(|at| cluster.group(at, GROUP).lease_until().is_some()));
+    until("three leases", || (0..3).all(|at| cluster.group(at, GROUP).lease_until(u64::MAX).is_some()));
 
     for at in 0..3 {
         assert_eq!(cluster.group(at, GROUP).silences().is_some(), at == leader);
@@ -23,7 +23,7 @@ fn a_leader_that_is_cut_off_has_no_lease_when_the_others_elect() {
     let cluster = Cluster::start_wired(&[GROUP]);
     let leader = cluster.leader(GROUP);
     let others = [(leader + 1) % 3, (leader + 2) % 3];
-    let holds_lease = |at: usize| cluster.group(at, GROUP).lease_until().is_some();
+    let holds_lease = |at: usize| cluster.group(at, GROUP).lease_until(u64::MAX).is_some();
     until("its lease", || holds_lease(leader));
 
     for other in others {
@@ -46,13 +46,13 @@ fn a_leader_without_a_majority_loses_its_lease_and_tells_who_is_silent() {
     let mut cluster = Cluster::start(&[GROUP], Limits::default());
     let leader = cluster.leader(GROUP);
     let group = cluster.group(leader, GROUP);
-    until("its lease", || group.lease_until().is_some());
+    until("its lease", || group.lease_until(u64::MAX).is_some());
 
     for at in [(leader + 1) % 3, (leader + 2) % 3] {
         cluster.kill(at);
     }
 
-    until("the end of the lease", || group.lease_until().is_none());
+    until("the end of the lease", || group.lease_until(u64::MAX).is_none());
     let silences = group.silences().expect("it leads");
     assert_eq!(silences.len(), 2);
     until("silence", || {
@@ -67,13 +67,15 @@ fn a_node_that_was_paused_has_no_lease_from_what_lay_in_its_sockets() {
     let cluster = Cluster::start(&[GROUP], limits);
     let leader = cluster.leader(GROUP);
     let (paused, third) = ((leader + 1) % 3, (leader + 2) % 3);
-    let holds_lease = || cluster.group(paused, GROUP).lease_until().is_some();
+    let holds_lease = || cluster.group(paused, GROUP).lease_until(u64::MAX).is_some();
     until("its lease", holds_lease);
     let pause = cluster.pause(paused);
     // All the while the leader goes on sending it words that are fresh then.
     until("a silence", || cluster.silence(leader, paused, GROUP) > Duration::from_millis(1_500));
     let others = [cluster.pause(leader), cluster.pause(third)];
-    until("the end of the leader's own lease", || cluster.group(leader, GROUP).lease_until().is_none());
+    until("the end of the leader's own lease", || {
+        cluster.group(leader, GROUP).lease_until(u64::MAX).is_none()
+    });
 
     drop(pause);
 

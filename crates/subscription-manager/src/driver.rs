@@ -112,7 +112,7 @@ impl Driver {
     }
 
     fn now(&self) -> Now {
-        self.clock.now(&self.group)
+        self.clock.now(&self.group, self.agent.applied())
     }
 
     /// Only at the leader.
@@ -275,7 +275,8 @@ impl Clock {
         Clock { started: std::time::Instant::now() }
     }
 
-    pub fn now(&self, group: &Group) -> Now {
+    /// For an agent that has handled the entries of its group up to `applied`.
+    pub fn now(&self, group: &Group, applied: u64) -> Now {
         let since_start =
             |at: std::time::Instant| at.saturating_duration_since(self.started).as_millis() as u64;
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -283,7 +284,7 @@ impl Clock {
             monotonic: Instant(since_start(std::time::Instant::now())),
             log: Timestamp(group.log_now()),
             unix,
-            lease: Instant(group.lease_until().map_or(0, since_start)),
+            lease: Instant(group.lease_until(applied).map_or(0, since_start)),
         }
     }
 

@@ -166,7 +166,7 @@ fn driver(
         limits: config.agent_limits,
     };
     Driver {
-        agent: Agent::new(agent, clock.now(&seat.group)),
+        agent: Agent::new(agent, clock.now(&seat.group, 0)),
         group: seat.group,
         events: seat.events,
         inputs: seat.inputs,

@@ -31,6 +31,7 @@ impl Agent {
                 self.feel(effect);
             }
         }
+        self.applied = entry.index;
         if let Some(checksum) = self.shard.checksum(self.config.node, entry.index) {
             self.propose(Waiting::Checksum, Kind::Checksum(checksum));
         }

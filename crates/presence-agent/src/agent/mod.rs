@@ -43,6 +43,8 @@ pub struct Agent {
     flow_key: Secret,
     identification: Identification,
     shard: Shard,
+    /// The last entry of the log that was handled.
+    applied: u64,
     /// Our Boot of this start is in the log: from here on our NOTIFYs have CSeqs that nobody used.
     booted: bool,
     /// The node is on its way out: nothing new is taken.
@@ -153,6 +155,7 @@ impl Agent {
             flow_key: config.secret.derive("flow"),
             identification: Identification::new(&config),
             shard: Shard::default(),
+            applied: 0,
             booted: false,
             draining: false,
             stopped: false,
@@ -199,6 +202,11 @@ impl Agent {
         self.booted && !self.draining && !self.stopped && !self.upkeep.is_cut_off()
     }
 
+    /// The last entry of the log that was handled, or that of the snapshot that was restored.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
     /// From now on new requests are refused; those under way are finished.
     pub fn drain(&mut self) {
         self.draining = true;
@@ -217,7 +225,7 @@ impl Agent {
     /// Replaces the state by that of a snapshot as of log entry `index`.
     pub fn restore(&mut self, chunks: Vec<Bytes>, index: u64, now: Now) {
         match Shard::restore(chunks, index) {
-            Ok(shard) => self.shard = shard,
+            Ok(shard) => (self.shard, self.applied) = (shard, index),
             // The file's checksums were right, so another build wrote what this one cannot read.
             Err(error) => return self.stop(format!("the snapshot at {index} cannot be read: {error}")),
         }
