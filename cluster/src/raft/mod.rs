@@ -20,6 +20,8 @@ pub mod wire;
 pub mod writer;
 
 #[cfg(test)]
+mod crash_test;
+#[cfg(test)]
 mod storage_test;
 #[cfg(test)]
 mod suite_test;

@@ -1,6 +1,7 @@
 //! A value on the disk: a checksum over key and content, then the content as a protobuf message.
 //!
-//! The content of a log record names its index and term; that and the checksum are checked whenever it is read.
+//! The content of a log record names its index and term, and the record before it; that and the checksum are checked
+//! whenever it is read.
 
 use prost::Message;
 use proto::v1;
@@ -20,16 +21,24 @@ pub enum Damaged {
     Misplaced { wanted: u64, found: u64 },
 }
 
-pub fn seal_entry(key: Key, entry: &RaftEntry) -> Vec<u8> {
-    seal(key, &wire::record(entry))
+/// A record as it lies on the disk.
+#[derive(Debug, PartialEq)]
+pub struct Opened {
+    pub entry: RaftEntry,
+    pub previous: Option<LogId>,
 }
 
-pub fn open_entry(key: Key, index: u64, value: &[u8]) -> Result<RaftEntry, Damaged> {
+pub fn seal_entry(key: Key, entry: &RaftEntry, previous: Option<LogId>) -> Vec<u8> {
+    seal(key, &v1::LogRecord { previous: previous.as_ref().map(wire::log_id), ..wire::record(entry) })
+}
+
+pub fn open_entry(key: Key, index: u64, value: &[u8]) -> Result<Opened, Damaged> {
     let record: v1::LogRecord = open(key, value)?;
+    let previous = record.previous.map(wire::read_log_id);
     let entry = wire::read_record(record).map_err(|malformed| Damaged::Content(malformed.to_string()))?;
     match entry.log_id.index {
         found if found != index => Err(Damaged::Misplaced { wanted: index, found }),
-        _ => Ok(entry),
+        _ => Ok(Opened { entry, previous }),
     }
 }
 
@@ -90,7 +99,9 @@ mod tests {
     fn a_sealed_entry_opens_at_its_place() {
         let (key, value) = sealed(7);
 
-        assert_eq!(open_entry(key, 7, &value).unwrap().log_id.index, 7);
+        let opened = open_entry(key, 7, &value).unwrap();
+
+        assert_eq!((opened.entry.log_id.index, opened.previous.unwrap().index), (7, 6));
     }
 
     #[test]
@@ -122,8 +133,9 @@ mod tests {
 
     fn sealed(index: u64) -> (Key, Vec<u8>) {
         let key = Key::entry(GROUP, index);
-        let log_id = LogId::new(CommittedLeaderId::new(3, 1), index);
-        let entry = RaftEntry { log_id, payload: EntryPayload::Normal(Payload("payload".into())) };
-        (key, seal_entry(key, &entry))
+        let id = |index| LogId::new(CommittedLeaderId::new(3, 1), index);
+        let payload = EntryPayload::Normal(Payload("payload".into()));
+        let entry = RaftEntry { log_id: id(index), payload };
+        (key, seal_entry(key, &entry, Some(id(index - 1))))
     }
 }

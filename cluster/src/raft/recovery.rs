@@ -1,15 +1,16 @@
 //! Reads a group's log from the disk, and refuses one that is not what was written.
 
+use std::fmt;
 use std::io;
 
 use openraft::EntryPayload;
 use placement::GroupId;
 
 use super::disk::{Disk, Key};
-use super::log_view::View;
+use super::log_view::{View, next};
 use super::record::{self, Damaged};
 use super::watermark::Mark;
-use super::{Payload, RaftEntry, Vote};
+use super::{LogId, Payload, RaftEntry, Vote};
 use crate::clocks::SharedClock;
 use crate::entry;
 
@@ -20,12 +21,27 @@ pub enum BadLog {
     Io { group: GroupId, error: io::Error },
     #[error("{what} of group {group} is damaged: {damage}")]
     Damaged { group: GroupId, what: String, damage: Damaged },
-    #[error("the log of group {group} ends at {found}, but record {wanted} was on the disk")]
-    Short { group: GroupId, wanted: u64, found: u64 },
+    #[error("the log of group {group} ends at {}, but {wanted} was on the disk", Shown(.found))]
+    Short { group: GroupId, wanted: LogId, found: Option<LogId> },
+    #[error("the log of group {group} has {found} where {wanted} was on the disk")]
+    Stale { group: GroupId, wanted: LogId, found: LogId },
+    #[error("the log of group {group} has record {index} where {wanted} belongs")]
+    Gap { group: GroupId, wanted: u64, index: u64 },
+    #[error("record {index} of group {group} follows {}, but behind it lies {}", Shown(.wanted), Shown(.found))]
+    Unlinked { group: GroupId, index: u64, wanted: Option<LogId>, found: Option<LogId> },
     #[error("a vote of group {group} is missing: {wanted} was on the disk")]
     StaleVote { group: GroupId, wanted: Vote },
-    #[error("the log of group {group} has record {found} where {wanted} belongs")]
-    Gap { group: GroupId, wanted: u64, found: u64 },
+}
+
+struct Shown<'a>(&'a Option<LogId>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(id) => id.fmt(f),
+            None => f.write_str("nothing"),
+        }
+    }
 }
 
 /// Reads and checks everything that the disk holds of a group, and tells the clock the last stamp. `mark` is what it
@@ -34,11 +50,13 @@ pub fn recover(disk: &dyn Disk, group: GroupId, clock: &SharedClock, mark: Mark)
     let purged = read_sealed(disk, group, Key::purged(group), "the purge mark", record::open_log_id)?;
     let vote = read_sealed(disk, group, Key::vote(group), "the vote", record::open_vote)?;
     let mut view = View::new(vote, purged);
-    read_entries(disk, group, &mut view, clock)?;
+    read_entries(disk, group, &mut view, clock, mark)?;
 
-    let found = view.last.map_or(0, |id| id.index);
-    if found < mark.last {
-        return Err(BadLog::Short { group, wanted: mark.last, found });
+    match mark.last {
+        Some(wanted) if next(view.last) <= wanted.index => {
+            return Err(BadLog::Short { group, wanted, found: view.last });
+        }
+        _ => {}
     }
     match mark.vote {
         Some(wanted) if view.vote < mark.vote => Err(BadLog::StaleVote { group, wanted }),
@@ -46,44 +64,59 @@ pub fn recover(disk: &dyn Disk, group: GroupId, clock: &SharedClock, mark: Mark)
     }
 }
 
-fn read_entries(disk: &dyn Disk, group: GroupId, view: &mut View, clock: &SharedClock) -> Result<(), BadLog> {
+fn read_entries(
+    disk: &dyn Disk,
+    group: GroupId,
+    view: &mut View,
+    clock: &SharedClock,
+    mark: Mark,
+) -> Result<(), BadLog> {
     let mut bad = None;
-    // Without a purge mark the log begins wherever its first record is.
-    let mut wanted = view.purged.map(|id| id.index + 1);
-    let from = wanted.unwrap_or(0);
-    let scanned =
-        disk.scan(Key::entry(group, from), Key::entry(group, u64::MAX), &mut |key, value| match check(
-            group, key, value, wanted,
-        ) {
-            Ok(entry) => {
-                wanted = Some(entry.log_id.index + 1);
-                if let EntryPayload::Normal(Payload(bytes)) = &entry.payload {
-                    clock.saw(entry::stamp(bytes));
-                }
-                view.trim();
-                view.push(entry);
-                true
+    let (from, to) = (Key::entry(group, next(view.purged)), Key::entry(group, u64::MAX));
+    let scanned = disk.scan(from, to, &mut |key, value| match check(group, key, value, view.last, mark) {
+        Ok(entry) => {
+            if let EntryPayload::Normal(Payload(bytes)) = &entry.payload {
+                clock.saw(entry::stamp(bytes));
             }
-            Err(error) => {
-                bad = Some(error);
-                false
-            }
-        });
+            view.trim();
+            view.push(entry);
+            true
+        }
+        Err(error) => {
+            bad = Some(error);
+            false
+        }
+    });
     scanned.map_err(|error| BadLog::Io { group, error })?;
     bad.map_or(Ok(()), Err)
 }
 
-fn check(group: GroupId, key: &[u8], value: &[u8], wanted: Option<u64>) -> Result<RaftEntry, BadLog> {
-    let found = index_of(key).unwrap_or_default();
-    match wanted {
-        Some(wanted) if wanted != found => return Err(BadLog::Gap { group, wanted, found }),
-        _ => {}
+/// A record that follows `previous`. One and the same record, down to its content, is known by its term and index, so
+/// the links between them and the mark at the end tell one log from another.
+fn check(
+    group: GroupId,
+    key: &[u8],
+    value: &[u8],
+    previous: Option<LogId>,
+    mark: Mark,
+) -> Result<RaftEntry, BadLog> {
+    let index = index_of(key).unwrap_or_default();
+    let wanted = next(previous);
+    if index != wanted {
+        return Err(BadLog::Gap { group, wanted, index });
     }
-    record::open_entry(Key::entry(group, found), found, value).map_err(|damage| BadLog::Damaged {
-        group,
-        what: format!("record {found}"),
-        damage,
-    })
+    let opened = record::open_entry(Key::entry(group, index), index, value);
+    let opened = opened.map_err(|damage| BadLog::Damaged { group, what: format!("record {index}"), damage })?;
+    if opened.previous != previous {
+        return Err(BadLog::Unlinked { group, index, wanted: opened.previous, found: previous });
+    }
+    let found = opened.entry.log_id;
+    match mark.last {
+        Some(wanted) if wanted.index == index && wanted != found => {
+            Err(BadLog::Stale { group, wanted, found })
+        }
+        _ => Ok(opened.entry),
+    }
 }
 
 fn read_sealed<T>(
@@ -121,7 +154,7 @@ pub fn scan_entries(
         }
         let index = index_of(key).unwrap_or_default();
         match record::open_entry(Key::entry(group, index), index, value) {
-            Ok(entry) => entries.push(entry),
+            Ok(opened) => entries.push(opened.entry),
             Err(damaged) => damage = Some(io::Error::other(format!("record {index}: {damaged}"))),
         }
         damage.is_none()

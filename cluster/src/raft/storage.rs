@@ -182,13 +182,13 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
             view.trim();
             for entry in entries {
                 let key = Key::entry(self.0.group, entry.log_id.index);
-                writes.push(Write::Put(key, record::seal_entry(key, &entry)));
+                writes.push(Write::Put(key, record::seal_entry(key, &entry, view.last)));
                 if let EntryPayload::Normal(Payload(bytes)) = &entry.payload {
                     self.0.clock.saw(entry::stamp(bytes));
                 }
                 view.push(entry);
             }
-            Reach::Grown(self.0.group, view.last.map_or(0, |id| id.index))
+            Reach::Grown(self.0.group, view.last)
         };
         let queued = self.0.writer.append(writes, reach, flushed).await;
         queued.map_err(|error| StorageIOError::write_logs(&error).into())
@@ -204,9 +204,10 @@ impl RaftLogStorage<TypeConfig> for GroupLog {
             let mut view = self.0.view.lock();
             let end = next(view.last);
             view.truncate(since.index, before);
-            (since.index..end).map(|index| Write::Remove(Key::entry(group, index))).collect()
+            // From the end: however much of it is done, no gap is left.
+            (since.index..end).rev().map(|index| Write::Remove(Key::entry(group, index))).collect()
         };
-        let reach = Reach::Cut(group, since.index.saturating_sub(1));
+        let reach = Reach::Cut(group, before);
         let saved = self.0.writer.save(writes, reach).await;
         saved.map_err(|error| StorageIOError::write_logs(&error).into())
     }

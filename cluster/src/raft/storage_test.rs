@@ -23,7 +23,7 @@ const GROUP: GroupId = GroupId(1);
 #[tokio::test]
 async fn what_was_appended_is_found_again() {
     let folder = tempfile::tempdir().unwrap();
-    fill(folder.path(), 1..=50, 100).await;
+    fill(folder.path(), 0..=50, 100).await;
 
     let (mut log, _) = open(folder.path(), Mark::default()).unwrap();
 
@@ -36,7 +36,7 @@ async fn what_was_appended_is_found_again() {
 #[tokio::test]
 async fn a_damaged_record_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    fill(folder.path(), 1..=50, 100).await;
+    fill(folder.path(), 0..=50, 100).await;
     change(folder.path(), |disk| {
         let key = Key::entry(GROUP, 20);
         let mut value = None;
@@ -59,39 +59,44 @@ async fn a_damaged_record_is_refused_at_the_start() {
 #[tokio::test]
 async fn a_missing_record_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    fill(folder.path(), 1..=50, 100).await;
+    fill(folder.path(), 0..=50, 100).await;
     change(folder.path(), |_| Write::Remove(Key::entry(GROUP, 20)));
 
     let refused = open(folder.path(), Mark::default()).err().unwrap();
 
-    assert!(matches!(refused, BadLog::Gap { wanted: 20, found: 21, .. }), "{refused}");
+    assert!(matches!(refused, BadLog::Gap { wanted: 20, index: 21, .. }), "{refused}");
 }
 
 #[tokio::test]
 async fn a_log_or_a_vote_behind_its_mark_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    fill(folder.path(), 1..=50, 100).await;
+    fill(folder.path(), 0..=50, 100).await;
     let vote = Some(Vote::new(3, 1));
 
-    let short = open(folder.path(), Mark { last: 51, vote }).err().unwrap();
-    let stale = open(folder.path(), Mark { last: 50, vote: Some(Vote::new_committed(3, 1)) }).err().unwrap();
+    let other = Some(LogId::new(CommittedLeaderId::new(4, 1), 50));
 
-    assert!(matches!(short, BadLog::Short { wanted: 51, found: 50, .. }), "{short}");
-    assert!(matches!(stale, BadLog::StaleVote { .. }), "{stale}");
-    assert!(open(folder.path(), Mark { last: 50, vote }).is_ok());
+    let short = open(folder.path(), Mark { last: Some(id(51)), vote }).err().unwrap();
+    let stale = open(folder.path(), Mark { last: other, vote }).err().unwrap();
+    let vote_ = Some(Vote::new_committed(3, 1));
+    let stale_vote = open(folder.path(), Mark { last: Some(id(50)), vote: vote_ }).err().unwrap();
+
+    assert!(matches!(short, BadLog::Short { .. }), "{short}");
+    assert!(matches!(stale, BadLog::Stale { .. }), "{stale}");
+    assert!(matches!(stale_vote, BadLog::StaleVote { .. }), "{stale_vote}");
+    assert!(open(folder.path(), Mark { last: Some(id(50)), vote }).is_ok());
 }
 
 #[tokio::test]
 async fn records_beyond_the_memory_are_read_from_the_disk() {
     let folder = tempfile::tempdir().unwrap();
-    fill(folder.path(), 1..=200, 60_000).await;
+    fill(folder.path(), 0..=200, 60_000).await;
     let (mut log, _) = open(folder.path(), Mark::default()).unwrap();
 
-    let all = log.try_get_log_entries(1..=200).await.unwrap();
+    let all = log.try_get_log_entries(0..=200).await.unwrap();
     let some = log.limited_get_log_entries(1, 200).await.unwrap();
     let last = log.limited_get_log_entries(195, 201).await.unwrap();
 
-    assert!(all.iter().map(|entry| entry.log_id.index).eq(1..=200));
+    assert!(all.iter().map(|entry| entry.log_id.index).eq(0..=200));
     assert!((10..20).contains(&some.len()), "about 1 MiB: {}", some.len());
     assert_eq!(last.len(), 6);
 }
@@ -99,7 +104,7 @@ async fn records_beyond_the_memory_are_read_from_the_disk() {
 #[tokio::test]
 async fn a_purge_that_was_interrupted_is_finished_by_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
-    fill(folder.path(), 1..=50, 100).await;
+    fill(folder.path(), 0..=50, 100).await;
     change(folder.path(), |_| {
         let mark = Key::purged(GROUP);
         Write::Put(mark, record::seal_log_id(mark, &id(40)))
@@ -108,8 +113,10 @@ async fn a_purge_that_was_interrupted_is_finished_by_the_next_start() {
 
     log.sweep().await.unwrap();
 
-    // A vote is saved after the slice that the sweep asked for, or with it.
-    log.save_vote(&Vote::new(9, 1)).await.unwrap();
+    // Each vote is saved after a slice of what the sweep asked for, or with it.
+    for term in 9..20 {
+        log.save_vote(&Vote::new(term, 1)).await.unwrap();
+    }
     let mut first = None;
     let everything = (Key::entry(GROUP, 0), Key::entry(GROUP, u64::MAX));
     disk.scan(everything.0, everything.1, &mut |key, _| {
@@ -125,7 +132,7 @@ async fn a_purge_that_was_interrupted_is_finished_by_the_next_start() {
 async fn the_largest_values_stay_in_the_file_that_is_synced() {
     let folder = tempfile::tempdir().unwrap();
 
-    fill(folder.path(), 1..=300, 65_536).await;
+    fill(folder.path(), 0..=300, 65_536).await;
 
     assert_eq!(std::fs::read_dir(folder.path().join("log/blobs")).unwrap().count(), 0);
 }

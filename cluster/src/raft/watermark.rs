@@ -1,13 +1,18 @@
-//! How far each log reached, noted outside the store about once a second.
+//! How far each log reaches, noted outside the store.
 //!
 //! A store whose end was torn off opens without a word, as if its last records had never been written: sled cannot
 //! tell them from a write that a power cut interrupted. Such a node would vote on records that it promised to keep.
-//! So a log that ends before its mark is refused. The mark is never ahead of the disk: it is raised after a sync, and
-//! lowered before records are cut off.
+//! So a log that ends before its mark, or has another record there, is refused. A mark is never ahead of the disk: it
+//! is raised after a sync, and lowered before records are cut off.
+//!
+//! It is noted twice. `watermark.latest` is overwritten in place before anyone is told that a write is done, without a
+//! sync: after a crash of the process it is exact. `watermark` follows about once a second and is synced: that is what
+//! a power cut leaves for certain.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,14 +21,15 @@ use prost::Message;
 use proto::v1;
 use tracing::warn;
 
-use super::{Vote, wire};
+use super::{LogId, Vote, wire};
 
 const EVERY: Duration = Duration::from_secs(1);
 
 pub struct Watermark {
     folder: PathBuf,
+    latest: File,
     marks: BTreeMap<GroupId, Mark>,
-    /// What the file says, unless it is behind.
+    /// The synced file says less than `marks`.
     behind: bool,
     noted: Option<Instant>,
 }
@@ -31,27 +37,33 @@ pub struct Watermark {
 /// What the store of a group holds at least.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Mark {
-    pub last: u64,
+    pub last: Option<LogId>,
     pub vote: Option<Vote>,
 }
 
 /// What a write does to the reach of a group's log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reach {
-    Grown(GroupId, u64),
-    Cut(GroupId, u64),
+    Grown(GroupId, Option<LogId>),
+    Cut(GroupId, Option<LogId>),
     Vote(GroupId, Vote),
     Same,
 }
 
 impl Watermark {
     pub fn open(folder: &Path) -> io::Result<Watermark> {
-        let marks = match fs::read(path(folder)) {
+        let mut marks = match fs::read(path(folder)) {
             Ok(bytes) => read(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error),
         };
-        Ok(Watermark { folder: folder.to_owned(), marks, behind: false, noted: None })
+        let path = folder.join("watermark.latest");
+        let latest = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        // It was never synced, so a power cut may have left anything in it: then the synced one must do.
+        for (group, mark) in read(&fs::read(&path)?).unwrap_or_default() {
+            marks.entry(group).or_default().rise(mark);
+        }
+        Ok(Watermark { folder: folder.to_owned(), latest, marks, behind: false, noted: None })
     }
 
     pub fn marks(&self) -> &BTreeMap<GroupId, Mark> {
@@ -63,31 +75,37 @@ impl Watermark {
         let mut lowered = false;
         for reach in reaches {
             if let Reach::Cut(group, last) = *reach {
-                let mark = self.marks.entry(group).or_default();
-                lowered |= last < mark.last;
-                mark.last = mark.last.min(last);
+                lowered |= self.marks.entry(group).or_default().cut(last);
             }
         }
-        if lowered { self.save() } else { Ok(()) }
+        if !lowered {
+            return Ok(());
+        }
+        self.overwrite()?;
+        self.latest.sync_data()?;
+        self.save()
     }
 
-    /// After the sync.
-    pub fn raise(&mut self, reaches: &[Reach]) {
+    /// After the sync, and before anyone is told.
+    pub fn raise(&mut self, reaches: &[Reach]) -> io::Result<()> {
+        let mut changed = false;
         for reach in reaches {
             match *reach {
                 Reach::Grown(group, last) => self.marks.entry(group).or_default().last = last,
                 Reach::Vote(group, vote) => self.marks.entry(group).or_default().vote = Some(vote),
-                Reach::Cut(group, last) => {
-                    let mark = self.marks.entry(group).or_default();
-                    mark.last = mark.last.min(last);
-                }
+                Reach::Cut(group, last) => _ = self.marks.entry(group).or_default().cut(last),
                 Reach::Same => continue,
             }
-            self.behind = true;
+            changed = true;
         }
+        if !changed {
+            return Ok(());
+        }
+        self.behind = true;
+        self.overwrite()
     }
 
-    /// Writes the marks down if it is time, or `now`.
+    /// Brings the synced file up to date if it is time, or `now`.
     pub fn note(&mut self, now: bool) {
         let due = now || self.noted.is_none_or(|noted| noted.elapsed() >= EVERY);
         if !self.behind || !due {
@@ -99,36 +117,72 @@ impl Watermark {
         }
     }
 
+    fn overwrite(&self) -> io::Result<()> {
+        self.latest.write_all_at(&self.content(), 0)
+    }
+
     fn save(&mut self) -> io::Result<()> {
         self.noted = Some(Instant::now());
-        let mark = |(group, mark): (&GroupId, &Mark)| v1::LogMark {
-            group: group.0,
-            last: mark.last,
-            vote: mark.vote.as_ref().map(wire::vote),
-        };
-        let content = v1::LogMarks { marks: self.marks.iter().map(mark).collect() }.encode_to_vec();
         let unfinished = self.folder.join("watermark.unfinished");
         let mut file = File::create(&unfinished)?;
-        file.write_all(&crc32fast::hash(&content).to_le_bytes())?;
-        file.write_all(&content)?;
+        file.write_all(&self.content())?;
         file.sync_all()?;
         fs::rename(&unfinished, path(&self.folder))?;
         File::open(&self.folder)?.sync_all()?;
         self.behind = false;
         Ok(())
     }
+
+    /// The marks behind their length and checksum: what an overwritten file holds beyond them counts for nothing.
+    fn content(&self) -> Vec<u8> {
+        let mark = |(group, mark): (&GroupId, &Mark)| v1::LogMark {
+            group: group.0,
+            last: mark.last.as_ref().map(wire::log_id),
+            vote: mark.vote.as_ref().map(wire::vote),
+        };
+        let marks = v1::LogMarks { marks: self.marks.iter().map(mark).collect() }.encode_to_vec();
+        let mut content = Vec::with_capacity(8 + marks.len());
+        content.extend_from_slice(&crc32fast::hash(&marks).to_le_bytes());
+        // A node holds a few groups, of some fifty bytes each.
+        content.extend_from_slice(&(marks.len() as u32).to_le_bytes());
+        content.extend_from_slice(&marks);
+        content
+    }
+}
+
+impl Mark {
+    fn rise(&mut self, other: Mark) {
+        let index = |last: Option<LogId>| last.map(|id| id.index);
+        if index(other.last) > index(self.last) {
+            self.last = other.last;
+        }
+        if other.vote > self.vote {
+            self.vote = other.vote;
+        }
+    }
+
+    /// Whether that changed anything.
+    fn cut(&mut self, last: Option<LogId>) -> bool {
+        let beyond = self.last.is_some_and(|held| last.is_none_or(|last| last.index < held.index));
+        if beyond {
+            self.last = last;
+        }
+        beyond
+    }
 }
 
 fn read(bytes: &[u8]) -> io::Result<BTreeMap<GroupId, Mark>> {
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the file watermark is damaged");
-    let (checksum, content) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let (checksum, bytes) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let (len, bytes) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let content = bytes.get(..u32::from_le_bytes(*len) as usize).ok_or_else(damaged)?;
     if crc32fast::hash(content) != u32::from_le_bytes(*checksum) {
         return Err(damaged());
     }
     let marks = v1::LogMarks::decode(content).map_err(|_| damaged())?.marks;
     let mark = |mark: v1::LogMark| {
         let vote = mark.vote.map(|vote| wire::read_vote(Some(vote))).transpose().map_err(|_| damaged())?;
-        Ok((GroupId(mark.group), Mark { last: mark.last, vote }))
+        Ok((GroupId(mark.group), Mark { last: mark.last.map(wire::read_log_id), vote }))
     };
     marks.into_iter().map(mark).collect()
 }
@@ -139,6 +193,8 @@ fn path(folder: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use openraft::CommittedLeaderId;
+
     use super::*;
 
     const GROUP: GroupId = GroupId(3);
@@ -147,48 +203,66 @@ mod tests {
     fn the_mark_is_found_again() {
         let folder = tempfile::tempdir().unwrap();
         let mut watermark = Watermark::open(folder.path()).unwrap();
-        watermark.raise(&[Reach::Grown(GROUP, 40), Reach::Vote(GROUP, Vote::new(2, 1))]);
-        watermark.note(true);
+        watermark.raise(&[Reach::Grown(GROUP, id(40)), Reach::Vote(GROUP, Vote::new(2, 1))]).unwrap();
 
         let watermark = Watermark::open(folder.path()).unwrap();
 
-        assert_eq!(watermark.marks()[&GROUP], Mark { last: 40, vote: Some(Vote::new(2, 1)) });
+        assert_eq!(watermark.marks()[&GROUP], Mark { last: id(40), vote: Some(Vote::new(2, 1)) });
     }
 
     #[test]
-    fn a_cut_lowers_the_mark_on_the_disk_at_once() {
+    fn whatever_a_power_cut_makes_of_the_latest_marks_the_synced_ones_count() {
         let folder = tempfile::tempdir().unwrap();
         let mut watermark = Watermark::open(folder.path()).unwrap();
-        watermark.raise(&[Reach::Grown(GROUP, 40)]);
+        watermark.raise(&[Reach::Grown(GROUP, id(40))]).unwrap();
+        let older = fs::read(folder.path().join("watermark.latest")).unwrap();
+        watermark.raise(&[Reach::Grown(GROUP, id(50))]).unwrap();
         watermark.note(true);
 
-        watermark.lower(&[Reach::Cut(GROUP, 30)]).unwrap();
+        for left in [b"".as_slice(), b"nonsense that is long enough", &older[..7], &older] {
+            fs::write(folder.path().join("watermark.latest"), left).unwrap();
 
-        assert_eq!(Watermark::open(folder.path()).unwrap().marks()[&GROUP].last, 30);
+            assert_eq!(Watermark::open(folder.path()).unwrap().marks()[&GROUP].last, id(50));
+        }
+    }
+
+    #[test]
+    fn a_cut_lowers_every_mark_on_the_disk_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watermark = Watermark::open(folder.path()).unwrap();
+        watermark.raise(&[Reach::Grown(GROUP, id(40))]).unwrap();
+        watermark.note(true);
+
+        watermark.lower(&[Reach::Cut(GROUP, id(30))]).unwrap();
+
+        assert_eq!(Watermark::open(folder.path()).unwrap().marks()[&GROUP].last, id(30));
+        fs::remove_file(folder.path().join("watermark.latest")).unwrap();
+        assert_eq!(Watermark::open(folder.path()).unwrap().marks()[&GROUP].last, id(30));
     }
 
     #[test]
     fn a_mark_is_never_ahead_of_what_is_written_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let mut watermark = Watermark::open(folder.path()).unwrap();
-        let round = [Reach::Grown(GROUP, 50), Reach::Cut(GROUP, 40)];
+        let round = [Reach::Grown(GROUP, id(50)), Reach::Cut(GROUP, id(40))];
 
         watermark.lower(&round).unwrap();
-        watermark.raise(&round);
+        watermark.raise(&round).unwrap();
 
-        assert_eq!(watermark.marks()[&GROUP].last, 40);
+        assert_eq!(watermark.marks()[&GROUP].last, id(40));
     }
 
     #[test]
-    fn marks_that_follow_each_other_closely_are_written_once() {
+    fn marks_that_follow_each_other_closely_are_synced_once() {
         let folder = tempfile::tempdir().unwrap();
         let mut watermark = Watermark::open(folder.path()).unwrap();
         for last in 1..100 {
-            watermark.raise(&[Reach::Grown(GROUP, last)]);
+            watermark.raise(&[Reach::Grown(GROUP, id(last))]).unwrap();
             watermark.note(false);
         }
 
-        assert_eq!(Watermark::open(folder.path()).unwrap().marks()[&GROUP].last, 1);
+        let synced = read(&fs::read(path(folder.path())).unwrap()).unwrap();
+        assert_eq!(synced[&GROUP].last, id(1));
     }
 
     #[test]
@@ -197,5 +271,9 @@ mod tests {
         fs::write(folder.path().join("watermark"), b"nonsense").unwrap();
 
         assert!(Watermark::open(folder.path()).is_err());
+    }
+
+    fn id(index: u64) -> Option<LogId> {
+        Some(LogId::new(CommittedLeaderId::new(2, 1), index))
     }
 }

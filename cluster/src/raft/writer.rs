@@ -1,8 +1,8 @@
 //! The one thread that writes the logs of all groups: what waits is written in one batch and one sync serves it all.
 //!
 //! Order is kept, within a group and between groups. Removing purged records is slow work in sled, so it is done
-//! in slices beside the other work, behind a mark that already says where the log begins. About once a second it also
-//! notes outside the store how far the log reaches (see `watermark`).
+//! in slices beside the other work, behind a mark that already says where the log begins. How far the log reaches is
+//! also noted outside the store (see `watermark`), before anyone is told that a write is done.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,20 +23,24 @@ use crate::metrics::{JOBS_PER_SYNC, ROUND_SECONDS};
 const QUEUE: usize = 1024;
 /// A round takes no more jobs once it has this much to write.
 const ROUND_BYTES: usize = 4 * 1024 * 1024;
+#[cfg(not(test))]
 const PURGE_SLICE: u64 = 512;
+/// So that a short log takes several.
+#[cfg(test)]
+const PURGE_SLICE: u64 = 4;
 
 /// The way to the writer thread.
 #[derive(Clone)]
 pub struct Writer(mpsc::Sender<Job>);
 
-enum Job {
+pub enum Job {
     Write { writes: Vec<Write>, reach: Reach, done: Done },
     Purge { group: GroupId, from: u64, to: u64 },
     Stop,
 }
 
 /// Who waits for the disk.
-enum Done {
+pub enum Done {
     Appended(LogFlushed<TypeConfig>),
     Saved(oneshot::Sender<io::Result<()>>),
 }
@@ -47,6 +51,13 @@ impl Writer {
         disk: Arc<dyn Disk>,
         watermark: Watermark,
     ) -> io::Result<(Writer, std::thread::JoinHandle<()>)> {
+        let (writer, rounds) = Writer::without_thread(disk, watermark);
+        let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || rounds.run())?;
+        Ok((writer, thread))
+    }
+
+    /// For who performs the rounds, and nothing else on the way.
+    pub fn without_thread(disk: Arc<dyn Disk>, watermark: Watermark) -> (Writer, Rounds) {
         let (sender, jobs) = mpsc::channel(QUEUE);
         let rounds = Rounds {
             disk,
@@ -57,8 +68,7 @@ impl Writer {
             seconds: metrics::histogram!(ROUND_SECONDS),
             served: metrics::histogram!(JOBS_PER_SYNC),
         };
-        let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || rounds.run())?;
-        Ok((Writer(sender), thread))
+        (Writer(sender), rounds)
     }
 
     /// Queues the writes; `flushed` is told when they are on the disk.
@@ -93,7 +103,8 @@ impl Writer {
     }
 }
 
-struct Rounds {
+/// What the thread does, round by round.
+pub struct Rounds {
     disk: Arc<dyn Disk>,
     watermark: Watermark,
     jobs: mpsc::Receiver<Job>,
@@ -102,6 +113,13 @@ struct Rounds {
     purges: VecDeque<(GroupId, u64, u64)>,
     seconds: metrics::Histogram,
     served: metrics::Histogram,
+}
+
+/// Whether another round follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    More,
+    Last,
 }
 
 /// What one sync is for.
@@ -117,29 +135,36 @@ struct Round {
 impl Rounds {
     fn run(mut self) {
         loop {
-            let mut round = Round::default();
-            if self.purges.is_empty() {
-                match self.jobs.blocking_recv() {
-                    Some(job) => self.take(job, &mut round),
-                    None => return,
-                }
-            }
-            while round.bytes < ROUND_BYTES && !round.stop {
-                match self.jobs.try_recv() {
-                    Ok(job) => self.take(job, &mut round),
-                    Err(_) => break,
-                }
-            }
-            self.take_slice(&mut round);
-            let stop = round.stop;
-            self.perform(round);
-            if !self.broken {
-                self.watermark.note(stop);
-            }
-            if stop {
+            let first = match self.purges.is_empty() {
+                true => self.jobs.blocking_recv(),
+                false => None,
+            };
+            let idle = first.is_none() && self.purges.is_empty();
+            if idle || self.turn(first) == Turn::Last {
                 return;
             }
         }
+    }
+
+    /// Performs one round: `first` and what waits behind it.
+    pub fn turn(&mut self, first: Option<Job>) -> Turn {
+        let mut round = Round::default();
+        if let Some(job) = first {
+            self.take(job, &mut round);
+        }
+        while round.bytes < ROUND_BYTES && !round.stop {
+            match self.jobs.try_recv() {
+                Ok(job) => self.take(job, &mut round),
+                Err(_) => break,
+            }
+        }
+        self.take_slice(&mut round);
+        let stop = round.stop;
+        self.perform(round);
+        if !self.broken {
+            self.watermark.note(stop);
+        }
+        if stop { Turn::Last } else { Turn::More }
     }
 
     fn take(&mut self, job: Job, round: &mut Round) {
@@ -171,7 +196,9 @@ impl Rounds {
         let result = self.write(round.writes, &round.reaches);
         self.seconds.record(started.elapsed());
         self.served.record(round.done.len() as f64);
-        if let Err(error) = &result {
+        if let Err(error) = &result
+            && !self.broken
+        {
             error!(%error, "Cannot write the log; this node takes no further part");
             self.broken = true;
         }
@@ -188,8 +215,7 @@ impl Rounds {
         if !writes.is_empty() {
             self.disk.write(writes)?;
         }
-        self.watermark.raise(reaches);
-        Ok(())
+        self.watermark.raise(reaches)
     }
 }
 
