@@ -4,9 +4,14 @@
 //! disk's own cache nor write the file's length: so each batch ends with fdatasync on sled's file. And it moves a
 //! page that outgrows a quarter of a segment to a file of its own that nobody ever syncs: so segments are large
 //! enough for a leaf full of the largest values (17 of 64 KiB), and one that was moved all the same is a failure.
+//!
+//! And sled is not to be believed about a damaged file. It opens most of them without a word, as if what it cannot
+//! read had never been written, which `recovery` finds out. Some it refuses, and some it panics over: no panic passes
+//! this file.
 
 use std::fs::{self, File};
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,6 +43,10 @@ struct Files {
 
 impl SledDisk {
     pub fn open(folder: &Path) -> io::Result<SledDisk> {
+        fenced(|| SledDisk::open_unfenced(folder))
+    }
+
+    fn open_unfenced(folder: &Path) -> io::Result<SledDisk> {
         fs::create_dir_all(folder)?;
         let db = open_db(folder).map_err(io::Error::other)?;
         let tree = db.open_tree("log").map_err(io::Error::other)?;
@@ -91,8 +100,10 @@ impl Disk for SledDisk {
                 Write::Remove(key) => changes.remove(key.bytes()),
             }
         }
-        files.tree.apply_batch(changes).map_err(io::Error::other)?;
-        files.db.flush().map_err(io::Error::other)?;
+        fenced(|| {
+            files.tree.apply_batch(changes).map_err(io::Error::other)?;
+            files.db.flush().map_err(io::Error::other)
+        })?;
         let started = Instant::now();
         files.file.sync_data()?;
         self.sync_seconds.record(started.elapsed());
@@ -102,18 +113,31 @@ impl Disk for SledDisk {
     fn scan(&self, from: Key, to: Key, each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
         let open = self.open.read();
         let files = open.as_ref().ok_or_else(closed)?;
-        for pair in files.tree.range(from.bytes()..=to.bytes()) {
-            let (key, value) = pair.map_err(io::Error::other)?;
-            if !each(&key, &value) {
-                break;
+        fenced(|| {
+            for pair in files.tree.range(from.bytes()..=to.bytes()) {
+                let (key, value) = pair.map_err(io::Error::other)?;
+                if !each(&key, &value) {
+                    break;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn close(&self) {
-        self.open.write().take();
+        let files = self.open.write().take();
+        // sled writes once more when it is dropped. What it owed to anyone is on the disk by now.
+        let _ = fenced(|| Ok(drop(files)));
     }
+}
+
+/// A panic of sled as a failure. Nothing of ours is torn by it: what was half done is sled's.
+fn fenced<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why");
+        Err(io::Error::other(format!("sled panicked: {said}")))
+    })
 }
 
 fn closed() -> io::Error {

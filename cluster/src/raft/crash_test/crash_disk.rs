@@ -26,7 +26,7 @@ struct State {
     habit: Habit,
     /// Writes that a bad habit keeps from being synced.
     held: Vec<Write>,
-    /// What was synced, batch by batch, some batches back.
+    /// What was synced, batch by batch, in this life and the one before.
     past: VecDeque<Content>,
     batches: u64,
     failure: Option<Failure>,
@@ -90,11 +90,12 @@ impl CrashDisk {
         let mut state = self.0.lock();
         state.dead = true;
         let (synced, habit) = (state.synced.clone(), state.habit);
-        let past = std::mem::take(&mut state.past);
+        let earlier = state.past.len().saturating_sub(state.batches as usize);
+        let past = state.past.split_off(earlier);
         Arc::new(CrashDisk(Mutex::new(State { seen: synced.clone(), synced, habit, past, ..State::default() })))
     }
 
-    /// Goes back some batches, as a drive does that only said that it had synced them.
+    /// Goes back some batches of the life that ended, as a drive does that only said that it had synced them.
     pub fn forget(&self, batches: usize) {
         let mut state = self.0.lock();
         if let Some(at) = state.past.len().checked_sub(batches + 1) {

@@ -23,7 +23,7 @@ pub enum Operation {
 }
 
 /// Everything that the log may hold by now, step by step. A record more or less is a step.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Ledger {
     /// The first one is acknowledged as a whole.
     steps: VecDeque<Content>,
@@ -44,9 +44,9 @@ pub enum Broken {
 }
 
 impl Operation {
-    /// Nobody relies on a truncation alone: where it is undone, what was cut off has only to be cut off again.
+    /// Nobody relies on a truncation or a purge alone: where it is undone, it has only to be done again.
     pub fn is_promise(&self) -> bool {
-        !matches!(self, Operation::Truncate(_))
+        matches!(self, Operation::Vote(_) | Operation::Append(_))
     }
 }
 
