@@ -47,10 +47,11 @@ impl Snapshots {
         };
         snapshots.remove_unfinished().map_err(io_error(folder))?;
         let path = snapshots.path();
-        if !path.exists() {
-            return Ok((snapshots, Vec::new()));
-        }
-        let file = File::open(&path).map_err(io_error(&path))?;
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((snapshots, Vec::new())),
+            Err(error) => return Err(io_error(&path)(error)),
+        };
         let (snapshot, chunks) = snapshot_file::check(file, &path, group)?;
         *snapshots.current.lock() = Some(snapshot);
         Ok((snapshots, chunks))
@@ -94,14 +95,26 @@ impl Snapshots {
         })
     }
 
-    /// Makes what was received the current snapshot, checked if it was not yet. Returns its chunks.
+    /// Makes what was received the current snapshot, checked if it was not yet, unless a newer one came meanwhile.
+    /// Returns the current one with its chunks.
     pub fn adopt(&self, data: SnapshotData) -> Result<(Snapshot, Vec<Bytes>), SnapshotError> {
         match data {
             SnapshotData { temporary: Some(temporary), checked: Some((snapshot, chunks)), .. } => {
-                Ok((self.publish(temporary, snapshot)?, chunks))
+                let index = snapshot.index();
+                let current = self.publish(temporary, snapshot)?;
+                match current.index() == index {
+                    true => Ok((current, chunks)),
+                    false => self.read_current(),
+                }
             }
             unchecked => self.adopt(self.check(unchecked)?),
         }
+    }
+
+    fn read_current(&self) -> Result<(Snapshot, Vec<Bytes>), SnapshotError> {
+        let path = self.path();
+        let file = File::open(&path).map_err(io_error(&path))?;
+        snapshot_file::check(file, &path, self.group)
     }
 
     fn publish(&self, mut temporary: Temporary, snapshot: Snapshot) -> Result<Snapshot, SnapshotError> {
@@ -205,97 +218,4 @@ impl Drop for Temporary {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GROUP: GroupId = GroupId(2);
-
-    #[test]
-    fn a_snapshot_is_found_again_with_its_chunks() {
-        let folder = tempfile::tempdir().unwrap();
-        let (snapshots, none) = Snapshots::open(folder.path(), GROUP).unwrap();
-        assert!(none.is_empty() && snapshots.current().is_none());
-        snapshots.write(header(9), &chunks()).unwrap();
-
-        let (snapshots, found) = Snapshots::open(folder.path(), GROUP).unwrap();
-
-        assert_eq!(found, chunks());
-        assert_eq!(snapshots.current().unwrap().index(), 9);
-    }
-
-    #[test]
-    fn every_damaged_byte_and_every_torn_end_is_seen() {
-        let folder = tempfile::tempdir().unwrap();
-        let (snapshots, _) = Snapshots::open(folder.path(), GROUP).unwrap();
-        snapshots.write(header(9), &chunks()).unwrap();
-        let path = folder.path().join("group-2.snapshot");
-        let whole = fs::read(&path).unwrap();
-
-        for at in 0..whole.len() {
-            let mut flipped = whole.clone();
-            flipped[at] ^= 0x20;
-            for damaged in [flipped, whole[..at].to_vec()] {
-                fs::write(&path, damaged).unwrap();
-                let error = Snapshots::open(folder.path(), GROUP).err().expect("the damage is seen");
-                assert!(error.to_string().contains("group-2.snapshot"), "{error} at {at}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_older_snapshot_never_replaces_a_newer_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let (snapshots, _) = Snapshots::open(folder.path(), GROUP).unwrap();
-        snapshots.write(header(9), &chunks()).unwrap();
-
-        snapshots.write(header(5), &[]).unwrap();
-
-        assert_eq!(Snapshots::open(folder.path(), GROUP).unwrap().1, chunks());
-    }
-
-    #[test]
-    fn what_was_never_finished_is_removed_at_the_next_start() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("group-2.7.unfinished"), b"half").unwrap();
-
-        Snapshots::open(folder.path(), GROUP).unwrap();
-
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_received_snapshot_is_adopted_byte_for_byte() {
-        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (sender, _) = Snapshots::open(theirs.path(), GROUP).unwrap();
-        let sent = SnapshotData::of(&sender.write(header(9), &chunks()).unwrap());
-        let (receiver, _) = Snapshots::open(ours.path(), GROUP).unwrap();
-        let mut received = receiver.receive().unwrap();
-        while received.bytes < sent.bytes {
-            received.append(&sent.read_at(received.bytes, 10).unwrap()).unwrap();
-        }
-
-        let (snapshot, adopted) = receiver.adopt(received).unwrap();
-
-        assert_eq!((snapshot.index(), adopted), (9, chunks()));
-    }
-
-    #[test]
-    fn a_received_snapshot_that_is_not_whole_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let (snapshots, _) = Snapshots::open(folder.path(), GROUP).unwrap();
-        let mut received = snapshots.receive().unwrap();
-        received.append(b"VEDSNAP1 and then nothing more").unwrap();
-
-        assert!(snapshots.adopt(received).is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    fn header(index: u64) -> SnapshotHeader {
-        let last = Some(LogId { term: 1, node: 1, index });
-        SnapshotHeader { group: GROUP.0, last, stamp_ms: 77, ..Default::default() }
-    }
-
-    fn chunks() -> Vec<Bytes> {
-        vec![Bytes::from_static(b"alice"), Bytes::new(), Bytes::from(vec![7; 300])]
-    }
-}
+mod tests;

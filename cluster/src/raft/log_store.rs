@@ -48,10 +48,10 @@ impl SledDisk {
 
     fn open_unfenced(folder: &Path) -> io::Result<SledDisk> {
         fs::create_dir_all(folder)?;
-        let db = open_db(folder).map_err(io::Error::other)?;
-        let tree = db.open_tree("log").map_err(io::Error::other)?;
+        let db = open_db(folder).map_err(failed)?;
+        let tree = db.open_tree("log").map_err(failed)?;
         let file = File::open(folder.join("db"))?;
-        db.flush().map_err(io::Error::other)?;
+        db.flush().map_err(failed)?;
         file.sync_data()?;
         // The names of sled's files must survive a power cut as their content does.
         File::open(folder)?.sync_all()?;
@@ -66,7 +66,10 @@ impl SledDisk {
     fn refuse_blobs(&self) -> io::Result<()> {
         match fs::read_dir(&self.blobs)?.next() {
             None => Ok(()),
-            Some(_) => Err(io::Error::other(format!("a value was moved to {}", self.blobs.display()))),
+            Some(_) => {
+                let what = format!("a value was moved to {}", self.blobs.display());
+                Err(io::Error::new(io::ErrorKind::InvalidData, what))
+            }
         }
     }
 }
@@ -85,6 +88,16 @@ fn open_db(folder: &Path) -> sled::Result<sled::Db> {
     }
 }
 
+/// Keeps apart what is damaged and what cannot be read or written at the moment.
+fn failed(error: sled::Error) -> io::Error {
+    let kind = match &error {
+        sled::Error::Io(error) => error.kind(),
+        sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => io::ErrorKind::InvalidData,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
 fn is_locked(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
@@ -101,8 +114,8 @@ impl Disk for SledDisk {
             }
         }
         fenced(|| {
-            files.tree.apply_batch(changes).map_err(io::Error::other)?;
-            files.db.flush().map_err(io::Error::other)
+            files.tree.apply_batch(changes).map_err(failed)?;
+            files.db.flush().map_err(failed)
         })?;
         let started = Instant::now();
         files.file.sync_data()?;
@@ -115,7 +128,7 @@ impl Disk for SledDisk {
         let files = open.as_ref().ok_or_else(closed)?;
         fenced(|| {
             for pair in files.tree.range(from.bytes()..=to.bytes()) {
-                let (key, value) = pair.map_err(io::Error::other)?;
+                let (key, value) = pair.map_err(failed)?;
                 if !each(&key, &value) {
                     break;
                 }
@@ -131,12 +144,12 @@ impl Disk for SledDisk {
     }
 }
 
-/// A panic of sled as a failure. Nothing of ours is torn by it: what was half done is sled's.
+/// A panic of sled as a failure: it met what it did not write. Nothing of ours is torn by that.
 fn fenced<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
         let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why");
-        Err(io::Error::other(format!("sled panicked: {said}")))
+        Err(io::Error::new(io::ErrorKind::InvalidData, format!("sled panicked: {said}")))
     })
 }
 

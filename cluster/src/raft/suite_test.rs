@@ -1,5 +1,6 @@
-//! openraft's own storage suite over the log on sled and the state machine.
+//! openraft's own storage suite over the log, on sled and on a disk in memory, and the state machine.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use placement::{GroupId, NodeId};
 use tempfile::TempDir;
 
 use super::applier::Applier;
+use super::crash_test::crash_disk::{CrashDisk, Habit};
 use super::disk::Disk;
 use super::log_store::SledDisk;
 use super::storage::GroupLog;
@@ -23,21 +25,38 @@ use crate::snapshots::Snapshots;
 const GROUP: GroupId = GroupId(1);
 
 #[test]
-fn openrafts_storage_suite_passes() {
-    Suite::test_all(Builder).unwrap();
+fn openrafts_storage_suite_passes_over_every_disk() {
+    let on_sled = Builder(Box::new(|folder| Arc::new(SledDisk::open(&folder.join("log")).unwrap())));
+    let in_memory = Builder(Box::new(|_| CrashDisk::new(Habit::Honest)));
+
+    // The suite sleeps for seconds, so both sleep at once.
+    std::thread::scope(|scope| {
+        for builder in [on_sled, in_memory] {
+            scope.spawn(move || Suite::test_all(builder).unwrap());
+        }
+    });
 }
 
-struct Builder;
+type OpenDisk = dyn Fn(&Path) -> Arc<dyn Disk> + Send + Sync;
+
+pub struct Builder(Box<OpenDisk>);
+
+impl Builder {
+    /// Logs on this disk, all of them.
+    pub fn over(disk: Arc<dyn Disk>) -> Builder {
+        Builder(Box::new(move |_| disk.clone()))
+    }
+}
 
 /// Lets the folder go, and with it the writer thread.
-struct Guard {
+pub struct Guard {
     _folder: TempDir,
 }
 
 impl StoreBuilder<TypeConfig, GroupLog, Applier, Guard> for Builder {
     async fn build(&self) -> Result<(Guard, GroupLog, Applier), StorageError> {
         let folder = tempfile::tempdir().unwrap();
-        let disk: Arc<dyn Disk> = Arc::new(SledDisk::open(&folder.path().join("log")).unwrap());
+        let disk = (self.0)(folder.path());
         let (writer, _thread) = Writer::start(disk.clone(), Watermark::open(folder.path()).unwrap()).unwrap();
         let clock = SharedClock::new();
         let log = GroupLog::open(GROUP, disk, writer, clock.clone(), Mark::default()).unwrap();

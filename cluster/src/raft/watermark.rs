@@ -5,9 +5,9 @@
 //! So a log that ends before its mark, or has another record there, is refused. A mark is never ahead of the disk: it
 //! is raised after a sync, and lowered before records are cut off.
 //!
-//! It is noted twice. `watermark.latest` is overwritten in place before anyone is told that a write is done, without a
-//! sync: after a crash of the process it is exact. `watermark` follows about once a second and is synced: that is what
-//! a power cut leaves for certain.
+//! It is noted twice, in a folder of its own. `latest` is overwritten in place before anyone is told that a write is
+//! done, without a sync: after a crash of the process it is exact. `synced` follows about once a second: that is what a
+//! power cut leaves for certain.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -24,6 +24,8 @@ use tracing::warn;
 use super::{LogId, Vote, wire};
 
 const EVERY: Duration = Duration::from_secs(1);
+const LATEST: &str = "latest";
+const SYNCED: &str = "synced";
 
 pub struct Watermark {
     folder: PathBuf,
@@ -51,19 +53,23 @@ pub enum Reach {
 }
 
 impl Watermark {
-    pub fn open(folder: &Path) -> io::Result<Watermark> {
-        let mut marks = match fs::read(path(folder)) {
+    /// The marks of the node whose data lies in this folder.
+    pub fn open(data: &Path) -> io::Result<Watermark> {
+        let folder = data.join("watermark");
+        fs::create_dir_all(&folder)?;
+        File::open(data)?.sync_all()?;
+        let mut marks = match fs::read(folder.join(SYNCED)) {
             Ok(bytes) => read(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error),
         };
-        let path = folder.join("watermark.latest");
+        let path = folder.join(LATEST);
         let latest = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        // It was never synced, so a power cut may have left anything in it: then the synced one must do.
+        // A power cut may have left anything in it: then the synced ones must do.
         for (group, mark) in read(&fs::read(&path)?).unwrap_or_default() {
             marks.entry(group).or_default().rise(mark);
         }
-        Ok(Watermark { folder: folder.to_owned(), latest, marks, behind: false, noted: None })
+        Ok(Watermark { folder, latest, marks, behind: false, noted: None })
     }
 
     pub fn marks(&self) -> &BTreeMap<GroupId, Mark> {
@@ -123,11 +129,11 @@ impl Watermark {
 
     fn save(&mut self) -> io::Result<()> {
         self.noted = Some(Instant::now());
-        let unfinished = self.folder.join("watermark.unfinished");
+        let unfinished = self.folder.join("unfinished");
         let mut file = File::create(&unfinished)?;
         file.write_all(&self.content())?;
         file.sync_all()?;
-        fs::rename(&unfinished, path(&self.folder))?;
+        fs::rename(&unfinished, self.folder.join(SYNCED))?;
         File::open(&self.folder)?.sync_all()?;
         self.behind = false;
         Ok(())
@@ -172,7 +178,7 @@ impl Mark {
 }
 
 fn read(bytes: &[u8]) -> io::Result<BTreeMap<GroupId, Mark>> {
-    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the file watermark is damaged");
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the watermark is damaged");
     let (checksum, bytes) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
     let (len, bytes) = bytes.split_first_chunk::<4>().ok_or_else(damaged)?;
     let content = bytes.get(..u32::from_le_bytes(*len) as usize).ok_or_else(damaged)?;
@@ -185,10 +191,6 @@ fn read(bytes: &[u8]) -> io::Result<BTreeMap<GroupId, Mark>> {
         Ok((GroupId(mark.group), Mark { last: mark.last.map(wire::read_log_id), vote }))
     };
     marks.into_iter().map(mark).collect()
-}
-
-fn path(folder: &Path) -> PathBuf {
-    folder.join("watermark")
 }
 
 #[cfg(test)]
@@ -215,12 +217,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut watermark = Watermark::open(folder.path()).unwrap();
         watermark.raise(&[Reach::Grown(GROUP, id(40))]).unwrap();
-        let older = fs::read(folder.path().join("watermark.latest")).unwrap();
+        let older = fs::read(latest(&folder)).unwrap();
         watermark.raise(&[Reach::Grown(GROUP, id(50))]).unwrap();
         watermark.note(true);
 
         for left in [b"".as_slice(), b"nonsense that is long enough", &older[..7], &older] {
-            fs::write(folder.path().join("watermark.latest"), left).unwrap();
+            fs::write(latest(&folder), left).unwrap();
 
             assert_eq!(Watermark::open(folder.path()).unwrap().marks()[&GROUP].last, id(50));
         }
@@ -236,7 +238,7 @@ mod tests {
         watermark.lower(&[Reach::Cut(GROUP, id(30))]).unwrap();
 
         assert_eq!(Watermark::open(folder.path()).unwrap().marks()[&GROUP].last, id(30));
-        fs::remove_file(folder.path().join("watermark.latest")).unwrap();
+        fs::remove_file(latest(&folder)).unwrap();
         assert_eq!(Watermark::open(folder.path()).unwrap().marks()[&GROUP].last, id(30));
     }
 
@@ -261,16 +263,21 @@ mod tests {
             watermark.note(false);
         }
 
-        let synced = read(&fs::read(path(folder.path())).unwrap()).unwrap();
+        let synced = read(&fs::read(folder.path().join("watermark/synced")).unwrap()).unwrap();
         assert_eq!(synced[&GROUP].last, id(1));
     }
 
     #[test]
     fn a_damaged_mark_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("watermark"), b"nonsense").unwrap();
+        fs::create_dir(folder.path().join("watermark")).unwrap();
+        fs::write(folder.path().join("watermark/synced"), b"nonsense").unwrap();
 
         assert!(Watermark::open(folder.path()).is_err());
+    }
+
+    fn latest(data: &tempfile::TempDir) -> PathBuf {
+        data.path().join("watermark/latest")
     }
 
     fn id(index: u64) -> Option<LogId> {

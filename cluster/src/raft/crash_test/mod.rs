@@ -7,8 +7,9 @@
 //!
 //! `VEDETTE_CRASH_SEEDS` asks for another number of histories than the usual few.
 
-mod crash_disk;
+pub mod crash_disk;
 mod dice;
+mod group;
 mod ledger;
 mod life;
 mod on_sled;
