@@ -106,7 +106,8 @@ fn check(
         return Err(BadLog::Gap { group, wanted, index });
     }
     let opened = record::open_entry(Key::entry(group, index), index, value);
-    let opened = opened.map_err(|damage| BadLog::Damaged { group, what: format!("record {index}"), damage })?;
+    let opened =
+        opened.map_err(|damage| BadLog::Damaged { group, what: format!("record {index}"), damage })?;
     if opened.previous != previous {
         return Err(BadLog::Unlinked { group, index, wanted: opened.previous, found: previous });
     }

@@ -92,7 +92,13 @@ impl CrashDisk {
         let (synced, habit) = (state.synced.clone(), state.habit);
         let earlier = state.past.len().saturating_sub(state.batches as usize);
         let past = state.past.split_off(earlier);
-        Arc::new(CrashDisk(Mutex::new(State { seen: synced.clone(), synced, habit, past, ..State::default() })))
+        Arc::new(CrashDisk(Mutex::new(State {
+            seen: synced.clone(),
+            synced,
+            habit,
+            past,
+            ..State::default()
+        })))
     }
 
     /// Goes back some batches of the life that ended, as a drive does that only said that it had synced them.
@@ -234,7 +240,9 @@ impl Left {
                 return batch;
             }
             Left::Torn(place) => (place, |value| value.truncate(value.len() / 2)),
-            Left::Garbled(place) => (place, |value| *value.last_mut().expect("a value holds a checksum") ^= 1),
+            Left::Garbled(place) => {
+                (place, |value| *value.last_mut().expect("a value holds a checksum") ^= 1)
+            }
         };
         batch.truncate(place + 1);
         match batch.last_mut() {

@@ -15,7 +15,10 @@ mod life;
 mod on_sled;
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
+
+use tempfile::TempDir;
 
 use self::crash_disk::{CrashDisk, Failure, Habit, Left, Then};
 use self::dice::{Dice, seeds};
@@ -114,7 +117,7 @@ fn records_that_are_removed_before_the_purge_mark_is_synced_are_found_out() {
 fn after_a_write_that_failed_nothing_is_acknowledged_though_the_disk_has_healed() {
     for seed in seeds(20) {
         for error in [ErrorKind::StorageFull, ErrorKind::Other] {
-            let (folder, mut dice) = (tempfile::tempdir().unwrap(), Dice::new(seed));
+            let (folder, mut dice) = (folder_for_marks(), Dice::new(seed));
             let disk = CrashDisk::new(Habit::Honest);
             let left = Left::Before(dice.position(6));
             disk.fail(Failure { at: dice.below(BATCHES), error, left, then: Then::Heals });
@@ -138,7 +141,7 @@ fn history(
     left: impl Fn(&mut Dice) -> Left,
     damage: impl Fn(&CrashDisk, &mut Dice),
 ) -> Result<(), life::Failure> {
-    let (folder, mut dice) = (tempfile::tempdir().unwrap(), Dice::new(seed));
+    let (folder, mut dice) = (folder_for_marks(), Dice::new(seed));
     let mut disk: Arc<CrashDisk> = CrashDisk::new(habit);
     let mut ledgers = nothing_yet();
     for _ in 0..LIVES {
@@ -151,6 +154,15 @@ fn history(
         damage(&disk, &mut dice);
     }
     Life::begin(disk, folder.path(), ledgers, marks).map(drop)
+}
+
+/// A disk in memory needs a folder for its marks only, and they need no other disk.
+fn folder_for_marks() -> TempDir {
+    match Path::new("/dev/shm") {
+        memory if memory.is_dir() => tempfile::tempdir_in(memory),
+        _ => tempfile::tempdir(),
+    }
+    .unwrap()
 }
 
 fn no_damage(_: &CrashDisk, _: &mut Dice) {}

@@ -13,6 +13,7 @@ use super::super::disk::{Disk, Key, Write};
 use super::super::log_store::SledDisk;
 use super::crash_disk::{CrashDisk, Habit};
 use super::dice::{Dice, seeds};
+use super::folder_for_marks;
 use super::ledger::Ledger;
 use super::life::{End, Failure, Life, Marks, nothing_yet};
 
@@ -79,7 +80,7 @@ fn a_process_of_its_own() {
 fn damaged_files_give_everything_or_are_refused_by_their_name() {
     let (home, files, ledgers) = lived(1);
     let mut refused = 0;
-    for seed in seeds(24) {
+    for seed in seeds(18) {
         let damaged = home.path().join(format!("damaged-{seed}"));
         copy(&files, &damaged);
         damage(&damaged.join("log/db"), &mut Dice::new(seed));
@@ -105,7 +106,7 @@ fn without_the_marks_sled_would_give_less_than_was_acknowledged() {
         begun.err().filter(|failure| matches!(failure, Failure::Broken(_)))
     };
 
-    assert!((0..24).find_map(missed).is_some());
+    assert!((0..18).find_map(missed).is_some());
 }
 
 #[test]
@@ -131,7 +132,8 @@ fn a_file_that_sled_panics_over_is_refused() {
 #[test]
 fn files_that_are_missing_are_refused_by_their_name() {
     let (home, files, ledgers) = lived(2);
-    let names: Vec<PathBuf> = fs::read_dir(files.join("log")).unwrap().map(|file| file.unwrap().path()).collect();
+    let names: Vec<PathBuf> =
+        fs::read_dir(files.join("log")).unwrap().map(|file| file.unwrap().path()).collect();
     for (number, name) in names.iter().enumerate() {
         let damaged = home.path().join(format!("damaged-{number}"));
         copy(&files, &damaged);
@@ -188,7 +190,12 @@ fn lived(seed: u64) -> (TempDir, PathBuf, Vec<Ledger>) {
 /// Lets a process live by this seed until it ends, or `enough` says so and it is killed. Returns how many steps it told.
 fn live_in_a_process(folder: &Path, seed: u64, before: &str, enough: impl Fn(u64) -> bool) -> u64 {
     let mut child = Command::new("sh")
-        .args(["-c", &format!("{before} exec \"$0\" --nocapture --exact raft::crash_test::on_sled::a_process_of_its_own")])
+        .args([
+            "-c",
+            &format!(
+                "{before} exec \"$0\" --nocapture --exact raft::crash_test::on_sled::a_process_of_its_own"
+            ),
+        ])
         .arg(std::env::current_exe().unwrap())
         .env(CHILD, format!("{seed} {}", folder.display()))
         .stdout(Stdio::piped())
@@ -213,7 +220,7 @@ fn live_in_a_process(folder: &Path, seed: u64, before: &str, enough: impl Fn(u64
 
 /// What a process that told so many steps has acknowledged: the same steps over a disk in memory say it.
 fn acknowledged(seed: u64, steps: u64) -> Vec<Ledger> {
-    let (marks, mut dice) = (tempfile::tempdir().unwrap(), Dice::new(seed));
+    let (marks, mut dice) = (folder_for_marks(), Dice::new(seed));
     let disk = CrashDisk::new(Habit::Honest);
     let mut life = Life::begin(disk, marks.path(), nothing_yet(), Marks::Used).unwrap();
     life.live(steps, &mut dice);
