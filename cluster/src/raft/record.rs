@@ -29,13 +29,15 @@ pub struct Opened {
 }
 
 pub fn seal_entry(key: Key, entry: &RaftEntry, previous: Option<LogId>) -> Vec<u8> {
-    seal(key, &v1::LogRecord { previous: previous.as_ref().map(wire::log_id), ..wire::record(entry) })
+    let previous = previous.as_ref().map(wire::log_id);
+    seal(key, &v1::StoredRecord { record: Some(wire::record(entry)), previous })
 }
 
 pub fn open_entry(key: Key, index: u64, value: &[u8]) -> Result<Opened, Damaged> {
-    let record: v1::LogRecord = open(key, value)?;
-    let previous = record.previous.map(wire::read_log_id);
-    let entry = wire::read_record(record).map_err(|malformed| Damaged::Content(malformed.to_string()))?;
+    let stored: v1::StoredRecord = open(key, value)?;
+    let previous = stored.previous.map(wire::read_log_id);
+    let entry = wire::read_record(stored.record.unwrap_or_default());
+    let entry = entry.map_err(|malformed| Damaged::Content(malformed.to_string()))?;
     match entry.log_id.index {
         found if found != index => Err(Damaged::Misplaced { wanted: index, found }),
         _ => Ok(Opened { entry, previous }),

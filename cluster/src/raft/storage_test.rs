@@ -39,13 +39,7 @@ async fn a_damaged_record_is_refused_at_the_start() {
     fill(folder.path(), 0..=50, 100).await;
     change(folder.path(), |disk| {
         let key = Key::entry(GROUP, 20);
-        let mut value = None;
-        disk.scan(key, key, &mut |_, found| {
-            value = Some(found.to_vec());
-            true
-        })
-        .unwrap();
-        let mut value = value.unwrap();
+        let mut value = value(disk, key);
         value[30] ^= 1;
         Write::Put(key, value)
     });
@@ -84,6 +78,27 @@ async fn a_log_or_a_vote_behind_its_mark_is_refused_at_the_start() {
     assert!(matches!(stale, BadLog::Stale { .. }), "{stale}");
     assert!(matches!(stale_vote, BadLog::StaleVote { .. }), "{stale_vote}");
     assert!(open(folder.path(), Mark { last: Some(id(50)), vote }).is_ok());
+}
+
+#[tokio::test]
+async fn a_record_that_was_overwritten_and_is_back_is_refused_at_the_start() {
+    for lost in [30, 40, 50] {
+        let folder = tempfile::tempdir().unwrap();
+        fill(folder.path(), 0..=50, 100).await;
+        let key = Key::entry(GROUP, lost);
+        let mut before = Vec::new();
+        change(folder.path(), |disk| {
+            before = value(disk, key);
+            Write::Put(key, before.clone())
+        });
+        overwrite(folder.path(), 30..=50).await;
+        assert!(open(folder.path(), Mark::default()).is_ok());
+
+        change(folder.path(), |_| Write::Put(key, before));
+
+        let refused = open(folder.path(), Mark::default()).err().unwrap();
+        assert!(matches!(refused, BadLog::Unlinked { .. }), "{refused}");
+    }
 }
 
 #[tokio::test]
@@ -168,6 +183,27 @@ fn change(folder: &Path, write: impl FnOnce(&SledDisk) -> Write) {
     let disk = SledDisk::open(&folder.join("log")).unwrap();
     disk.write(vec![write(&disk)]).unwrap();
     disk.close();
+}
+
+/// Replaces the last records by those of another leader.
+async fn overwrite(folder: &Path, indices: std::ops::RangeInclusive<u64>) {
+    let (mut log, disk) = open(folder, Mark::default()).unwrap();
+    log.truncate(id(*indices.start())).await.unwrap();
+    for index in indices {
+        let log_id = LogId::new(CommittedLeaderId::new(4, 2), index);
+        log.blocking_append([RaftEntry { log_id, payload: EntryPayload::Blank }]).await.unwrap();
+    }
+    disk.close();
+}
+
+fn value(disk: &SledDisk, key: Key) -> Vec<u8> {
+    let mut value = None;
+    disk.scan(key, key, &mut |_, found| {
+        value = Some(found.to_vec());
+        true
+    })
+    .unwrap();
+    value.unwrap()
 }
 
 fn id(index: u64) -> LogId {

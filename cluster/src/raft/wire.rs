@@ -86,7 +86,7 @@ pub fn record(entry: &RaftEntry) -> v1::LogRecord {
         EntryPayload::Normal(Payload(bytes)) => Some(v1::log_record::Payload::Entry(bytes.clone())),
         EntryPayload::Membership(membership) => Some(v1::log_record::Payload::Members(members(membership))),
     };
-    v1::LogRecord { id: Some(log_id(&entry.log_id)), payload, previous: None }
+    v1::LogRecord { id: Some(log_id(&entry.log_id)), payload }
 }
 
 pub fn read_record(record: v1::LogRecord) -> Result<RaftEntry, Malformed> {

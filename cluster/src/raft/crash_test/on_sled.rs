@@ -1,8 +1,9 @@
 //! The same lives over sled and real files: copied while they are in use, killed in the middle, and damaged.
 
+use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -23,9 +24,9 @@ const CHILD: &str = "VEDETTE_CRASH_CHILD";
 #[test]
 fn files_that_are_copied_while_they_are_in_use_hold_what_was_acknowledged() {
     for seed in seeds(2) {
-        let (_home, files, ledgers) = lived(seed);
+        let (files, ledgers) = lived(seed);
 
-        let refused = begin(&files, ledgers).err();
+        let refused = begin(files.path(), ledgers).err();
 
         assert!(refused.is_none(), "seed {seed}: {refused:?}");
     }
@@ -78,14 +79,13 @@ fn a_process_of_its_own() {
 
 #[test]
 fn damaged_files_give_everything_or_are_refused_by_their_name() {
-    let (home, files, ledgers) = lived(1);
+    let (files, ledgers) = lived(1);
     let mut refused = 0;
     for seed in seeds(18) {
-        let damaged = home.path().join(format!("damaged-{seed}"));
-        copy(&files, &damaged);
-        damage(&damaged.join("log/db"), &mut Dice::new(seed));
+        let damaged = copied(files.path());
+        damage(&damaged.path().join("log/db"), &mut Dice::new(seed));
 
-        match begin(&damaged, ledgers.clone()) {
+        match begin(damaged.path(), ledgers.clone()) {
             Ok(_) => {}
             Err(NotBegun::Store(_) | NotBegun::Log(Failure::Refused(_))) => refused += 1,
             Err(NotBegun::Log(Failure::Broken(broken))) => panic!("seed {seed}: {broken}"),
@@ -96,19 +96,19 @@ fn damaged_files_give_everything_or_are_refused_by_their_name() {
 
 #[test]
 fn without_the_marks_sled_would_give_less_than_was_acknowledged() {
-    let (home, files, ledgers) = lived(1);
+    let (files, ledgers) = lived(1);
     let missed = |seed| {
-        let damaged = home.path().join(format!("damaged-{seed}"));
-        copy(&files, &damaged);
-        damage(&damaged.join("log/db"), &mut Dice::new(seed));
-        let disk = SledDisk::open(&damaged.join("log")).ok()?;
-        let begun = Life::begin(Arc::new(disk), &damaged, ledgers.clone(), Marks::Ignored);
+        let damaged = copied(files.path());
+        damage(&damaged.path().join("log/db"), &mut Dice::new(seed));
+        let disk = SledDisk::open(&damaged.path().join("log")).ok()?;
+        let begun = Life::begin(Arc::new(disk), damaged.path(), ledgers.clone(), Marks::Ignored);
         begun.err().filter(|failure| matches!(failure, Failure::Broken(_)))
     };
 
     assert!((0..18).find_map(missed).is_some());
 }
 
+/// Most times it does; sometimes it sees the damage first.
 #[test]
 fn a_file_that_sled_panics_over_is_refused() {
     let files = tempfile::tempdir().unwrap();
@@ -126,31 +126,30 @@ fn a_file_that_sled_panics_over_is_refused() {
 
     let refused = SledDisk::open(files.path()).err().unwrap();
 
-    assert!(refused.to_string().contains("sled panicked"), "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::InvalidData, "{refused}");
 }
 
 #[test]
 fn files_that_are_missing_are_refused_by_their_name() {
-    let (home, files, ledgers) = lived(2);
-    let names: Vec<PathBuf> =
-        fs::read_dir(files.join("log")).unwrap().map(|file| file.unwrap().path()).collect();
-    for (number, name) in names.iter().enumerate() {
-        let damaged = home.path().join(format!("damaged-{number}"));
-        copy(&files, &damaged);
-        let missing = damaged.join("log").join(name.file_name().unwrap());
+    let (files, ledgers) = lived(2);
+    let log = files.path().join("log");
+    let names: Vec<OsString> = fs::read_dir(&log).unwrap().map(|file| file.unwrap().file_name()).collect();
+    for name in names {
+        let damaged = copied(files.path());
+        let missing = damaged.path().join("log").join(&name);
         match missing.is_dir() {
             true => fs::remove_dir_all(&missing).unwrap(),
             false => fs::remove_file(&missing).unwrap(),
         }
 
-        match begin(&damaged, ledgers.clone()) {
-            Ok(_) => assert!(!missing.ends_with("db"), "without its file nothing can be there"),
+        match begin(damaged.path(), ledgers.clone()) {
+            Ok(_) => assert!(name != "db", "without its file nothing can be there"),
             Err(NotBegun::Store(_) | NotBegun::Log(Failure::Refused(_))) => {}
-            Err(NotBegun::Log(Failure::Broken(broken))) => panic!("without {}: {broken}", missing.display()),
+            Err(NotBegun::Log(Failure::Broken(broken))) => panic!("without {name:?}: {broken}"),
         }
     }
-    fs::remove_dir_all(files.join("log")).unwrap();
-    assert!(matches!(begin(&files, ledgers), Err(NotBegun::Log(Failure::Refused(_)))));
+    fs::remove_dir_all(&log).unwrap();
+    assert!(matches!(begin(files.path(), ledgers), Err(NotBegun::Log(Failure::Refused(_)))));
 }
 
 /// Where a life could not begin.
@@ -172,19 +171,16 @@ fn begin(folder: &Path, ledgers: Vec<Ledger>) -> Result<Life, NotBegun> {
 }
 
 /// Some lives, each on a copy of the files that the one before was using; and a copy of the last one's.
-fn lived(seed: u64) -> (TempDir, PathBuf, Vec<Ledger>) {
-    let (home, mut dice) = (tempfile::tempdir().unwrap(), Dice::new(seed));
-    let mut files = home.path().join("0");
-    fs::create_dir(&files).unwrap();
+fn lived(seed: u64) -> (TempDir, Vec<Ledger>) {
+    let (mut files, mut dice) = (tempfile::tempdir().unwrap(), Dice::new(seed));
     let mut ledgers = nothing_yet();
-    for number in 1..5 {
-        let mut life = begin(&files, ledgers).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    for _ in 0..4 {
+        let mut life = begin(files.path(), ledgers).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         life.live(120, &mut dice);
-        let next = home.path().join(number.to_string());
-        copy(&files, &next);
-        (files, ledgers) = (next, life.end());
+        let copy = copied(files.path());
+        (files, ledgers) = (copy, life.end());
     }
-    (home, files, ledgers)
+    (files, ledgers)
 }
 
 /// Lets a process live by this seed until it ends, or `enough` says so and it is killed. Returns how many steps it told.
@@ -244,14 +240,21 @@ fn damage(path: &Path, dice: &mut Dice) {
     fs::write(path, bytes).unwrap();
 }
 
+fn copied(from: &Path) -> TempDir {
+    let to = tempfile::tempdir().unwrap();
+    copy(from, to.path());
+    to
+}
+
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
     for file in fs::read_dir(from).unwrap() {
         let file = file.unwrap();
         let to = to.join(file.file_name());
-        match file.file_type().unwrap().is_dir() {
-            true => copy(&file.path(), &to),
-            false => _ = fs::copy(file.path(), to).unwrap(),
+        if file.file_type().unwrap().is_dir() {
+            fs::create_dir(&to).unwrap();
+            copy(&file.path(), &to);
+        } else {
+            fs::copy(file.path(), to).unwrap();
         }
     }
 }
