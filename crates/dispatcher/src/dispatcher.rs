@@ -242,7 +242,8 @@ async fn serve_managers(
     closing: CancellationToken,
 ) {
     let room = Arc::new(Semaphore::new(board.limits.inner_connections));
-    tcp::accept(listener, |stream, _| {
+    tcp::accept(listener, |stream, remote| {
+        board.see(remote.ip());
         let Ok(place) = room.clone().try_acquire_owned() else { return };
         let (board, closing) = (board.clone(), closing.clone());
         tasks.spawn(async move {

@@ -3,7 +3,7 @@
 //! Requests of both directions and their answers share it. On it the manager is asked four times a second whether it
 //! serves; what it says, and whether it says anything, decides who gets requests (see [`crate::route::Liveness`]).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sip::{Frame, Instant, Message, Method, RequestWriter};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -31,6 +31,8 @@ pub struct Link {
     pub name: String,
     address: watch::Sender<SocketAddr>,
     left: CancellationToken,
+    /// The peer is there: a pause between two attempts to connect ends.
+    seen: Notify,
     kind: Kind,
     queue: usize,
     outbox: Mutex<Option<Arc<Outbox>>>,
@@ -53,6 +55,7 @@ impl Link {
             name: name.to_owned(),
             address: watch::Sender::new(address),
             left: CancellationToken::new(),
+            seen: Notify::new(),
             kind,
             queue,
             outbox: Mutex::new(None),
@@ -77,6 +80,14 @@ impl Link {
     /// The peer is at this address now. A connection to another one is closed.
     pub fn move_to(&self, address: SocketAddr) {
         self.address.send_if_modified(|known| std::mem::replace(known, address) != address);
+    }
+
+    /// Somebody at this address has connected to us. If it is the peer, it takes connections again, and it wants the
+    /// answers to what it sends now: those leave over ours.
+    pub fn see(&self, ip: IpAddr) {
+        if self.address.borrow().ip() == ip && self.outbox.lock().is_none() {
+            self.seen.notify_one();
+        }
     }
 
     /// The peer is no member any more: its connection is closed, for good.
@@ -117,8 +128,10 @@ impl Link {
                 info!(manager = self.name, %address, "Connection lost");
                 wait = shortest;
             }
-            sleep(wait).await;
-            wait = (wait * 2).min(longest);
+            tokio::select! {
+                () = sleep(wait) => wait = (wait * 2).min(longest),
+                () = self.seen.notified() => wait = shortest,
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Logs on standard error, and metrics for Prometheus.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
@@ -14,7 +15,8 @@ const COUNTS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 32.0, 128.0, 256.0, 512.0];
 /// `VEDETTE_LOG` overrides `default`, in the syntax of tracing's EnvFilter ("info,dispatcher=debug").
 pub fn start(default: &str) -> anyhow::Result<Metrics> {
     let filter = EnvFilter::try_from_env("VEDETTE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_per_entry".into()), &COUNTS)?

@@ -1,6 +1,6 @@
 //! The side of the managers: who they are, whether they serve, and what the window wants done with them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,6 +30,11 @@ impl Switchboard {
             link.leave();
         }
         change.joined
+    }
+
+    /// Somebody at this address connected to the inner listener.
+    pub fn see(&self, ip: IpAddr) {
+        self.members.load().links().for_each(|link| link.see(ip));
     }
 
     pub(crate) fn registrar_link(&self) -> Option<Arc<Link>> {

@@ -208,6 +208,24 @@ async fn a_dispatcher_is_ready_while_a_manager_serves_and_finds_it_again() {
     server.live().await;
 }
 
+#[tokio::test]
+async fn a_manager_that_connects_to_us_is_connected_to_at_once() {
+    let hour = Duration::from_secs(3600);
+    let manager = FakeManager::start().await;
+    let mut config = config(&[&manager]);
+    config.timings.reconnect = (hour, hour);
+    let mut server = Running::start(config).await;
+    server.live().await;
+    let address = manager.address;
+    manager.kill().await;
+    soon(server.ready.wait_for(|ready| !*ready)).await.unwrap();
+    let _reborn = FakeManager::start_at(address).await;
+
+    let _own = Stream::connect(server.inner).await;
+
+    server.live().await;
+}
+
 // The upstream registrar
 
 #[tokio::test]
