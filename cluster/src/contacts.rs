@@ -1,7 +1,8 @@
 //! When each member was last heard, in whatever role: by its answers and by its own messages.
 //!
 //! A leader judges from it who is silent. It counts from the moment it began to lead at the earliest, and from the
-//! moment a node became a member: before that nobody owed it an answer.
+//! moment a node became a member: before that nobody owed it an answer. Nobody but the leader before it, whose words it
+//! had all along: that one's silence is what made it lead.
 //!
 //! A value: time is an argument.
 
@@ -41,7 +42,8 @@ impl Contacts {
     pub fn silences(&self, me: NodeId, standing: &Standing, now: Instant) -> Option<Vec<(NodeId, Duration)>> {
         let since = standing.leading_since?;
         let silence = |node: &NodeId| {
-            let last = self.heard(*node).map_or(since, |heard| heard.max(since));
+            let owed_since = if standing.followed == Some(*node) { None } else { Some(since) };
+            let last = self.heard(*node).max(owed_since).unwrap_or(since);
             (*node, now.saturating_duration_since(last))
         };
         Some(standing.members.iter().filter(|node| **node != me).map(silence).collect())
@@ -63,6 +65,19 @@ mod tests {
         let silences = contacts.silences(NodeId(1), &standing, start + ms(500)).unwrap();
 
         assert_eq!(silences, [(NodeId(2), ms(100)), (NodeId(3), ms(400)), (NodeId(4), ms(400))]);
+    }
+
+    #[test]
+    fn the_silence_of_the_leader_before_began_before_this_node_led() {
+        let start = Instant::now();
+        let standing = Standing { followed: Some(NodeId(2)), ..members(&[1, 2, 3], Some(start + ms(600))) };
+        let mut contacts = Contacts::default();
+        contacts.hear(NodeId(2), &standing, start);
+        contacts.hear(NodeId(3), &standing, start);
+
+        let silences = contacts.silences(NodeId(1), &standing, start + ms(700)).unwrap();
+
+        assert_eq!(silences, [(NodeId(2), ms(700)), (NodeId(3), ms(100))]);
     }
 
     #[test]

@@ -92,7 +92,8 @@ impl Group {
     }
 
     /// At the leader, for every other member, how long nothing was heard of it; counted from the beginning of this
-    /// leadership at the earliest. Who is to lose what it owns must have been silent for longer than a lease.
+    /// leadership at the earliest, but for the leader before it. Who is to lose what it owns must have been silent for
+    /// longer than a lease.
     pub fn silences(&self) -> Option<Vec<(NodeId, Duration)>> {
         self.raft.pulse().silences()
     }

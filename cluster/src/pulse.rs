@@ -63,6 +63,8 @@ impl Pulse {
             standing.leading_since = before.leading_since;
             standing.led_from = before.led_from;
         }
+        let leader = standing.reign.map(|reign| reign.leader).filter(|leader| *leader != self.me);
+        standing.followed = leader.or(before.followed);
         // A leader that was there when this node stopped may still be there, and deserves its time like a new one.
         if standing.reign.is_some() && standing.reign != before.reign {
             liveness.hear(now);

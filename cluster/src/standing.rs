@@ -26,6 +26,8 @@ pub struct Standing {
     pub leading_since: Option<Instant>,
     /// The end of its log at that time.
     pub led_from: u64,
+    /// Whom this node followed last, before it led or at all.
+    pub followed: Option<NodeId>,
 }
 
 /// The sets of voters: two while the members change, and then a majority of each is needed.

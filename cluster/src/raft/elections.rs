@@ -175,5 +175,6 @@ fn standing(metrics: &RaftServerMetrics<u64, EmptyNode>, log_end: u64) -> Standi
         reign: metrics.vote.is_committed().then(|| wire::reign(&metrics.vote)),
         leading_since: (metrics.state == ServerState::Leader).then(Instant::now),
         led_from: log_end,
+        followed: None,
     }
 }
