@@ -1,6 +1,8 @@
 //! Slots: the 1,024 parts that all presentities hash into, for ever; and the table that gives each slot its group.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{GroupId, PresentityKey, hash};
 
@@ -37,24 +39,37 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Which group holds each slot. Fixed at birth: groups are numbered from 1 and the slots dealt out in turn.
+/// Which group holds each slot. Written at birth; clones share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotTable {
-    groups: u32,
-}
+pub struct SlotTable(Arc<[GroupId]>);
 
 impl SlotTable {
-    /// `groups` is at least 1; 0 is read as 1.
+    /// The first table of a cluster: groups are numbered from 1, for 0 is the system group, and the slots dealt out in
+    /// turn. `groups` is at least 1 and at most one for each slot.
     pub fn dealt(groups: u32) -> SlotTable {
-        SlotTable { groups: groups.clamp(1, u32::from(Slot::COUNT)) }
+        let groups = groups.clamp(1, u32::from(Slot::COUNT));
+        SlotTable((0..u32::from(Slot::COUNT)).map(|slot| GroupId(1 + slot % groups)).collect())
+    }
+
+    /// `None` unless there is one group for each slot, and none of them is the system group.
+    pub fn of(groups: impl IntoIterator<Item = GroupId>) -> Option<SlotTable> {
+        let groups: Arc<[GroupId]> = groups.into_iter().take(usize::from(Slot::COUNT) + 1).collect();
+        let whole = groups.len() == usize::from(Slot::COUNT) && !groups.contains(&GroupId::SYSTEM);
+        whole.then_some(SlotTable(groups))
     }
 
     pub fn group_of(&self, slot: Slot) -> GroupId {
-        GroupId(1 + u32::from(slot.0) % self.groups)
+        self.0[usize::from(slot.0)]
     }
 
-    pub fn groups(&self) -> impl Iterator<Item = GroupId> + use<> {
-        (1..=self.groups).map(GroupId)
+    /// The group of each slot, in the order of the slots.
+    pub fn iter(&self) -> impl Iterator<Item = GroupId> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Every group that holds a slot, once, in order.
+    pub fn groups(&self) -> BTreeSet<GroupId> {
+        self.iter().collect()
     }
 }
 
@@ -81,8 +96,16 @@ mod tests {
     #[test]
     fn every_slot_has_one_of_the_groups() {
         let table = SlotTable::dealt(3);
-        let groups: Vec<_> = table.groups().collect();
 
-        assert!((0..Slot::COUNT).all(|n| groups.contains(&table.group_of(Slot(n)))));
+        assert_eq!(table.groups(), BTreeSet::from([1, 2, 3].map(GroupId)));
+        assert_eq!(SlotTable::of(table.iter()), Some(table));
+    }
+
+    #[test]
+    fn a_table_that_is_not_whole_or_names_the_system_group_is_none() {
+        let table = |count, first| SlotTable::of((first..first + count).map(GroupId));
+
+        assert!(table(1024, 1).is_some());
+        assert_eq!((table(1023, 1), table(1025, 1), table(1024, 0)), (None, None, None));
     }
 }
