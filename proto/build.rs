@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const FILES: [&str; 6] = ["auth", "presence", "admin", "replica", "raft", "directory"];
+const FILES: [&str; 7] = ["auth", "presence", "admin", "replica", "raft", "directory", "membership"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files: Vec<_> = FILES

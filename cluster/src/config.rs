@@ -1,29 +1,110 @@
-//! What a node is told at its start: who it is, who the others are, where its disk is, and its limits.
+//! What a node is told at its start: its name, who should be there at a birth, where its disk is, and its limits.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use placement::{GroupId, NodeId};
-
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
-    pub id: NodeId,
     pub name: String,
-    /// Everyone who holds these groups, this node included. Addresses may change between starts, ids may not.
-    pub members: Vec<Member>,
-    /// The folder of this node's logs and snapshots; made at the first start.
+    pub declared: Declared,
+    /// `host:port` that dispatchers reach this node at; told to all.
+    pub sip: String,
+    /// The folder of this node's identity, logs and snapshots; made at the first start.
     pub data: PathBuf,
-    pub groups: Vec<GroupId>,
+    /// Addresses that this node dials elsewhere. None but where something stands between nodes that must not be seen,
+    /// such as the wires of a test.
+    pub detours: BTreeMap<String, String>,
     pub timings: Timings,
     pub limits: Limits,
 }
 
+/// What every member is configured with in the same words. A birth needs all of them; afterwards the directory counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    pub id: NodeId,
+pub struct Declared {
+    pub members: Vec<DeclaredMember>,
+    /// How many groups the slots are dealt to at birth.
+    pub groups: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredMember {
     pub name: String,
-    /// `host:port` of its gRPC server.
+    /// `host:port` at which the others reach its gRPC server.
     pub grpc: String,
+}
+
+/// The configuration cannot be meant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadConfig {
+    #[error("the members do not name this node, {0:?}")]
+    NotAMember(String),
+    #[error("the members name {0:?} twice")]
+    NameTwice(String),
+    #[error("two members have the address {0}")]
+    AddressTwice(String),
+    #[error("{0:?} is no name of a member: 1 to {MAX_TEXT} bytes without spaces")]
+    BadName(String),
+    #[error("{0:?} is no address of a member: write it as host:port")]
+    BadAddress(String),
+    #[error("there are {0} members, more than {max}", max = placement::directory::MAX_MEMBERS)]
+    TooMany(usize),
+}
+
+/// The longest name and the longest address.
+const MAX_TEXT: usize = 255;
+
+impl NodeConfig {
+    /// Refuses what cannot be meant.
+    pub fn check(&self) -> Result<(), BadConfig> {
+        let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+        for DeclaredMember { name, grpc } in &self.declared.members {
+            let plain = |c: char| !c.is_whitespace() && !c.is_control();
+            if name.is_empty() || name.len() > MAX_TEXT || !name.chars().all(plain) {
+                return Err(BadConfig::BadName(name.clone()));
+            }
+            if !is_address(grpc) {
+                return Err(BadConfig::BadAddress(grpc.clone()));
+            }
+            if !names.insert(name) {
+                return Err(BadConfig::NameTwice(name.clone()));
+            }
+            if !addresses.insert(grpc) {
+                return Err(BadConfig::AddressTwice(grpc.clone()));
+            }
+        }
+        if !is_address(&self.sip) {
+            return Err(BadConfig::BadAddress(self.sip.clone()));
+        }
+        if names.len() > placement::directory::MAX_MEMBERS {
+            return Err(BadConfig::TooMany(names.len()));
+        }
+        self.grpc().map(drop).ok_or_else(|| BadConfig::NotAMember(self.name.clone()))
+    }
+
+    /// Where the others reach this node.
+    pub fn grpc(&self) -> Option<&str> {
+        let own = self.declared.members.iter().find(|member| member.name == self.name);
+        own.map(|member| member.grpc.as_str())
+    }
+}
+
+impl Declared {
+    /// Equal for those who were configured alike, in whatever order.
+    pub fn digest(&self) -> u64 {
+        let mut lines: Vec<_> =
+            self.members.iter().map(|member| format!("{} {}\n", member.name, member.grpc)).collect();
+        lines.sort_unstable();
+        placement::hash(format!("{}groups {}", lines.concat(), self.groups).as_bytes())
+    }
+}
+
+/// A host, of which only a resolver knows whether it exists, and a port.
+pub fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let strange = |c: char| c.is_whitespace() || c.is_control() || "/@?#".contains(c);
+    let port = port.parse::<u16>().is_ok_and(|port| port > 0);
+    port && !host.is_empty() && text.len() <= MAX_TEXT && !host.contains(strange)
 }
 
 /// A follower that heard no leader for a while asks the others about an election; the while is drawn from
@@ -131,6 +212,44 @@ impl Default for Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_that_repeat_or_leave_us_out_are_refused() {
+        let check = |name: &str, members: &[(&str, &str)]| config(name, members).check();
+
+        assert_eq!(check("a", &[("a", "h:1"), ("b", "h:2")]), Ok(()));
+        assert_eq!(check("c", &[("a", "h:1")]), Err(BadConfig::NotAMember("c".into())));
+        assert_eq!(check("a", &[("a", "h:1"), ("a", "h:2")]), Err(BadConfig::NameTwice("a".into())));
+        assert_eq!(check("a", &[("a", "h:1"), ("b", "h:1")]), Err(BadConfig::AddressTwice("h:1".into())));
+        assert_eq!(check("", &[("", "h:1")]), Err(BadConfig::BadName(String::new())));
+        for address in ["h", "h:", ":1", "h:0", "h:65536", "http://h:1/", "u@h:1", "h h:1", "1:2 "] {
+            let refused = check("a", &[("a", address)]);
+            assert_eq!(refused, Err(BadConfig::BadAddress(address.into())));
+        }
+        assert_eq!(check("a", &[("a", "[::1]:7")]), Ok(()));
+    }
+
+    #[test]
+    fn the_digest_tells_lists_apart_but_not_orders() {
+        let digest = |members: &[(&str, &str)]| config("a", members).declared.digest();
+
+        assert_eq!(digest(&[("a", "h:1"), ("b", "h:2")]), digest(&[("b", "h:2"), ("a", "h:1")]));
+        assert_ne!(digest(&[("a", "h:1"), ("b", "h:2")]), digest(&[("a", "h:2"), ("b", "h:1")]));
+    }
+
+    fn config(name: &str, members: &[(&str, &str)]) -> NodeConfig {
+        let member =
+            |(name, grpc): &(&str, &str)| DeclaredMember { name: (*name).into(), grpc: (*grpc).into() };
+        NodeConfig {
+            name: name.into(),
+            declared: Declared { members: members.iter().map(member).collect(), groups: 1 },
+            sip: "h:9".into(),
+            data: PathBuf::new(),
+            detours: BTreeMap::new(),
+            timings: Timings::default(),
+            limits: Limits::default(),
+        }
+    }
 
     #[test]
     fn a_lease_that_outlives_the_silence_before_an_election_is_refused() {

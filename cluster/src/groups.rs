@@ -1,5 +1,6 @@
 //! The handle of one group: its log as its consumer sees it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,6 +74,11 @@ impl Group {
 
     pub fn status(&self) -> GroupStatus {
         self.raft.status()
+    }
+
+    /// Whose votes count at present, as far as this node's log says; during a change, those of before and after.
+    pub fn voters(&self) -> Vec<NodeId> {
+        self.raft.roster().voters.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Estimate of the log's time on this node, in milliseconds since the Unix epoch: the leader's last word

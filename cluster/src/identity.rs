@@ -1,61 +1,97 @@
-//! Which node a data folder belongs to, and how often it was started.
+//! Whose data folder it is: the node's id and name, the cluster it belongs to, and how often it was started.
 //!
-//! A folder under another node's id would make one voter of two, so the id is written at the first start and checked
-//! ever after. The incarnation rises at each start: it tells the commands of this run from those of an earlier one.
+//! An empty folder gets an id that nobody had before. A folder that holds a log and no identity is damaged: to take it for
+//! an empty one would make a voter that forgot its votes. The incarnation rises at each start: it tells the commands and
+//! messages of this run from those of an earlier one, or of an old copy of the folder.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use placement::NodeId;
+use placement::{ClusterId, NodeId};
+
+use crate::whole_file;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub id: NodeId,
+    pub name: String,
+    pub incarnation: u64,
+    /// `None` until a birth or an admission.
+    pub cluster: Option<ClusterId>,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    #[error("{path} belongs to node {found}, this is node {configured}", path = .path.display())]
-    AnotherNode { path: PathBuf, found: NodeId, configured: NodeId },
-    #[error("{path} cannot be read: {reason}", path = .path.display())]
-    Unreadable { path: PathBuf, reason: &'static str },
+    #[error("{folder} belongs to {found}, this is {configured}", folder = .folder.display())]
+    AnotherName { folder: PathBuf, found: String, configured: String },
+    #[error("{path} is damaged: {reason}", path = .path.display())]
+    Damaged { path: PathBuf, reason: String },
     #[error("{path}: {error}", path = .path.display())]
     Io { path: PathBuf, error: io::Error },
 }
 
-/// Takes the folder for this node and returns the incarnation that begins now.
-pub fn take(folder: &Path, node: NodeId) -> Result<u64, IdentityError> {
-    let path = folder.join("node");
-    let io_error = |error| IdentityError::Io { path: path.clone(), error };
-    let before = match fs::read_to_string(&path) {
-        Ok(text) => {
-            let unreadable = |reason| IdentityError::Unreadable { path: path.clone(), reason };
-            let (found, incarnation) = parse(&text).map_err(unreadable)?;
-            if found != node {
-                return Err(IdentityError::AnotherNode { path, found, configured: node });
-            }
-            incarnation
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(io_error(error)),
+/// Takes the folder for a start of the node with this name; an empty folder gets the id `fresh`.
+pub fn take(folder: &Path, name: &str, fresh: NodeId) -> Result<Identity, IdentityError> {
+    let path = path(folder);
+    fs::create_dir_all(folder).map_err(|error| io_error(&path, error))?;
+    let before = match whole_file::read(&path).map_err(|error| io_error(&path, error))? {
+        Some(content) => read(&content).map_err(|reason| damaged(&path, reason))?,
+        None if folder.join("log").exists() => return Err(damaged(&path, "it is missing beside a log")),
+        None => Identity { id: fresh, name: name.to_owned(), incarnation: 0, cluster: None },
     };
-    let incarnation = before + 1;
-    write(folder, &path, &format!("node {node}\nincarnation {incarnation}\n")).map_err(io_error)?;
-    Ok(incarnation)
+    if before.name != name {
+        let (folder, configured) = (folder.to_owned(), name.to_owned());
+        return Err(IdentityError::AnotherName { folder, found: before.name, configured });
+    }
+    let identity = Identity { incarnation: before.incarnation + 1, ..before };
+    identity.save(folder)?;
+    Ok(identity)
 }
 
-fn parse(text: &str) -> Result<(NodeId, u64), &'static str> {
-    let mut numbers = ["node ", "incarnation "].into_iter().zip(text.lines()).map(|(name, line)| {
-        let number = line.strip_prefix(name).ok_or("a line is missing")?;
-        number.parse::<u64>().map_err(|_| "a number makes no sense")
-    });
-    let mut next = || numbers.next().unwrap_or(Err("a line is missing"));
-    Ok((NodeId(next()?), next()?))
+impl Identity {
+    /// Writes it down, for ever.
+    pub fn save(&self, folder: &Path) -> Result<(), IdentityError> {
+        let path = path(folder);
+        let cluster = self.cluster.map_or_else(|| "none".to_owned(), |cluster| cluster.to_string());
+        let Identity { id, name, incarnation, .. } = self;
+        let text = format!("node {id}\nname {name}\nincarnation {incarnation}\ncluster {cluster}\n");
+        whole_file::write(&path, text.as_bytes()).map_err(|error| io_error(&path, error))
+    }
 }
 
-fn write(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    File::open(folder)?.sync_all()
+fn read(content: &[u8]) -> Result<Identity, &'static str> {
+    let text = std::str::from_utf8(content).map_err(|_| "it is no text")?;
+    let mut lines = text.lines();
+    let mut line = |name| {
+        let line: Option<&str> = lines.next().and_then(|line| line.strip_prefix(name));
+        line.ok_or("a line is missing")
+    };
+    let number = |text: &str| text.parse::<u64>().map_err(|_| "a number makes no sense");
+    Ok(Identity {
+        id: NodeId(number(line("node ")?)?),
+        name: line("name ")?.to_owned(),
+        incarnation: number(line("incarnation ")?)?,
+        cluster: match line("cluster ")? {
+            "none" => None,
+            text => Some(ClusterId::parse(text).ok_or("the cluster makes no sense")?),
+        },
+    })
+}
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join("node")
+}
+
+fn io_error(path: &Path, error: io::Error) -> IdentityError {
+    match error.kind() {
+        io::ErrorKind::InvalidData => damaged(path, &error.to_string()),
+        _ => IdentityError::Io { path: path.to_owned(), error },
+    }
+}
+
+fn damaged(path: &Path, reason: &str) -> IdentityError {
+    IdentityError::Damaged { path: path.to_owned(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]
@@ -63,33 +99,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_start_is_a_new_incarnation() {
+    fn an_empty_folder_gets_an_id_and_every_start_is_a_new_incarnation() {
         let folder = tempfile::tempdir().unwrap();
 
-        let incarnations = [(); 3].map(|()| take(folder.path(), NodeId(7)).unwrap());
+        let starts = [5, 6, 7].map(|fresh| take(folder.path(), "a", NodeId(fresh)).unwrap());
 
-        assert_eq!(incarnations, [1, 2, 3]);
+        assert!(starts.iter().all(|start| start.id == NodeId(5) && start.name == "a"));
+        assert_eq!(starts.map(|start| start.incarnation), [1, 2, 3]);
     }
 
     #[test]
-    fn the_folder_of_another_node_is_refused() {
+    fn the_cluster_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        take(folder.path(), NodeId(7)).unwrap();
+        let mut identity = take(folder.path(), "a", NodeId(5)).unwrap();
+        assert_eq!(identity.cluster, None);
 
-        let refused = take(folder.path(), NodeId(8));
+        identity.cluster = Some(ClusterId(0xabc));
+        identity.save(folder.path()).unwrap();
 
-        assert!(matches!(refused, Err(IdentityError::AnotherNode { found: NodeId(7), .. })));
+        assert_eq!(take(folder.path(), "a", NodeId(6)).unwrap().cluster, Some(ClusterId(0xabc)));
     }
 
     #[test]
-    fn a_damaged_identity_is_refused() {
+    fn the_folder_of_another_name_is_refused_and_stays_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        for text in ["", "node 7\n", "node x\nincarnation 1\n", "incarnation 1\nnode 7\n"] {
-            fs::write(folder.path().join("node"), text).unwrap();
+        take(folder.path(), "a", NodeId(5)).unwrap();
 
-            let refused = take(folder.path(), NodeId(7));
+        let refused = take(folder.path(), "b", NodeId(6)).unwrap_err();
 
-            assert!(matches!(refused, Err(IdentityError::Unreadable { .. })), "{text:?}");
+        assert!(refused.to_string().ends_with("belongs to a, this is b"), "{refused}");
+        assert_eq!(take(folder.path(), "a", NodeId(7)).unwrap().incarnation, 2);
+    }
+
+    #[test]
+    fn a_damaged_identity_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        for text in ["", "node 7\n", "node x\nname a\nincarnation 1\ncluster none\n", "node 7\nname a\n"] {
+            whole_file::write(&folder.path().join("node"), text.as_bytes()).unwrap();
+
+            let seen = take(folder.path(), "a", NodeId(7));
+
+            assert!(matches!(seen, Err(IdentityError::Damaged { .. })), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_log_without_an_identity_is_not_taken_for_an_empty_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("log")).unwrap();
+
+        let seen = take(folder.path(), "a", NodeId(7));
+
+        assert!(matches!(seen, Err(IdentityError::Damaged { .. })), "{seen:?}");
     }
 }

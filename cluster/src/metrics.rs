@@ -29,6 +29,13 @@ pub const SNAPSHOTS_INSTALLED: &str = "vedette_log_snapshots_installed_total";
 pub const SNAPSHOTS_FAILED: &str = "vedette_log_snapshots_failed_total";
 pub const SNAPSHOT_SECONDS: &str = "vedette_log_snapshot_seconds";
 pub const SNAPSHOT_BYTES: &str = "vedette_log_snapshot_bytes";
+/// Messages that were not taken for who sent them, or for whom they were meant, by `reason`.
+pub const MESSAGES_REFUSED: &str = "vedette_cluster_messages_refused_total";
+/// Members in the directory, and what all of them support.
+pub const MEMBERS: &str = "vedette_cluster_members";
+pub const LEVEL: &str = "vedette_cluster_level";
+/// Position of the directory's last change.
+pub const DIRECTORY_VERSION: &str = "vedette_cluster_directory_version";
 
 /// Elections that this node began.
 pub const ELECTIONS_BEGUN: &str = "vedette_log_elections_begun_total";

@@ -1,21 +1,24 @@
 //! One node: its storage, its groups, its links to the other members.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::future::Future;
 use std::sync::Arc;
 
-use placement::{GroupId, NodeId};
+use placement::{Directory, GroupId, NodeId};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::service::Routes;
 use tracing::info;
 
+use crate::admission::Admission;
 use crate::clocks::SharedClock;
-use crate::config::{BadTimings, NodeConfig};
+use crate::config::NodeConfig;
+use crate::directory::Keeper;
+use crate::door::Door;
 use crate::events::{self, GroupEvents};
+use crate::front::Front;
 use crate::groups::Group;
-use crate::identity::{self, IdentityError};
+use crate::hello::Asker;
+use crate::peers::Peers;
 use crate::propose::Proposals;
 use crate::propose::courier::Courier;
 use crate::propose::forward::Forward;
@@ -23,100 +26,81 @@ use crate::propose::intake::Intake;
 use crate::propose::proposer::Proposer;
 use crate::pulse::Pulse;
 use crate::raft::applier::Applier;
-use crate::raft::disk::Disk;
 use crate::raft::group::RaftGroup;
-use crate::raft::log_store::SledDisk;
-use crate::raft::network::{CONNECTION_WINDOW, Network, Peer, STREAM_WINDOW};
-use crate::raft::recovery::BadLog;
-use crate::raft::service::Service;
+use crate::raft::members;
+use crate::raft::network::{CONNECTION_WINDOW, Network, STREAM_WINDOW};
 use crate::raft::storage::GroupLog;
-use crate::raft::watermark::{Mark, Watermark};
-use crate::raft::writer::Writer;
-use crate::snapshot_file::SnapshotError;
 use crate::snapshots::Snapshots;
+pub use crate::start_error::StartError;
+use crate::store::Store;
+use crate::watchman;
 
 pub struct Node {
-    id: NodeId,
-    service: Service,
+    front: Front,
+    system: Group,
     groups: Vec<RaftGroup>,
     tasks: JoinSet<()>,
-    storage: Storage,
-}
-
-/// The disk and the thread that writes it.
-struct Storage {
-    folder: PathBuf,
-    disk: Arc<dyn Disk>,
-    writer: Writer,
-    /// How far the log reached, by what was noted of an earlier run.
-    marks: BTreeMap<GroupId, Mark>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-/// Why a node refuses to start. None of these heals by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("the members do not name this node, {0}")]
-    NotAMember(NodeId),
-    #[error("{address} is no address of a member: {error}")]
-    Address { address: String, error: tonic::transport::Error },
-    #[error(transparent)]
-    Timings(#[from] BadTimings),
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error("cannot open {path}: {error}", path = .path.display())]
-    Storage { path: PathBuf, error: io::Error },
-    #[error("{path}: {error}", path = .path.display())]
-    Log { path: PathBuf, error: BadLog },
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    #[error("the log of group {group} begins after {purged}, its snapshot ends at {snapshot}: {path}", path = .path.display())]
-    Apart { group: GroupId, purged: u64, snapshot: u64, path: PathBuf },
-    #[error("group {group} does not start: {reason}")]
-    Group { group: GroupId, reason: String },
+    store: Store,
+    /// Why this node must not go on.
+    ended: watch::Sender<Option<String>>,
 }
 
 impl Node {
-    /// Recovers what the disk holds and starts every group. Someone must read the events of each group.
-    pub async fn start(config: NodeConfig) -> Result<(Node, Vec<(Group, GroupEvents)>), StartError> {
-        if !config.members.iter().any(|member| member.id == config.id) {
-            return Err(StartError::NotAMember(config.id));
-        }
-        config.timings.check()?;
-        let peers = Arc::new(peers(&config)?);
-        let (incarnation, storage) = open_storage(&config).await?;
-        info!(node = %config.id, incarnation, groups = config.groups.len(), "Opened the log");
+    /// Recovers what the disk holds and starts every group of the directory that the node came in with.
+    pub(crate) async fn start(door: &Door) -> Result<(Node, Vec<(Group, GroupEvents)>), StartError> {
+        let (config, front) = (door.config.clone(), door.front.clone());
+        let store = Store::open(&config.data).await?;
+        let directory = front.directory();
+        let peers = Peers::new(front.clone());
+        let forward = Forward::new(front.letterhead(), peers.clone());
+        let tasks = JoinSet::new();
+        let mut starting = Starting { config, front, directory, store, peers, forward, tasks };
 
-        let mut tasks = JoinSet::new();
-        let channels = peers.iter().map(|(id, peer)| (*id, peer.proposals.clone())).collect();
-        let forward = Forward::start(config.id, channels, &mut tasks);
-        let mut starting = Starting { config, incarnation, storage, peers, forward, tasks };
         let mut served = BTreeMap::new();
         let mut handles = Vec::new();
-        for group in starting.config.groups.clone() {
+        // The system group comes last: once the birth is committed in it, a majority has begun every other group.
+        let presence = starting.directory.slots.groups();
+        for group in presence.into_iter().chain([GroupId::SYSTEM]) {
             match starting.group(group).await {
                 Ok((raft, intake, handle)) => {
                     served.insert(group, (raft, intake));
                     handles.push(handle);
                 }
                 Err(error) => {
-                    let groups = served.into_values().map(|(raft, _)| raft).collect();
-                    starting.into_node(groups, BTreeMap::new()).shutdown().await;
+                    starting.abandon(served.into_values().map(|(raft, _)| raft)).await;
                     return Err(error);
                 }
             }
         }
-        let groups = served.values().map(|(raft, _)| raft.clone()).collect();
-        Ok((starting.into_node(groups, served), handles))
+        let system = handles.pop().expect("the system group was started last");
+        Ok((starting.into_node(door, served, system), handles))
     }
 
     pub fn id(&self) -> NodeId {
-        self.id
+        self.front.identity().id
     }
 
-    /// What this node answers to the other members; mount it on the gRPC server (see `server`).
-    pub fn routes(&self) -> Routes {
-        Routes::new(self.service.clone().into_server())
+    /// The directory as this node knows it, and every later one.
+    pub fn directory(&self) -> watch::Receiver<Arc<Directory>> {
+        self.front.watch()
+    }
+
+    /// The group that holds the directory.
+    pub fn system(&self) -> Group {
+        self.system.clone()
+    }
+
+    /// Returns, with the reason, when this node must not go on: it was replaced, or belongs to nobody.
+    pub fn ended(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut ended = self.ended.subscribe();
+        async move {
+            let reason = ended.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+            match reason {
+                Some(reason) => reason,
+                // The node was shut down meanwhile, and that was no such reason.
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Leaves the lead of every group to another node, if there is one; waits shortly for that. Best before the
@@ -132,8 +116,8 @@ impl Node {
             group.shutdown().await;
         }
         self.tasks.shutdown().await;
-        self.storage.close().await;
-        info!(node = %self.id, "Stopped");
+        self.store.close().await;
+        info!(name = self.front.identity().name, "Stopped");
     }
 }
 
@@ -148,18 +132,20 @@ pub fn server() -> tonic::transport::Server {
 /// A node whose groups are being started.
 struct Starting {
     config: NodeConfig,
-    incarnation: u64,
-    storage: Storage,
-    peers: Arc<BTreeMap<NodeId, Peer>>,
+    front: Front,
+    directory: Arc<Directory>,
+    store: Store,
+    peers: Peers,
     forward: Forward,
     tasks: JoinSet<()>,
 }
 
 impl Starting {
     async fn group(&mut self, id: GroupId) -> Result<(RaftGroup, Intake, (Group, GroupEvents)), StartError> {
-        let NodeConfig { id: node, limits, timings, .. } = &self.config;
+        let NodeConfig { limits, timings, .. } = &self.config;
+        let letterhead = self.front.letterhead();
         let clock = SharedClock::new();
-        let proposals = Arc::new(Proposals::new(id, *node, self.incarnation, limits));
+        let proposals = Arc::new(Proposals::new(id, letterhead.node, letterhead.incarnation, limits));
         let (sender, events) = events::channel(limits.events);
 
         let (log, snapshots, chunks) = self.recover(id, &clock).await?;
@@ -173,9 +159,9 @@ impl Starting {
         );
         let not_started = |reason| StartError::Group { group: id, reason };
         let applier = applier.await.map_err(|error| not_started(error.to_string()))?;
-        let pulse = Arc::new(Pulse::new(*node, id, timings));
-        let network =
-            Network { group: id, node: *node, peers: self.peers.clone(), clock: clock.clone(), pulse };
+        let pulse = Arc::new(Pulse::new(letterhead.node, id, timings));
+        let (peers, clock_) = (self.peers.clone(), clock.clone());
+        let network = Network { group: id, letterhead, peers, clock: clock_, pulse };
         let raft = RaftGroup::start(network, log, applier, snapshots, timings, limits, &mut self.tasks);
         let raft = raft.await.map_err(not_started)?;
 
@@ -201,9 +187,9 @@ impl Starting {
         group: GroupId,
         clock: &SharedClock,
     ) -> Result<(GroupLog, Arc<Snapshots>, Vec<bytes::Bytes>), StartError> {
-        let (disk, writer, clock) = (self.storage.disk.clone(), self.storage.writer.clone(), clock.clone());
-        let mark = self.storage.marks.get(&group).copied().unwrap_or_default();
-        let (logs, folder) = (self.storage.folder.clone(), snapshot_folder(&self.config));
+        let (disk, writer, clock) = (self.store.disk.clone(), self.store.writer.clone(), clock.clone());
+        let mark = self.store.marks.get(&group).copied().unwrap_or_default();
+        let (logs, folder) = (self.store.folder.clone(), self.store.snapshots.clone());
         let recover = move || {
             let log = GroupLog::open(group, disk, writer, clock, mark)
                 .map_err(|error| StartError::Log { path: logs.clone(), error })?;
@@ -219,70 +205,46 @@ impl Starting {
         let (log, snapshots, chunks) =
             recovered.unwrap_or_else(|error| Err(StartError::Group { group, reason: error.to_string() }))?;
         let swept = log.sweep().await;
-        swept.map_err(|error| StartError::Storage { path: self.storage.folder.clone(), error })?;
+        swept.map_err(|error| StartError::Storage { path: self.store.folder.clone(), error })?;
         Ok((log, snapshots, chunks))
     }
 
-    /// The member with the lowest id gives a group that never had members its first ones; the others wait for it.
+    /// Every founder gives a group that never had members its first ones; it is harmless that they are several, since
+    /// they all give the same.
     async fn give_birth(&self, raft: &RaftGroup) -> Result<(), String> {
-        let members = || self.config.members.iter().map(|member| member.id);
-        match members().min() == Some(self.config.id) {
-            true => raft.initialise(members()).await,
-            false => Ok(()),
+        match self.directory.is_born() {
+            true => Ok(()),
+            false => raft.initialise(self.directory.members.keys().copied()).await,
         }
     }
 
-    fn into_node(self, groups: Vec<RaftGroup>, served: BTreeMap<GroupId, (RaftGroup, Intake)>) -> Node {
-        let id = self.config.id;
-        Node { id, service: Service::new(id, served), groups, tasks: self.tasks, storage: self.storage }
-    }
-}
-
-impl Storage {
-    async fn close(self) {
-        self.writer.stop().await;
-        let close = move || {
-            // A writer that panicked has said so, and has nothing left to write.
-            let _ = self.thread.join();
-            self.disk.close();
-        };
-        // Only a panic could fail it, and the node is stopping.
-        let _ = tokio::task::spawn_blocking(close).await;
-    }
-}
-
-async fn open_storage(config: &NodeConfig) -> Result<(u64, Storage), StartError> {
-    let (id, data, snapshots) = (config.id, config.data.clone(), snapshot_folder(config));
-    let folder = data.join("log");
-    let failed = |path: &PathBuf| {
-        let path = path.clone();
-        move |error| StartError::Storage { path, error }
-    };
-    let open = {
-        let folder = folder.clone();
-        move || -> Result<(u64, Storage), StartError> {
-            fs::create_dir_all(&snapshots).map_err(failed(&snapshots))?;
-            let incarnation = identity::take(&data, id)?;
-            let disk: Arc<dyn Disk> = Arc::new(SledDisk::open(&folder).map_err(failed(&folder))?);
-            let watermark = Watermark::open(&data).map_err(failed(&data))?;
-            let marks = watermark.marks().clone();
-            let (writer, thread) = Writer::start(disk.clone(), watermark).map_err(failed(&folder))?;
-            Ok((incarnation, Storage { folder, disk, writer, marks, thread }))
+    fn into_node(
+        mut self,
+        door: &Door,
+        served: BTreeMap<GroupId, (RaftGroup, Intake)>,
+        (system, events): (Group, GroupEvents),
+    ) -> Node {
+        let (front, data) = (self.front, self.config.data);
+        let ended = watch::Sender::new(None);
+        let (keeper, requests) = Keeper::new(system.clone(), events, front.clone(), data);
+        self.tasks.spawn(watchman::keep(keeper, ended.clone()));
+        self.tasks.spawn(watchman::look_out(front.clone(), self.config.declared, ended.clone()));
+        for (id, (raft, _)) in &served {
+            self.tasks.spawn(members::follow_directory(raft.clone(), front.clone(), id.to_string()));
         }
-    };
-    let opened = tokio::task::spawn_blocking(open).await;
-    opened.unwrap_or_else(|error| Err(failed(&folder)(io::Error::other(error))))
-}
+        let groups: Vec<_> = served.values().map(|(raft, _)| raft.clone()).collect();
+        door.service.open(served);
+        let asker = Asker::default();
+        door.reception.open(Admission { front: front.clone(), requests, groups: groups.clone(), asker });
+        Node { front, system, groups, tasks: self.tasks, store: self.store, ended }
+    }
 
-fn snapshot_folder(config: &NodeConfig) -> PathBuf {
-    config.data.join("snapshots")
-}
-
-fn peers(config: &NodeConfig) -> Result<BTreeMap<NodeId, Peer>, StartError> {
-    let others = config.members.iter().filter(|member| member.id != config.id);
-    let peer = |member: &crate::config::Member| match Peer::new(member) {
-        Ok(peer) => Ok((member.id, peer)),
-        Err(error) => Err(StartError::Address { address: member.grpc.clone(), error }),
-    };
-    others.map(peer).collect()
+    /// One group does not start, so none does.
+    async fn abandon(mut self, groups: impl Iterator<Item = RaftGroup>) {
+        for group in groups {
+            group.shutdown().await;
+        }
+        self.tasks.shutdown().await;
+        self.store.close().await;
+    }
 }

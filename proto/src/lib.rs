@@ -1,5 +1,5 @@
-//! What crosses a process border: the contracts (`auth`, `presence`, `admin`) and the inner messages (`raft`,
-//! `replica`, `directory`). The .proto files beside this crate are the documentation; nothing is added here.
+//! What crosses a process border: the contracts (`auth`, `presence`, `admin`, `directory`) and the inner messages (`raft`,
+//! `replica`, `membership`). The .proto files beside this crate are the documentation; nothing is added here.
 
 /// Package `vedette.v1`.
 pub mod v1 {

@@ -135,7 +135,7 @@ impl Courier {
         if (before.leader, before.mine) == (now.leader, now.mine) {
             return true;
         }
-        let leader = now.leader.map_or(0, |leader| leader.0);
+        let leader = now.leader.map_or_else(|| "nobody".to_owned(), |leader| self.forward.name_of(leader));
         info!(group = %self.proposals.group, leader, term = now.term, mine = now.mine, "Leadership changed");
         self.events.send(Event::Leadership { leader: now.leader, mine: now.mine }).await.is_ok()
     }

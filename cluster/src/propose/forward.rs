@@ -7,27 +7,29 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use placement::{GroupId, NodeId};
 use proto::v1::raft_client::RaftClient;
-use proto::v1::{Envelope, Proposal, ProposeOutcome, ProposeReply, ProposeRequest};
+use proto::v1::{Proposal, ProposeOutcome, ProposeReply, ProposeRequest};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 use tracing::debug;
 
+use crate::front::Letterhead;
+use crate::peers::Peers;
 use crate::raft::network::MESSAGE_LIMIT;
 
 /// An answer is due after this time.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 const QUEUE: usize = 64;
 
-/// The links to all other nodes. Clones are the same links.
+/// The links to all other nodes. Clones are the same links; they end with the last clone.
 #[derive(Clone)]
 pub struct Forward {
-    node: NodeId,
-    links: Arc<BTreeMap<NodeId, mpsc::Sender<Batch>>>,
+    letterhead: Letterhead,
+    peers: Peers,
+    links: Arc<Mutex<BTreeMap<NodeId, mpsc::Sender<Batch>>>>,
 }
 
 struct Batch {
@@ -36,15 +38,8 @@ struct Batch {
 }
 
 impl Forward {
-    /// Starts one task for each of the channels.
-    pub fn start(node: NodeId, channels: BTreeMap<NodeId, Channel>, tasks: &mut JoinSet<()>) -> Forward {
-        let mut links = BTreeMap::new();
-        for (target, channel) in channels {
-            let (sender, batches) = mpsc::channel(QUEUE);
-            tasks.spawn(Link { target, channel, batches }.run());
-            links.insert(target, sender);
-        }
-        Forward { node, links: Arc::new(links) }
+    pub fn new(letterhead: Letterhead, peers: Peers) -> Forward {
+        Forward { letterhead, peers, links: Arc::default() }
     }
 
     /// `None` if nobody answered: then the leader may have taken the batch, or not.
@@ -55,17 +50,36 @@ impl Forward {
         incarnation: u64,
         proposals: Vec<Proposal>,
     ) -> Option<ProposeOutcome> {
-        let to = Some(Envelope { group: group.0, source: self.node.0, target: leader.0 });
+        let to = Some(self.letterhead.to(group, leader));
         let request = ProposeRequest { to, batch: 0, incarnation, proposals };
         let (answer, answered) = oneshot::channel();
-        self.links.get(&leader)?.send(Batch { request, answer }).await.ok()?;
+        self.link(leader)?.send(Batch { request, answer }).await.ok()?;
         tokio::time::timeout(ANSWER_WAIT, answered).await.ok()?.ok()
+    }
+
+    pub fn name_of(&self, node: NodeId) -> String {
+        self.peers.name_of(node)
+    }
+
+    /// The link to a member; one to a node that is no member ends.
+    fn link(&self, target: NodeId) -> Option<mpsc::Sender<Batch>> {
+        let mut links = self.links.lock();
+        if self.peers.get(target).is_none() {
+            links.remove(&target);
+            return None;
+        }
+        let link = links.entry(target).or_insert_with(|| {
+            let (sender, batches) = mpsc::channel(QUEUE);
+            tokio::spawn(Link { target, peers: self.peers.clone(), batches }.run());
+            sender
+        });
+        Some(link.clone())
     }
 }
 
 struct Link {
     target: NodeId,
-    channel: Channel,
+    peers: Peers,
     batches: mpsc::Receiver<Batch>,
 }
 
@@ -73,14 +87,16 @@ impl Link {
     async fn run(mut self) {
         while let Some(first) = self.batches.recv().await {
             if let Err(status) = self.stream(first).await {
-                debug!(target = %self.target, %status, "The stream of proposals broke");
+                self.peers.ended(&status);
+                debug!(target = self.peers.name_of(self.target), %status, "The stream of proposals broke");
             }
         }
     }
 
     /// Serves one stream until it breaks.
     async fn stream(&mut self, first: Batch) -> Result<(), Status> {
-        let mut client = RaftClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_LIMIT);
+        let peer = self.peers.get(self.target).ok_or_else(|| Status::not_found("no member any more"))?;
+        let mut client = RaftClient::new(peer.proposals).max_decoding_message_size(MESSAGE_LIMIT);
         let (requests, outgoing) = mpsc::channel(QUEUE);
         let mut due = Due::default();
         due.send(first, &requests).await?;

@@ -107,7 +107,7 @@ impl Elections {
         debug!(group = %self.network.group, "Hears no leader and asks the others");
         let last = self.group.last_log();
         for voter in self.pulse.standing().voters.all() {
-            if voter == self.network.node {
+            if voter == self.network.letterhead.node {
                 continue;
             }
             let (link, wait, sender) = (self.network.link(voter), self.answer_wait, self.sender.clone());

@@ -87,7 +87,7 @@ impl RaftGroup {
         tasks: &mut JoinSet<()>,
     ) -> Result<RaftGroup, String> {
         let config = config(network.group, timings, limits).validate().map_err(|error| error.to_string())?;
-        let (node, clock) = (network.node, network.clock.clone());
+        let (node, clock) = (network.letterhead.node, network.clock.clone());
         let progress = applier.progress();
         let raft = Raft::new(node.0, Arc::new(config), network.clone(), log.clone(), applier).await;
         let raft = raft.map_err(|error| error.to_string())?;
@@ -225,6 +225,10 @@ impl RaftGroup {
         let snapshot = RaftSnapshot { meta, snapshot: Box::new(data) };
         let installed = self.0.raft.install_full_snapshot(vote, snapshot).await;
         installed.map(|response| response.vote).map_err(|_| Stopped)
+    }
+
+    pub(super) fn raft(&self) -> &Raft {
+        &self.0.raft
     }
 
     pub async fn shutdown(&self) {

@@ -73,7 +73,8 @@ impl RaftGroup {
     fn live_voters(&self) -> Vec<NodeId> {
         let pulse = self.pulse();
         let lately = |node: &NodeId| pulse.heard(*node).is_some_and(|at| at.elapsed() < PATIENCE);
-        let others = pulse.standing().voters.all().into_iter().filter(|node| *node != self.0.network.node);
+        let others =
+            pulse.standing().voters.all().into_iter().filter(|node| *node != self.0.network.letterhead.node);
         others.filter(lately).collect()
     }
 
@@ -86,7 +87,7 @@ impl RaftGroup {
     }
 
     async fn see_successor(&self) {
-        let (mut watch, me) = (self.server_metrics(), self.0.network.node.0);
+        let (mut watch, me) = (self.server_metrics(), self.0.network.letterhead.node.0);
         // It fails only if openraft has ended; then there is nothing to wait for.
         let _ = watch.wait_for(|now| now.current_leader.is_some_and(|leader| leader != me)).await;
     }

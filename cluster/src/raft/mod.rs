@@ -10,6 +10,7 @@ pub mod group;
 pub mod handover;
 pub mod log_store;
 pub mod log_view;
+pub mod members;
 pub mod network;
 pub mod record;
 pub mod recovery;

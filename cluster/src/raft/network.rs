@@ -3,7 +3,6 @@
 //! All groups share the channels to a node: one for the log, one for snapshots, so that a large snapshot does not
 //! delay heartbeats, and one for proposals. They connect when needed, again and again.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +27,8 @@ use tonic::{Code, Request, Status};
 use super::wire::{self, Malformed};
 use super::{LogId, TypeConfig, Vote};
 use crate::clocks::SharedClock;
-use crate::config::Member;
+use crate::front::Letterhead;
+use crate::peers::Peers;
 use crate::pulse::Pulse;
 use crate::snapshots::SnapshotData;
 use crate::standing::Reign;
@@ -58,8 +58,8 @@ pub struct Peer {
 
 impl Peer {
     /// Connects to nothing yet. `Err` if the address is none.
-    pub fn new(member: &Member) -> Result<Peer, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", member.grpc))?
+    pub fn new(address: &str) -> Result<Peer, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(CONNECT_WAIT)
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -79,8 +79,8 @@ impl Peer {
 #[derive(Clone)]
 pub struct Network {
     pub group: GroupId,
-    pub node: NodeId,
-    pub peers: Arc<BTreeMap<NodeId, Peer>>,
+    pub letterhead: Letterhead,
+    pub peers: Peers,
     pub clock: SharedClock,
     pub pulse: Arc<Pulse>,
 }
@@ -88,7 +88,7 @@ pub struct Network {
 /// From this node to one other, for one group.
 pub struct GroupLink {
     to: Envelope,
-    peer: Option<Peer>,
+    peers: Peers,
     clock: SharedClock,
     pulse: Arc<Pulse>,
     /// What the other node's clock showed in its last answer, and when that came.
@@ -98,8 +98,8 @@ pub struct GroupLink {
 impl Network {
     pub fn link(&self, target: NodeId) -> GroupLink {
         GroupLink {
-            to: Envelope { group: self.group.0, source: self.node.0, target: target.0 },
-            peer: self.peers.get(&target).cloned(),
+            to: self.letterhead.to(self.group, target),
+            peers: self.peers.clone(),
             clock: self.clock.clone(),
             pulse: self.pulse.clone(),
             their_clock: None,
@@ -133,7 +133,8 @@ impl RaftNetwork<TypeConfig> for GroupLink {
             your_clock_ms: self.their_clock.map(|(clock, came)| wire::clock_at(clock, came, sent)),
         };
         let mut client = client(&self.peer()?.log);
-        let reply = client.append(within(message, option.hard_ttl())).await.map_err(failed)?.into_inner();
+        let reply = client.append(within(message, option.hard_ttl())).await;
+        let reply = reply.map_err(|status| self.failed(status))?.into_inner();
         self.their_clock = Some((reply.clock_ms, Instant::now()));
         let response = read_append_reply(&rpc, reply).map_err(nonsense)?;
         let followed = !matches!(response, AppendEntriesResponse::HigherVote(_));
@@ -152,7 +153,8 @@ impl RaftNetwork<TypeConfig> for GroupLink {
             last: rpc.last_log_id.as_ref().map(wire::log_id),
         };
         let mut client = client(&self.peer()?.log);
-        let reply = client.vote(within(message, option.hard_ttl())).await.map_err(failed)?;
+        let reply = client.vote(within(message, option.hard_ttl())).await;
+        let reply = reply.map_err(|status| self.failed(status))?;
         let reply = reply.into_inner();
         self.heard(None);
         let vote = wire::read_vote(reply.vote).map_err(nonsense)?;
@@ -209,7 +211,11 @@ impl GroupLink {
                 let reply = reply.into_inner();
                 !reply.leader && !reply.longer_log
             }
-            _ => false,
+            Ok(Err(status)) => {
+                self.peers.ended(&status);
+                false
+            }
+            Err(_) => false,
         }
     }
 
@@ -233,8 +239,18 @@ impl GroupLink {
         }
     }
 
-    fn peer(&self) -> Result<&Peer, Unreachable> {
-        self.peer.as_ref().ok_or_else(|| Unreachable::new(&UnknownNode(NodeId(self.to.target))))
+    fn peer(&self) -> Result<Peer, Unreachable> {
+        let target = NodeId(self.to.target);
+        self.peers.get(target).ok_or_else(|| Unreachable::new(&UnknownNode(target)))
+    }
+
+    fn failed(&self, status: Status) -> RpcError {
+        self.peers.ended(&status);
+        match status.code() {
+            // The node is only slow.
+            Code::DeadlineExceeded => RPCError::Network(NetworkError::new(&status)),
+            _ => RPCError::Unreachable(Unreachable::new(&status)),
+        }
     }
 }
 
@@ -289,14 +305,6 @@ fn read_append_reply(
             _ => Err(Malformed("higher vote")),
         },
         AppendOutcome::Conflict | AppendOutcome::Unspecified => Err(Malformed("outcome")),
-    }
-}
-
-fn failed(status: Status) -> RpcError {
-    match status.code() {
-        // The node is only slow.
-        Code::DeadlineExceeded => RPCError::Network(NetworkError::new(&status)),
-        _ => RPCError::Unreachable(Unreachable::new(&status)),
     }
 }
 

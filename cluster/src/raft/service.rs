@@ -1,15 +1,16 @@
 //! What this node answers to the others: the log, votes, snapshots, and proposals for the groups it leads.
 //!
-//! A message for another node, or for a group that is not here, is refused, and so is one that openraft could not
-//! have sent: openraft would panic on it.
+//! A message that the gate does not admit, or for a group that is not here, is refused, and so is one that openraft could
+//! not have sent: openraft would panic on it.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
+use parking_lot::Mutex;
 use placement::{GroupId, NodeId};
 use proto::v1::raft_server::{Raft as RaftService, RaftServer};
 use proto::v1::{self, AppendOutcome, Envelope, LogItem, ProposeOutcome, snapshot_piece};
@@ -20,6 +21,9 @@ use super::group::{RaftGroup, Stopped};
 use super::network::MESSAGE_LIMIT;
 use super::wire::{self, Malformed};
 use super::{LogId, SnapshotMeta, TypeConfig, Vote};
+use crate::front::Front;
+use crate::gate::Gate;
+use crate::metrics::MESSAGES_REFUSED;
 use crate::propose::intake::Intake;
 use crate::pulse::Word;
 use crate::snapshots::SnapshotData;
@@ -31,14 +35,30 @@ const PIECE_WAIT: Duration = Duration::from_secs(30);
 
 /// Clones answer for the same node.
 #[derive(Clone)]
-pub struct Service {
-    node: NodeId,
-    groups: Arc<BTreeMap<GroupId, (RaftGroup, Intake)>>,
+pub struct Service(Arc<Shared>);
+
+struct Shared {
+    front: Front,
+    serving: OnceLock<Serving>,
+}
+
+/// There once the node takes part.
+struct Serving {
+    gate: Mutex<Gate>,
+    groups: BTreeMap<GroupId, (RaftGroup, Intake)>,
 }
 
 impl Service {
-    pub fn new(node: NodeId, groups: BTreeMap<GroupId, (RaftGroup, Intake)>) -> Service {
-        Service { node, groups: Arc::new(groups) }
+    /// Until `open`, everything is answered UNAVAILABLE.
+    pub fn new(front: Front) -> Service {
+        Service(Arc::new(Shared { front, serving: OnceLock::new() }))
+    }
+
+    pub fn open(&self, groups: BTreeMap<GroupId, (RaftGroup, Intake)>) {
+        let letterhead = self.0.front.letterhead();
+        let gate = Mutex::new(Gate::new(letterhead.cluster, letterhead.node));
+        // A node starts its groups once.
+        let _ = self.0.serving.set(Serving { gate, groups });
     }
 
     pub fn into_server(self) -> RaftServer<Service> {
@@ -49,16 +69,31 @@ impl Service {
 
     fn group(&self, to: Option<Envelope>) -> Result<(&RaftGroup, &Intake, Envelope), Status> {
         let to = to.ok_or_else(|| malformed(Malformed("envelope")))?;
-        if to.target != self.node.0 {
-            warn!(source = to.source, target = to.target, "Refused a message for another node");
-            return Err(Status::failed_precondition(format!("this is node {}", self.node)));
-        }
-        let (group, intake) = self
+        let serving = self.0.serving.get();
+        let serving = serving.ok_or_else(|| Status::unavailable("this node does not take part yet"))?;
+        self.admit(serving, &to)?;
+        let (group, intake) = serving
             .groups
             .get(&GroupId(to.group))
             .ok_or_else(|| Status::not_found(format!("group {} is not here", to.group)))?;
         group.pulse().hear(NodeId(to.source));
         Ok((group, intake, to))
+    }
+
+    fn admit(&self, serving: &Serving, to: &Envelope) -> Result<(), Status> {
+        let directory = self.0.front.directory();
+        let Err(refused) = serving.gate.lock().admit(to, &directory) else {
+            return Ok(());
+        };
+        let why = refused.why;
+        metrics::counter!(MESSAGES_REFUSED, "reason" => why.label()).increment(1);
+        if refused.first {
+            let source = directory.name_of(NodeId(to.source));
+            warn!(source, target = to.target, incarnation = to.incarnation, %why, "Refused a message");
+        }
+        // Whoever takes us for another may know something about us.
+        self.0.front.doubt();
+        Err(Status::failed_precondition(why.to_string()))
     }
 
     async fn accept(self, request: v1::ProposeRequest) -> Result<v1::ProposeReply, Status> {
@@ -74,7 +109,7 @@ impl Service {
         let fits = |item: &LogItem| item.command.len() <= crate::config::MAX_ENTRY_BYTES;
         let items: Vec<LogItem> = request.proposals.into_iter().map(item).filter(fits).collect();
         let outcome: ProposeOutcome = intake.accept(items).await;
-        let back = Envelope { group: to.group, source: to.target, target: to.source };
+        let back = self.0.front.letterhead().to(GroupId(to.group), NodeId(to.source));
         Ok(v1::ProposeReply { to: Some(back), batch: request.batch, outcome: outcome.into() })
     }
 }

@@ -11,7 +11,7 @@ const LONG: Duration = Duration::from_millis(1_500);
 
 #[test]
 fn a_node_that_was_paused_does_not_depose_a_healthy_leader() {
-    let cluster = Cluster::start(&[GROUP], Limits::default());
+    let cluster = Cluster::start(1, Limits::default());
     let (leader, follower) = leader_and_follower(&cluster);
     let term = cluster.group(leader, GROUP).status().term;
 
@@ -32,7 +32,7 @@ fn a_node_that_was_paused_does_not_depose_a_healthy_leader() {
 
 #[test]
 fn a_node_that_hears_the_others_but_not_the_leader_does_not_depose_it() {
-    let cluster = Cluster::start_wired(&[GROUP]);
+    let cluster = Cluster::start_wired(1);
     let (leader, follower) = leader_and_follower(&cluster);
     let term = cluster.group(leader, GROUP).status().term;
 
@@ -49,7 +49,7 @@ fn a_node_that_hears_the_others_but_not_the_leader_does_not_depose_it() {
 
 #[test]
 fn a_leader_that_is_killed_is_replaced() {
-    let mut cluster = Cluster::start(&[GROUP], Limits::default());
+    let mut cluster = Cluster::start(1, Limits::default());
 
     let took = kill_the_leader(&mut cluster, 0);
 
@@ -59,11 +59,9 @@ fn a_leader_that_is_killed_is_replaced() {
 #[test]
 fn a_leader_that_leaves_hands_over() {
     for count in [2, 3, 5] {
-        let mut cluster = Cluster::prepare_many(count, &[GROUP], Limits::default());
-        let all: Vec<usize> = (0..count as usize).collect();
-        for &at in &all {
-            cluster.run(at);
-        }
+        let mut cluster = Cluster::prepare_many(count, 1, Limits::default());
+        let all: Vec<usize> = (0..count).collect();
+        cluster.be_born();
         let leader = cluster.leader(GROUP);
         for &at in &all {
             cluster.propose(at, GROUP, 0..200);
@@ -84,7 +82,7 @@ fn a_leader_that_leaves_hands_over() {
 
 #[test]
 fn a_leader_that_leaves_alone_does_not_wait_for_nobody() {
-    let mut cluster = Cluster::start(&[GROUP], Limits::default());
+    let mut cluster = Cluster::start(1, Limits::default());
     let leader = cluster.leader(GROUP);
     for at in [(leader + 1) % 3, (leader + 2) % 3] {
         cluster.kill(at);
@@ -104,10 +102,10 @@ fn after_a_start_a_kill_and_a_handover_there_is_a_leader_that_commits() {
     let mut starts = Vec::new();
     let mut restarts = Vec::new();
     let mut handovers = Vec::new();
-    let mut cluster = Cluster::prepare(&[GROUP], Limits::default());
+    let mut cluster = Cluster::prepare(1, Limits::default());
     for round in 0..rounds {
         let started = Instant::now();
-        let mut fresh = Cluster::start(&[GROUP], Limits::default());
+        let mut fresh = Cluster::start(1, Limits::default());
         first_commit(&fresh, 0);
         starts.push(started.elapsed());
         let leader = fresh.leader(GROUP);

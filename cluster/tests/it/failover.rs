@@ -8,7 +8,7 @@ use crate::harness::{Cluster, Fate, GROUP};
 
 #[test]
 fn when_the_leader_dies_the_others_go_on_and_every_open_ticket_gets_one_fate() {
-    let mut cluster = Cluster::start(&[GROUP], Limits::default());
+    let mut cluster = Cluster::start(1, Limits::default());
     let leader = cluster.leader(GROUP);
     for at in 0..3 {
         cluster.propose(at, GROUP, 0..500);
@@ -38,7 +38,7 @@ fn when_the_leader_dies_the_others_go_on_and_every_open_ticket_gets_one_fate() {
 
 #[test]
 fn a_follower_that_dies_is_not_missed_and_catches_up() {
-    let mut cluster = Cluster::start(&[GROUP], Limits::default());
+    let mut cluster = Cluster::start(1, Limits::default());
     let leader = cluster.leader(GROUP);
     let follower = (leader + 1) % 3;
     cluster.kill(follower);
@@ -55,7 +55,7 @@ fn a_follower_that_dies_is_not_missed_and_catches_up() {
 #[test]
 fn a_command_in_the_log_of_a_leader_without_followers_is_lost_and_never_failed() {
     let limits = Limits { give_up: Duration::from_secs(1), ..Limits::default() };
-    let mut cluster = Cluster::start(&[GROUP], limits);
+    let mut cluster = Cluster::start(1, limits);
     let leader = cluster.leader(GROUP);
     cluster.kill((leader + 1) % 3);
     cluster.kill((leader + 2) % 3);

@@ -2,18 +2,28 @@
 //! its folder. A consumer on each writes down what its groups tell it; tests wait for what stands there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cluster::{Event, Group, GroupEvents, Limits, Member, Node, NodeConfig, StartError, Timings};
+use cluster::{
+    Declared, DeclaredMember, Door, Event, Group, GroupEvents, Limits, Node, NodeConfig, StartError, Timings,
+};
 use parking_lot::{Condvar, Mutex};
-use placement::{GroupId, NodeId};
+use placement::{Directory, GroupId, NodeId};
+use proto::v1::raft_client::RaftClient;
+use proto::v1::{Ballot, Envelope, VoteReply, VoteRequest};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::Status;
+use tonic::transport::Endpoint;
 
 use crate::wires::Wires;
 
@@ -25,22 +35,33 @@ const THREADS: usize = 2;
 
 pub struct Cluster {
     pub nodes: Vec<Place>,
-    groups: Vec<GroupId>,
+    /// How many founders there are.
+    count: usize,
+    groups: u32,
     limits: Limits,
     /// Set if the nodes reach each other over wires that can be cut.
     wires: Option<Wires>,
 }
 
-/// A node's folder and address, and the node while it runs.
+/// A node's name, folder and address, and the node while it runs.
 pub struct Place {
-    pub id: NodeId,
+    pub name: String,
     pub folder: TempDir,
+    /// Where it says that it is.
     pub address: SocketAddr,
+    /// Where it really is, if that is another place: then nobody finds it.
+    pub hidden: Option<SocketAddr>,
     running: Option<Running>,
 }
 
 struct Running {
     runtime: Runtime,
+    waiting: watch::Receiver<String>,
+    entering: Option<JoinHandle<Result<Entered, StartError>>>,
+    entered: Option<Entered>,
+}
+
+struct Entered {
     node: Node,
     groups: BTreeMap<GroupId, (Group, Arc<Ledger>)>,
 }
@@ -81,35 +102,44 @@ pub struct Paused {
 }
 
 impl Cluster {
-    pub fn start(groups: &[GroupId], limits: Limits) -> Cluster {
+    /// Three empty nodes become a cluster with this many groups.
+    pub fn start(groups: u32, limits: Limits) -> Cluster {
         let mut cluster = Cluster::prepare(groups, limits);
-        for at in 0..cluster.nodes.len() {
-            cluster.run(at);
-        }
+        cluster.be_born();
         cluster
     }
 
+    /// Starts all nodes and waits until they are a cluster.
+    pub fn be_born(&mut self) {
+        for at in 0..self.count {
+            self.begin(at).unwrap();
+        }
+        for at in 0..self.count {
+            self.entered(at).unwrap();
+        }
+        until("all know of the birth", || (0..self.count).all(|at| self.directory(at).is_born()));
+    }
+
     /// Three places with nobody there yet.
-    pub fn prepare(groups: &[GroupId], limits: Limits) -> Cluster {
+    pub fn prepare(groups: u32, limits: Limits) -> Cluster {
         Cluster::prepare_many(3, groups, limits)
     }
 
-    pub fn prepare_many(count: u64, groups: &[GroupId], limits: Limits) -> Cluster {
-        let place = |id| {
-            let address = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            Place { id: NodeId(id), folder: tempfile::tempdir().unwrap(), address, running: None }
+    pub fn prepare_many(count: usize, groups: u32, limits: Limits) -> Cluster {
+        let place = |number| {
+            let address = free_address();
+            let folder = tempfile::tempdir().unwrap();
+            Place { name: format!("manager-{number}"), folder, address, hidden: None, running: None }
         };
-        Cluster { nodes: (1..=count).map(place).collect(), groups: groups.to_vec(), limits, wires: None }
+        Cluster { nodes: (1..=count).map(place).collect(), count, groups, limits, wires: None }
     }
 
     /// Three nodes, and the wires between them.
-    pub fn start_wired(groups: &[GroupId]) -> Cluster {
+    pub fn start_wired(groups: u32) -> Cluster {
         let mut cluster = Cluster::prepare(groups, Limits::default());
         let places: Vec<_> = cluster.nodes.iter().map(|place| place.address).collect();
         cluster.wires = Some(Wires::between(&places));
-        for at in 0..cluster.nodes.len() {
-            cluster.run(at);
-        }
+        cluster.be_born();
         cluster
     }
 
@@ -117,46 +147,70 @@ impl Cluster {
         self.wires.as_ref().expect("the test has wires")
     }
 
+    /// Starts a member and waits until it takes part.
     pub fn run(&mut self, at: usize) {
         self.try_run(at).unwrap();
     }
 
     pub fn try_run(&mut self, at: usize) -> Result<(), StartError> {
+        self.begin(at)?;
+        self.entered(at)
+    }
+
+    /// Starts a node: it answers from now on, and looks for its place.
+    pub fn begin(&mut self, at: usize) -> Result<(), StartError> {
         let config = self.config(at);
         let place = &mut self.nodes[at];
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
-        let (node, groups) = runtime.block_on(Node::start(config))?;
-        let listener = runtime.block_on(TcpListener::bind(place.address)).unwrap();
+        let door = runtime.block_on(Door::open(config))?;
+        let listener = runtime.block_on(TcpListener::bind(place.hidden.unwrap_or(place.address))).unwrap();
         let serve =
-            cluster::server().add_routes(node.routes()).serve_with_incoming(TcpListenerStream::new(listener));
+            cluster::server().add_routes(door.routes()).serve_with_incoming(TcpListenerStream::new(listener));
         runtime.spawn(serve);
-        let groups = groups.into_iter().map(|(group, events)| {
-            let ledger = Arc::new(Ledger::default());
-            runtime.spawn(write_down(group.clone(), events, ledger.clone()));
-            (group.id(), (group, ledger))
-        });
-        let groups = groups.collect();
-        place.running = Some(Running { runtime, node, groups });
+        let waiting = door.waiting();
+        let entering = Some(runtime.spawn(enter(door)));
+        place.running = Some(Running { runtime, waiting, entering, entered: None });
         Ok(())
     }
 
+    /// Waits until a node that was begun takes part.
+    pub fn entered(&mut self, at: usize) -> Result<(), StartError> {
+        let name = self.nodes[at].name.clone();
+        let running = self.nodes[at].running.as_mut().expect("the test began it");
+        let Some(entering) = running.entering.take() else { return Ok(()) };
+        let entered = running.runtime.block_on(async { tokio::time::timeout(PATIENCE, entering).await });
+        let waiting = running.waiting.borrow().clone();
+        let entered = entered.unwrap_or_else(|_| panic!("{name} does not take part: {waiting}")).unwrap();
+        match entered {
+            Ok(entered) => {
+                running.entered = Some(entered);
+                Ok(())
+            }
+            Err(error) => {
+                self.kill(at);
+                Err(error)
+            }
+        }
+    }
+
     pub fn config(&self, at: usize) -> NodeConfig {
-        let address = |to: usize| match &self.wires {
-            Some(wires) if to != at => wires.address(at, to),
-            _ => self.nodes[to].address,
+        let member =
+            |place: &Place| DeclaredMember { name: place.name.clone(), grpc: place.address.to_string() };
+        let members = self.nodes.iter().take(self.count).map(member).collect();
+        let detour = |wires: &Wires, to: usize| {
+            (self.nodes[to].address.to_string(), wires.address(at, to).to_string())
         };
-        let members = self.nodes.iter().enumerate().map(|(to, place)| Member {
-            id: place.id,
-            name: format!("node-{}", place.id),
-            grpc: address(to).to_string(),
-        });
+        let detours = self
+            .wires
+            .iter()
+            .flat_map(|wires| (0..self.count).filter(|to| *to != at).map(move |to| detour(wires, to)));
         NodeConfig {
-            id: self.nodes[at].id,
-            name: format!("node-{}", self.nodes[at].id),
-            members: members.collect(),
+            name: self.nodes[at].name.clone(),
+            declared: Declared { members, groups: self.groups },
+            sip: "127.0.0.1:9".into(),
             data: self.nodes[at].folder.path().join("data"),
-            groups: self.groups.clone(),
+            detours: detours.collect(),
             timings: Timings::default(),
             limits: self.limits.clone(),
         }
@@ -164,19 +218,22 @@ impl Cluster {
 
     /// Stops a node in an orderly way.
     pub fn stop(&mut self, at: usize) {
-        let Some(Running { runtime, node, groups }) = self.nodes[at].running.take() else {
+        let Some(Running { runtime, entering, entered, .. }) = self.nodes[at].running.take() else {
             return;
         };
-        runtime.block_on(node.shutdown());
-        drop(groups);
+        drop(entering);
+        if let Some(Entered { node, groups }) = entered {
+            runtime.block_on(node.shutdown());
+            drop(groups);
+        }
         runtime.shutdown_timeout(PATIENCE);
     }
 
     /// Stops a node in the middle of whatever it does.
     pub fn kill(&mut self, at: usize) {
-        if let Some(Running { runtime, node, groups }) = self.nodes[at].running.take() {
+        if let Some(Running { runtime, entered, .. }) = self.nodes[at].running.take() {
             runtime.shutdown_timeout(PATIENCE);
-            drop((node, groups));
+            drop(entered);
         }
     }
 
@@ -186,7 +243,7 @@ impl Cluster {
         let releases = (0..THREADS).map(|_| {
             let (release, wait) = std::sync::mpsc::channel::<()>();
             let entered = entered.clone();
-            self.running(at).runtime.spawn(async move {
+            self.nodes[at].running.as_ref().expect("it runs").runtime.spawn(async move {
                 entered.send(()).unwrap();
                 let _ = wait.recv();
             });
@@ -200,8 +257,82 @@ impl Cluster {
     }
 
     pub fn hand_over(&self, at: usize) {
-        let Running { runtime, node, .. } = self.running(at);
-        runtime.block_on(node.hand_over());
+        let running = self.nodes[at].running.as_ref().expect("it runs");
+        running.runtime.block_on(self.node(at).hand_over());
+    }
+
+    /// The disk of a node that does not run is lost.
+    pub fn wipe(&mut self, at: usize) {
+        assert!(self.nodes[at].running.is_none(), "the test stops it first");
+        self.nodes[at].folder = tempfile::tempdir().unwrap();
+    }
+
+    /// A place for another node under the same name, with an empty disk.
+    pub fn twin(&mut self, at: usize) -> usize {
+        let Place { name, address, .. } = &self.nodes[at];
+        let (name, address, folder) = (name.clone(), *address, tempfile::tempdir().unwrap());
+        self.nodes.push(Place { name, folder, address, hidden: None, running: None });
+        self.nodes.len() - 1
+    }
+
+    pub fn copy_of_folder(&self, at: usize) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        copy_all(self.nodes[at].folder.path(), copy.path());
+        copy
+    }
+
+    pub fn id(&self, at: usize) -> NodeId {
+        self.node(at).id()
+    }
+
+    pub fn node(&self, at: usize) -> &Node {
+        &self.running(at).node
+    }
+
+    pub fn directory(&self, at: usize) -> Arc<Directory> {
+        self.node(at).directory().borrow().clone()
+    }
+
+    /// Asks the node at a place for its vote as if it had that id, in the name of a member.
+    pub fn asks_for_vote(&self, member: usize, at: usize, id: NodeId) -> Result<VoteReply, Status> {
+        let source = self.id(member).0;
+        let (cluster, target) = (self.directory(member).cluster.0, id.0);
+        let to = Some(Envelope { group: GROUP.0, source, target, cluster, incarnation: u64::MAX });
+        let vote = Some(Ballot { term: 99, node: source, committed: false });
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.nodes[at].address)).unwrap();
+        let runtime = Runtime::new().unwrap();
+        runtime.block_on(async {
+            let mut client = RaftClient::new(endpoint.connect().await.unwrap());
+            client.vote(VoteRequest { to, vote, last: None }).await.map(tonic::Response::into_inner)
+        })
+    }
+
+    /// Waits until exactly these vote, in every group.
+    pub fn until_voters(&self, nodes: &[usize]) {
+        let mut ids: Vec<_> = nodes.iter().map(|at| self.id(*at)).collect();
+        ids.sort_unstable();
+        let at = nodes[0];
+        let mut groups = vec![self.node(at).system()];
+        groups.extend(self.directory(at).slots.groups().into_iter().map(|id| self.group(at, id)));
+        until("the voters are these", || groups.iter().all(|group| group.voters() == ids));
+    }
+
+    /// Whether the present start of the node at `of` stands in the directory at `at`.
+    pub fn knows_start_of(&self, at: usize, of: usize) -> bool {
+        let start = self.group(of, GROUP).incarnation();
+        self.directory(at).members.get(&self.id(of)).is_some_and(|member| member.incarnation == start)
+    }
+
+    /// Why a node that was begun does not take part yet.
+    pub fn waiting(&self, at: usize) -> String {
+        self.nodes[at].running.as_ref().expect("the test began it").waiting.borrow().clone()
+    }
+
+    /// Why a node must not go on.
+    pub fn ended(&self, at: usize) -> String {
+        let ended = self.node(at).ended();
+        let runtime = &self.nodes[at].running.as_ref().expect("it runs").runtime;
+        runtime.block_on(async { tokio::time::timeout(PATIENCE, ended).await }).expect("it is told in time")
     }
 
     pub fn group(&self, at: usize, id: GroupId) -> Group {
@@ -223,7 +354,7 @@ impl Cluster {
         until("a leader", || {
             let leaders: BTreeSet<_> = alive.iter().map(|at| self.group(*at, id).status().leader).collect();
             leader = alive.iter().copied().find(|at| self.group(*at, id).is_leader());
-            leader.is_some_and(|at| leaders == BTreeSet::from([Some(self.nodes[at].id)]))
+            leader.is_some_and(|at| leaders == BTreeSet::from([Some(self.id(at))]))
         });
         leader.unwrap()
     }
@@ -231,7 +362,7 @@ impl Cluster {
     /// How long the leader heard nothing of another node.
     pub fn silence(&self, leader: usize, of: usize, id: GroupId) -> Duration {
         let silences = self.group(leader, id).silences().expect("it leads");
-        let of = self.nodes[of].id;
+        let of = self.id(of);
         silences.into_iter().find(|(node, _)| *node == of).expect("it is a member").1
     }
 
@@ -244,8 +375,17 @@ impl Cluster {
         }
     }
 
-    fn running(&self, at: usize) -> &Running {
-        self.nodes[at].running.as_ref().expect("the test asks a node that runs")
+    fn running(&self, at: usize) -> &Entered {
+        let running = self.nodes[at].running.as_ref();
+        running.and_then(|running| running.entered.as_ref()).expect("the test asks a node that takes part")
+    }
+}
+
+impl Place {
+    /// Whether its folder says that it belongs to a cluster.
+    pub fn is_member_on_disk(&self) -> bool {
+        let identity = fs::read_to_string(self.folder.path().join("data/node")).unwrap_or_default();
+        identity.contains("cluster ") && !identity.contains("cluster none")
     }
 }
 
@@ -292,6 +432,33 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+pub fn free_address() -> SocketAddr {
+    StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&to).unwrap();
+            copy_all(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+async fn enter(door: Door) -> Result<Entered, StartError> {
+    let (node, groups) = door.enter().await?;
+    let groups = groups.into_iter().map(|(group, events)| {
+        let ledger = Arc::new(Ledger::default());
+        tokio::spawn(write_down(group.clone(), events, ledger.clone()));
+        (group.id(), (group, ledger))
+    });
+    Ok(Entered { node, groups: groups.collect() })
 }
 
 async fn write_down(group: Group, mut events: GroupEvents, ledger: Arc<Ledger>) {

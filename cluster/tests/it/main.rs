@@ -3,10 +3,14 @@
 mod harness;
 mod wires;
 
+mod birth;
+mod damage;
+mod directory;
 mod elections;
 mod failover;
 mod lease;
 mod limits;
+mod replacement;
 mod replication;
 mod restart;
 mod strangers;

@@ -7,8 +7,8 @@ use crate::harness::{Cluster, GROUP, Page};
 
 #[test]
 fn commands_proposed_at_any_node_reach_all_nodes_in_the_same_order() {
-    let groups = [GroupId(0), GroupId(1)];
-    let cluster = Cluster::start(&groups, Limits::default());
+    let groups = [GroupId(1), GroupId(2)];
+    let cluster = Cluster::start(2, Limits::default());
 
     for at in 0..3 {
         for group in groups {
@@ -27,7 +27,7 @@ fn commands_proposed_at_any_node_reach_all_nodes_in_the_same_order() {
             assert!(page.all_committed(0..300), "node {at}: {:?}", page.fates);
             assert!(page.entries.is_sorted(), "{:?}", page.entries);
             assert!(page.entries.is_sorted_by_key(|(_, stamp)| *stamp), "{:?}", page.entries);
-            let origin = format!("{}-", at + 1);
+            let origin = format!("{}-", cluster.id(at));
             let own: Vec<_> = page.state.iter().filter(|command| command.starts_with(&origin)).collect();
             let proposed: Vec<_> = (0..300).map(|ticket| format!("{origin}1-{ticket}")).collect();
             assert!(own.iter().copied().eq(&proposed), "the order of one origin is kept");
@@ -37,7 +37,7 @@ fn commands_proposed_at_any_node_reach_all_nodes_in_the_same_order() {
 
 #[test]
 fn many_commands_share_an_entry() {
-    let cluster = Cluster::start(&[GROUP], Limits::default());
+    let cluster = Cluster::start(1, Limits::default());
     let leader = cluster.leader(GROUP);
 
     for at in 0..3 {
@@ -52,7 +52,7 @@ fn many_commands_share_an_entry() {
 
 #[test]
 fn followers_know_the_log_time_of_their_leader() {
-    let cluster = Cluster::start(&[GROUP], Limits::default());
+    let cluster = Cluster::start(1, Limits::default());
     cluster.propose(0, GROUP, 0..1);
 
     let pages: Vec<Page> =

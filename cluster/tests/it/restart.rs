@@ -1,15 +1,12 @@
-//! What a disk holds comes back, and a disk that holds something else is refused.
+//! What a disk holds comes back.
 
-use std::fs;
-
-use cluster::{Limits, StartError};
-use placement::NodeId;
+use cluster::Limits;
 
 use crate::harness::{Cluster, GROUP, Page};
 
 #[test]
 fn after_a_stop_of_everything_every_node_has_the_same_log_again() {
-    let mut cluster = Cluster::start(&[GROUP], Limits::default());
+    let mut cluster = Cluster::start(1, Limits::default());
     let before = fill(&cluster, 0..200);
     for at in 0..3 {
         cluster.stop(at);
@@ -29,7 +26,7 @@ fn after_a_stop_of_everything_every_node_has_the_same_log_again() {
 
 #[test]
 fn after_a_kill_of_everything_every_node_comes_back_from_its_snapshot_and_its_log() {
-    let mut cluster = Cluster::start(&[GROUP], often());
+    let mut cluster = Cluster::start(1, often());
     // Entries must be many for a snapshot, so each command waits for the one before.
     let leader = cluster.leader(GROUP);
     for ticket in 0..60 {
@@ -60,7 +57,7 @@ fn after_a_kill_of_everything_every_node_comes_back_from_its_snapshot_and_its_lo
 
 #[test]
 fn a_node_that_lags_behind_the_purged_log_gets_the_snapshot() {
-    let mut cluster = Cluster::start(&[GROUP], often());
+    let mut cluster = Cluster::start(1, often());
     let leader = cluster.leader(GROUP);
     let lagging = (leader + 1) % 3;
     cluster.kill(lagging);
@@ -80,59 +77,6 @@ fn a_node_that_lags_behind_the_purged_log_gets_the_snapshot() {
     cluster.run(lagging);
     cluster.propose(leader, GROUP, 100..110);
     cluster.ledger(lagging, GROUP).until("110 commands", |page| page.state.len() == 110);
-}
-
-#[test]
-fn a_damaged_snapshot_file_is_refused_by_its_name() {
-    let mut cluster = Cluster::start(&[GROUP], often());
-    let leader = cluster.leader(GROUP);
-    for ticket in 0..30 {
-        cluster.propose(leader, GROUP, ticket..ticket + 1);
-        cluster.ledger(leader, GROUP).until_fates(ticket..ticket + 1);
-    }
-    crate::harness::until("a snapshot", || cluster.group(leader, GROUP).status().snapshot > 0);
-    cluster.stop(leader);
-    let path = cluster.config(leader).data.join("snapshots/group-1.snapshot");
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, bytes).unwrap();
-
-    let refused = cluster.try_run(leader).expect_err("the damage is seen");
-
-    assert!(matches!(refused, StartError::Snapshot(_)), "{refused}");
-    assert!(refused.to_string().contains("group-1.snapshot"), "{refused}");
-    // Nor does it start without the snapshot: its log begins later.
-    fs::remove_file(&path).unwrap();
-    let refused = cluster.try_run(leader).expect_err("the gap is seen");
-    assert!(matches!(refused, StartError::Apart { .. }), "{refused}");
-}
-
-#[test]
-fn a_torn_store_is_refused_by_its_name() {
-    let mut cluster = Cluster::start(&[GROUP], Limits::default());
-    fill(&cluster, 0..50);
-    cluster.stop(0);
-    let path = cluster.config(0).data.join("log/db");
-    let bytes = fs::read(&path).unwrap();
-    let torn = bytes.iter().rposition(|byte| *byte != 0).unwrap() / 2;
-    fs::write(&path, &bytes[..torn]).unwrap();
-
-    let refused = cluster.try_run(0).expect_err("the damage is seen");
-
-    assert!(refused.to_string().contains("/log"), "{refused}");
-}
-
-#[test]
-fn a_folder_of_another_node_is_refused() {
-    let mut cluster = Cluster::prepare(&[GROUP], Limits::default());
-    cluster.run(0);
-    cluster.stop(0);
-    cluster.nodes[0].id = NodeId(9);
-
-    let refused = cluster.try_run(0).expect_err("the mismatch is seen");
-
-    assert!(matches!(refused, StartError::Identity(_)), "{refused}");
 }
 
 /// A snapshot every 20 entries, and next to nothing kept behind it.

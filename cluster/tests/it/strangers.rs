@@ -9,13 +9,13 @@ use tonic::transport::{Channel, Endpoint};
 use crate::harness::{Cluster, GROUP};
 
 #[test]
-fn a_message_for_another_node_or_group_is_refused() {
-    let (cluster, mut client) = one_node();
+fn a_message_for_another_cluster_node_or_group_is_refused() {
+    let (cluster, mut client, right) = one_node();
     let vote = |to| VoteRequest { to, vote: Some(Ballot { term: 9, node: 2, committed: false }), last: None };
-
-    let right = Envelope { group: GROUP.0, source: 2, target: 1 };
     let cases = [
-        (Some(Envelope { target: 3, ..right }), Code::FailedPrecondition),
+        (Some(Envelope { target: right.target + 1, ..right }), Code::FailedPrecondition),
+        (Some(Envelope { cluster: right.cluster + 1, ..right }), Code::FailedPrecondition),
+        (Some(Envelope { cluster: 0, ..right }), Code::FailedPrecondition),
         (Some(Envelope { group: 77, ..right }), Code::NotFound),
         (None, Code::InvalidArgument),
     ];
@@ -23,15 +23,38 @@ fn a_message_for_another_node_or_group_is_refused() {
     for (to, code) in cases {
         assert_eq!(block_on(client.vote(vote(to))).unwrap_err().code(), code, "{to:?}");
     }
+    assert!(block_on(client.vote(vote(Some(right)))).is_ok());
+    drop(cluster);
+}
+
+#[test]
+fn a_start_of_a_member_before_the_known_one_is_refused() {
+    let (cluster, mut client, right) = one_node();
+    let (member, known) = {
+        let directory = cluster.directory(0);
+        let (id, member) = directory.members.iter().find(|(id, _)| id.0 != right.target).unwrap();
+        (id.0, member.incarnation)
+    };
+    let vote = |incarnation| VoteRequest {
+        to: Some(Envelope { source: member, incarnation, ..right }),
+        vote: Some(Ballot { term: 9, node: member, committed: false }),
+        last: None,
+    };
+
+    let old = block_on(client.vote(vote(known - 1))).unwrap_err();
+
+    assert_eq!(old.code(), Code::FailedPrecondition, "{old}");
+    assert!(block_on(client.vote(vote(known + 1))).is_ok());
+    assert!(block_on(client.vote(vote(known))).is_err());
     drop(cluster);
 }
 
 #[test]
 fn records_that_do_not_follow_each_other_are_refused() {
-    let (cluster, mut client) = one_node();
+    let (cluster, mut client, right) = one_node();
     let record = |index| LogRecord { id: Some(LogId { term: 9, node: 2, index }), payload: None };
     let append = |previous, indices: &[u64]| AppendRequest {
-        to: Some(Envelope { group: GROUP.0, source: 2, target: 1 }),
+        to: Some(right),
         vote: Some(Ballot { term: 9, node: 2, committed: true }),
         previous,
         records: indices.iter().map(|index| record(*index)).collect(),
@@ -50,7 +73,7 @@ fn records_that_do_not_follow_each_other_are_refused() {
 
 #[test]
 fn a_word_about_the_lease_that_makes_no_sense_gives_none() {
-    let (cluster, mut client) = one_node();
+    let (cluster, mut client, right) = one_node();
     let group = cluster.group(0, GROUP);
     let words = [
         (Some(u64::MAX), Some(u64::MAX)),
@@ -63,7 +86,7 @@ fn a_word_about_the_lease_that_makes_no_sense_gives_none() {
 
     for (quorum_age_ms, your_clock_ms) in words {
         let request = AppendRequest {
-            to: Some(Envelope { group: GROUP.0, source: 2, target: 1 }),
+            to: Some(right),
             vote: Some(Ballot { term: 9, node: 2, committed: true }),
             quorum_age_ms,
             your_clock_ms,
@@ -75,12 +98,18 @@ fn a_word_about_the_lease_that_makes_no_sense_gives_none() {
     }
 }
 
-fn one_node() -> (Cluster, RaftClient<Channel>) {
-    let mut cluster = Cluster::prepare(&[GROUP], Limits::default());
+/// One member of three that is alone, and how somebody it does not know addresses it properly.
+fn one_node() -> (Cluster, RaftClient<Channel>, Envelope) {
+    let mut cluster = Cluster::start(1, Limits::default());
+    for at in 0..3 {
+        cluster.stop(at);
+    }
     cluster.run(0);
     let endpoint = Endpoint::from_shared(format!("http://{}", cluster.nodes[0].address)).unwrap();
     let channel = block_on(endpoint.connect()).unwrap();
-    (cluster, RaftClient::new(channel))
+    let (target, of) = (cluster.id(0).0, cluster.directory(0).cluster.0);
+    let right = Envelope { group: GROUP.0, source: 2, target, cluster: of, incarnation: 1 };
+    (cluster, RaftClient::new(channel), right)
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
