@@ -238,7 +238,7 @@ write_toml() { # PROCESS
   [[ $AUTH != open ]] || auth=open
   [[ $AUTH != accounts:* ]] || accounts=${AUTH#accounts:}
   for ((n = 1; n <= MANAGERS; n++)); do
-    members+="  { node = $n, name = \"manager-$n\", grpc = \"127.0.0.1:${grpc[n - 1]}\" },"$'\n'
+    members+="  { name = \"manager-$n\", grpc = \"127.0.0.1:${grpc[n - 1]}\" },"$'\n'
     routes+="  { name = \"manager-$n\", sip = \"127.0.0.1:${sip[n - 1]}\" },"$'\n'
     addresses+="\"127.0.0.1:${grpc[n - 1]}\", "
   done
@@ -247,7 +247,7 @@ write_toml() { # PROCESS
   case $1 in
     auth) printf '[auth]\nlisten = "127.0.0.1:%s"\naccounts = "%s"\n' "$AUTH_PORT" "$accounts" ;;
     manager-*)
-      printf '[manager]\nnode = %s\nsip = "127.0.0.1:%s"\ngrpc = "127.0.0.1:%s"\ndata = "%s"\nauth = "%s"\n' \
+      printf '[manager]\nname = "manager-%s"\nsip = "127.0.0.1:%s"\ngrpc = "127.0.0.1:%s"\ndata = "%s"\nauth = "%s"\n' \
         "$n" "${sip[n - 1]}" "${grpc[n - 1]}" "$DIR/$1" "$auth"
       printf 'members = [\n%s]\n\n[http]\nlisten = "127.0.0.1:%s"\n' "$members" "${probe[n - 1]}"
       ;;
@@ -397,11 +397,11 @@ has_caught_up() {
   ((seen && !behind))
 }
 
-# Rows of "group node role leader term last-log committed applied snapshot".
+# Rows of "group node role leader term last-log committed applied snapshot"; the system group is 0.
 groups() {
   local row
   ctl status 2>/dev/null | while read -ra row; do
-    case ${row[2]-} in leader | follower | candidate | learner | stopped) echo "${row[*]}" ;; esac
+    case ${row[2]-} in leader | follower | candidate | learner | stopped) echo "${row[*]/#system/0}" ;; esac
   done || true
 }
 

@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use cluster::{Group, Member};
+use cluster::Group;
 use futures_util::{Stream, StreamExt};
-use placement::{GroupId, NodeId, PresentityKey};
-use presence_agent::api::{ApiReply, SetSource};
+use placement::{Directory, GroupId, PresentityKey};
+use presence_agent::api::{ApiReply, Counts, SetSource};
 use proto::v1::admin_server::Admin;
 use proto::v1::presence_server::Presence;
 use proto::v1::{
     GetRequest, NodeStatus, PresentityState, RemoveSourceRequest, SetSourceRequest, SetSourceResponse,
     StatusRequest, WatchersResponse,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
@@ -23,23 +23,36 @@ use crate::codec;
 use crate::demux::Demux;
 use crate::driver::Input;
 
+/// Clones are the same. Until the manager takes part, everything is answered UNAVAILABLE.
 #[derive(Clone)]
-pub struct ApiLink(Arc<Shared>);
+pub struct ApiLink {
+    serving: Arc<OnceLock<Serving>>,
+    started: Instant,
+}
 
-pub struct Shared {
-    pub node: NodeId,
+/// What a manager that takes part answers from.
+pub struct Serving {
     pub name: String,
-    pub members: Vec<Member>,
+    pub directory: watch::Receiver<Arc<Directory>>,
+    pub system: Group,
     pub domains: Vec<String>,
     pub demux: Demux,
     pub groups: Vec<Group>,
     pub drivers: HashMap<GroupId, mpsc::Sender<Input>>,
-    pub started: Instant,
 }
 
 impl ApiLink {
-    pub fn new(shared: Shared) -> ApiLink {
-        ApiLink(Arc::new(shared))
+    pub fn new() -> ApiLink {
+        ApiLink { serving: Arc::default(), started: Instant::now() }
+    }
+
+    pub fn open(&self, serving: Serving) {
+        // A manager begins to take part once.
+        let _ = self.serving.set(serving);
+    }
+
+    fn serving(&self) -> Result<&Serving, Status> {
+        self.serving.get().ok_or_else(|| Status::unavailable("this manager does not take part yet"))
     }
 
     /// Asks the driver of a group and waits for its reply.
@@ -49,20 +62,21 @@ impl ApiLink {
         input: impl FnOnce(oneshot::Sender<T>) -> Input,
     ) -> Result<T, Status> {
         let gone = || Status::unavailable("this manager does not serve now: it is starting or stopping");
-        let driver = self.0.drivers.get(&group).ok_or_else(gone)?;
+        let driver = self.serving()?.drivers.get(&group).ok_or_else(gone)?;
         let (reply, answer) = oneshot::channel();
         driver.send(input(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())
     }
 
     fn key(&self, presentity: &str) -> Result<(PresentityKey, GroupId), Status> {
-        let key = codec::presentity(presentity, &self.0.domains).map_err(Status::invalid_argument)?;
-        let group = self.0.demux.group_of(&key);
+        let serving = self.serving()?;
+        let key = codec::presentity(presentity, &serving.domains).map_err(Status::invalid_argument)?;
+        let group = serving.demux.group_of(&key);
         Ok((key, group))
     }
 
     async fn change(&self, request: SetSource) -> Result<Response<SetSourceResponse>, Status> {
-        let group = self.0.demux.group_of(&request.presentity);
+        let group = self.serving()?.demux.group_of(&request.presentity);
         match self.ask(group, |reply| Input::SetSource { request, reply }).await? {
             ApiReply::Done(position) => {
                 Ok(Response::new(SetSourceResponse { position: position.to_string() }))
@@ -84,18 +98,16 @@ impl Presence for ApiLink {
         &self,
         request: Request<SetSourceRequest>,
     ) -> Result<Response<SetSourceResponse>, Status> {
-        let change =
-            codec::set_source(request.into_inner(), &self.0.domains).map_err(Status::invalid_argument)?;
-        self.change(change).await
+        let change = codec::set_source(request.into_inner(), &self.serving()?.domains);
+        self.change(change.map_err(Status::invalid_argument)?).await
     }
 
     async fn remove_source(
         &self,
         request: Request<RemoveSourceRequest>,
     ) -> Result<Response<SetSourceResponse>, Status> {
-        let change =
-            codec::remove_source(request.into_inner(), &self.0.domains).map_err(Status::invalid_argument)?;
-        self.change(change).await
+        let change = codec::remove_source(request.into_inner(), &self.serving()?.domains);
+        self.change(change.map_err(Status::invalid_argument)?).await
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<PresentityState>, Status> {
@@ -107,7 +119,9 @@ impl Presence for ApiLink {
     async fn watchers(&self, request: Request<GetRequest>) -> Result<Response<WatchersResponse>, Status> {
         let (key, group) = self.key(&request.get_ref().presentity)?;
         let watchers = self.ask(group, |reply| Input::Watchers { key, reply }).await?;
-        Ok(Response::new(WatchersResponse { watchers: watchers.into_iter().map(codec::watcher).collect() }))
+        let directory = self.serving()?.directory.borrow().clone();
+        let watchers = watchers.into_iter().map(|watcher| codec::watcher(watcher, &directory));
+        Ok(Response::new(WatchersResponse { watchers: watchers.collect() }))
     }
 
     async fn watch(&self, request: Request<GetRequest>) -> Result<Response<Self::WatchStream>, Status> {
@@ -122,22 +136,22 @@ impl Presence for ApiLink {
 #[tonic::async_trait]
 impl Admin for ApiLink {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<NodeStatus>, Status> {
-        let mut groups = Vec::with_capacity(self.0.groups.len());
-        for group in &self.0.groups {
+        let serving = self.serving()?;
+        let mut groups = vec![codec::group(&serving.system, Counts::default())];
+        for group in &serving.groups {
             let counts = self.ask(group.id(), |reply| Input::Counts { reply }).await?;
-            groups.push(codec::group(group.id(), group.status(), counts));
+            groups.push(codec::group(group, counts));
         }
-        let members = self.0.members.iter().map(|member| proto::v1::Member {
-            node: member.id.0,
-            name: member.name.clone(),
-            grpc: member.grpc.clone(),
-        });
+        let directory = serving.directory.borrow().clone();
+        let members = directory.members.iter().map(|(node, member)| codec::member(*node, member));
         Ok(Response::new(NodeStatus {
-            node: self.0.node.0,
-            name: self.0.name.clone(),
-            uptime: self.0.started.elapsed().as_secs(),
+            node: serving.system.node().0,
+            name: serving.name.clone(),
+            uptime: self.started.elapsed().as_secs(),
             groups,
             members: members.collect(),
+            cluster: directory.cluster.0,
+            level: directory.level,
         }))
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use cluster::{GroupStatus, Role};
-use placement::{GroupId, PresentityKey};
+use cluster::{Group, Role};
+use placement::directory::Member;
+use placement::{Directory, NodeId, PresentityKey};
 use presence::status::Status;
 use presence_agent::api::{Counts, PresentityState, SetSource, SourceState, WatcherState};
 use presence_agent::verdict::{Decision, Question, Verdict};
@@ -63,18 +64,25 @@ pub fn state(state: PresentityState) -> v1::PresentityState {
     }
 }
 
-pub fn watcher(watcher: WatcherState) -> v1::Watcher {
+pub fn watcher(watcher: WatcherState, directory: &Directory) -> v1::Watcher {
     v1::Watcher {
         watcher: PresentityKey::restored(&watcher.watcher).uri(),
         event: watcher.event,
         state: if watcher.ended { "terminated" } else { "active" }.to_owned(),
         expires: watcher.seconds_left,
         owner: watcher.owner.0,
+        owner_name: directory.name_of(watcher.owner),
         call_id: watcher.call_id,
     }
 }
 
-pub fn group(id: GroupId, status: GroupStatus, counts: Counts) -> v1::GroupStatus {
+pub fn member(node: NodeId, member: &Member) -> v1::Member {
+    let Member { name, grpc, sip, .. } = member.clone();
+    v1::Member { node: node.0, name, grpc, sip }
+}
+
+pub fn group(group: &Group, counts: Counts) -> v1::GroupStatus {
+    let status = group.status();
     let role = match status.role {
         Role::Leader => "leader",
         Role::Candidate => "candidate",
@@ -83,7 +91,7 @@ pub fn group(id: GroupId, status: GroupStatus, counts: Counts) -> v1::GroupStatu
         Role::Stopped => "stopped",
     };
     v1::GroupStatus {
-        group: id.0,
+        group: group.id().0,
         role: role.to_owned(),
         leader: status.leader.map_or(0, |leader| leader.0),
         term: status.term,
@@ -91,6 +99,7 @@ pub fn group(id: GroupId, status: GroupStatus, counts: Counts) -> v1::GroupStatu
         committed: status.committed,
         applied: status.applied,
         snapshot: status.snapshot,
+        voters: group.voters().into_iter().map(|node| node.0).collect(),
         counts: Some(v1::Counts {
             presentities: counts.presentities as u64,
             publications: counts.publications as u64,

@@ -4,25 +4,26 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cluster::{Member, Timings};
-use placement::NodeId;
+use cluster::{DeclaredMember, Timings};
 use presence_agent::config::{Expires, Limits};
 use sip::Secret;
 use sip::digest::Algorithm;
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub node: NodeId,
+    /// One of the members.
     pub name: String,
-    /// Where dispatchers connect. Inner: loopback or a closed network.
+    /// Where this manager listens for dispatchers. Inner: loopback or a closed network.
     pub sip: SocketAddr,
+    /// `host:port` that dispatchers reach it at.
+    pub advertise_sip: String,
     /// Where the other managers, the HTTP role and operators connect. Inner as well.
     pub grpc: SocketAddr,
     /// The folder of the log, the snapshots and the node's identity.
     pub data: PathBuf,
-    /// All managers, this one included.
-    pub members: Vec<Member>,
-    /// How many presence groups the slots are dealt to. Fixed at birth.
+    /// All managers, this one included; a birth needs them all.
+    pub members: Vec<DeclaredMember>,
+    /// How many presence groups the slots are dealt to at a birth.
     pub groups: u32,
     pub domains: Vec<String>,
     pub secret: Secret,

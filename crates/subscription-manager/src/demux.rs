@@ -1,5 +1,6 @@
 //! Which group a message belongs to. The only thing a manager reads in a message before the agent does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,17 +11,13 @@ use sip::{Message, Method};
 #[derive(Clone)]
 pub struct Demux {
     table: SlotTable,
-    serving: Arc<[AtomicBool]>,
+    serving: Arc<BTreeMap<GroupId, AtomicBool>>,
 }
 
 impl Demux {
     pub fn new(table: SlotTable) -> Demux {
-        let serving = table.groups().map(|_| AtomicBool::new(false)).collect();
-        Demux { table, serving }
-    }
-
-    pub fn groups(&self) -> impl Iterator<Item = GroupId> + use<> {
-        self.table.groups()
+        let serving = table.groups().into_iter().map(|group| (group, AtomicBool::new(false)));
+        Demux { serving: Arc::new(serving.collect()), table }
     }
 
     pub fn group_of(&self, key: &PresentityKey) -> GroupId {
@@ -28,14 +25,14 @@ impl Demux {
     }
 
     pub fn set_serving(&self, group: GroupId, serving: bool) {
-        if let Some(flag) = self.serving.get(index(group)) {
+        if let Some(flag) = self.serving.get(&group) {
             flag.store(serving, Ordering::Relaxed);
         }
     }
 
     /// Whether every group is served.
     pub fn serves_all(&self) -> bool {
-        self.serving.iter().all(|flag| flag.load(Ordering::Relaxed))
+        self.serving.values().all(|flag| flag.load(Ordering::Relaxed))
     }
 
     /// A message that names no presentity goes to a group that does not serve, if there is one: its answer, a refusal,
@@ -50,17 +47,13 @@ impl Demux {
             Method::Register => slot_of(message.to().ok()?.uri),
             _ => None,
         };
-        Some(slot.map_or_else(|| self.any_group(), |slot| self.table.group_of(slot)))
+        slot.map(|slot| self.table.group_of(slot)).or_else(|| self.any_group())
     }
 
-    fn any_group(&self) -> GroupId {
-        let idle = self.serving.iter().position(|flag| !flag.load(Ordering::Relaxed));
-        GroupId(1 + idle.unwrap_or(0) as u32)
+    fn any_group(&self) -> Option<GroupId> {
+        let idle = self.serving.iter().find(|(_, flag)| !flag.load(Ordering::Relaxed));
+        idle.or_else(|| self.serving.first_key_value()).map(|(group, _)| *group)
     }
-}
-
-fn index(group: GroupId) -> usize {
-    group.0.saturating_sub(1) as usize
 }
 
 fn slot_of_dialog(request: &Message) -> Option<Slot> {

@@ -16,7 +16,7 @@ use presence_agent::{Agent, LinkId, Now, Output, Silence, Ticket};
 use sip::{Instant, Message};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::error;
 
 use crate::auth_link::AuthLink;
 use crate::demux::Demux;
@@ -148,9 +148,8 @@ impl Driver {
                 self.tell_all_followers();
             }
             Event::Capture(reply) => self.capture(reply),
-            Event::Leadership { leader, mine } => {
-                info!(group = %self.group.id(), leader = leader.map(|leader| leader.0), mine, "Leadership");
-            }
+            // Whether it leads is asked when it matters.
+            Event::Leadership { .. } => {}
         }
     }
 

@@ -10,7 +10,6 @@ pub mod config;
 mod demux;
 mod driver;
 mod followers;
-mod layout;
 mod manager;
 mod metrics;
 mod sip_link;

@@ -1,39 +1,47 @@
 //! A manager, put together: its part of the cluster, a driver per group, and the links.
+//!
+//! It answers the other managers from its first moment. Dispatchers and programs are served once it belongs to a cluster
+//! and its log is read.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
 
-use cluster::{Group, GroupEvents, Node, NodeConfig};
+use cluster::{Declared, Door, Group, GroupEvents, Node, NodeConfig};
+use placement::GroupId;
 use presence_agent::Agent;
 use proto::v1::admin_server::AdminServer;
 use proto::v1::presence_server::PresenceServer;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tracing::{error, info, warn};
 
-use crate::api_link::{ApiLink, Shared};
+use crate::api_link::{ApiLink, Serving};
 use crate::auth_link::AuthLink;
 use crate::config::{Auth, Config};
 use crate::demux::Demux;
 use crate::driver::{Clock, Driver, Input, Replies};
 use crate::followers::Followers;
-use crate::layout;
 use crate::sip_link::Links;
 
-/// A manager with its ports taken and its disk read, ready to serve.
+/// A manager with its ports and its data folder taken.
 pub struct Manager {
-    node: Node,
-    drivers: Vec<Driver>,
-    links: Links,
+    config: Config,
+    door: Door,
+    auth: Option<AuthLink>,
     api: ApiLink,
-    demux: Demux,
-    sip: TcpListener,
+    demux: Arc<OnceLock<Demux>>,
+    /// Bound, so that nobody else takes the port; it listens when there is somebody to answer.
+    sip: TcpSocket,
     grpc: TcpListener,
 }
+
+/// Dispatchers that connect at the same moment.
+const BACKLOG: u32 = 1_024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -47,9 +55,9 @@ pub enum BindError {
 
 impl Manager {
     pub async fn bind(config: Config) -> Result<Manager, BindError> {
-        let sip = listen(config.sip).await?;
-        let grpc = listen(config.grpc).await?;
-        layout::check(&config.data, config.groups).map_err(BindError::Config)?;
+        let listen = |address| move |error| BindError::Listen { address, error };
+        let sip = bind(config.sip).map_err(listen(config.sip))?;
+        let grpc = TcpListener::bind(config.grpc).await.map_err(listen(config.grpc))?;
         let auth = match &config.auth {
             Auth::Open => {
                 warn!("auth = \"open\": NOBODY IS ASKED FOR A PASSWORD, everything is allowed to everyone");
@@ -57,37 +65,18 @@ impl Manager {
             }
             Auth::Adapter(url) => Some(AuthLink::new(url, config.limits).map_err(BindError::Config)?),
         };
-        let demux = Demux::new(placement::SlotTable::dealt(config.groups));
-        let (node, groups) = Node::start(node_config(&config, &demux)).await?;
-        let (senders, receivers) = queues(&demux, config.limits.inputs);
-        let links = Links::new(config.limits, demux.clone(), senders.clone());
-        let api = ApiLink::new(Shared {
-            node: config.node,
-            name: config.name.clone(),
-            members: config.members.clone(),
-            domains: config.domains.clone(),
-            demux: demux.clone(),
-            groups: groups.iter().map(|(group, _)| group.clone()).collect(),
-            drivers: senders.clone(),
-            started: Instant::now(),
-        });
-        let sent_by = sip.local_addr().unwrap_or(config.sip).to_string();
-        let drivers = groups
-            .into_iter()
-            .zip(receivers)
-            .map(|((group, events), inputs)| {
-                let own_inputs = senders[&group.id()].clone();
-                let seat = Seat { group, events, inputs, own_inputs };
-                driver(&config, seat, &links, auth.as_ref(), &demux, &sent_by)
-            })
-            .collect();
-        Ok(Manager { node, drivers, links, api, demux, sip, grpc })
+        let door = Door::open(node_config(&config)).await?;
+        Ok(Manager { config, door, auth, api: ApiLink::new(), demux: Arc::default(), sip, grpc })
     }
 
-    /// Whether every group is served here: asked by readiness probes.
-    pub fn ready(&self) -> impl Fn() -> bool + Send + Sync + use<> {
-        let demux = self.demux.clone();
-        move || demux.serves_all()
+    /// Whether every group is served here, and why not: asked by readiness probes.
+    pub fn ready(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
+        let (demux, waiting) = (self.demux.clone(), self.door.waiting());
+        move || match demux.get() {
+            Some(demux) if demux.serves_all() => Ok(()),
+            Some(_) => Err("not every group is served".to_owned()),
+            None => Err(waiting.borrow().clone()),
+        }
     }
 
     /// Serves until `shutdown`; then answers what is under way, and closes the log last. A group that cannot be served any
@@ -95,41 +84,141 @@ impl Manager {
     pub async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let wires = CancellationToken::new();
         let routes = self
-            .node
+            .door
             .routes()
             .add_service(PresenceServer::new(self.api.clone()))
-            .add_service(AdminServer::new(self.api));
-        let incoming = TcpListenerStream::new(self.grpc);
-        let stop = wires.clone();
-        let grpc = tokio::spawn(async move {
-            // Streams of the other managers stay open for ever, so this ends with the wires, not after them.
-            let serving = cluster::server().add_routes(routes).serve_with_incoming(incoming);
-            tokio::select! {
-                () = stop.cancelled() => {}
-                served = serving => if let Err(error) = served { error!(%error, "The gRPC server failed") },
+            .add_service(AdminServer::new(self.api.clone()));
+        let grpc = tokio::spawn(serve_grpc(self.grpc, routes, wires.clone()));
+        let entered = tokio::select! {
+            () = shutdown.cancelled() => None,
+            entered = self.door.enter() => Some(entered),
+        };
+        let outcome = match entered {
+            None => Ok(()),
+            Some(Err(error)) => Err(error.into()),
+            Some(Ok((node, groups))) => {
+                let table = node.directory().borrow().slots.clone();
+                let demux = self.demux.get_or_init(|| Demux::new(table)).clone();
+                let member = Member { config: self.config, auth: self.auth, api: self.api, demux, node };
+                let sip = self.sip.listen(BACKLOG)?;
+                member.serve(groups, sip, &wires, &shutdown).await
             }
+        };
+        wires.cancel();
+        // It ends with the wires; how it ends tells nothing that was not logged.
+        let _ = grpc.await;
+        info!("The manager stopped");
+        outcome
+    }
+}
+
+/// A manager that takes part in a cluster.
+struct Member {
+    config: Config,
+    auth: Option<AuthLink>,
+    api: ApiLink,
+    demux: Demux,
+    node: Node,
+}
+
+impl Member {
+    async fn serve(
+        self,
+        groups: Vec<(Group, GroupEvents)>,
+        sip: TcpListener,
+        wires: &CancellationToken,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let (senders, receivers) = queues(&groups, self.config.limits.inputs);
+        let links = Links::new(self.config.limits, self.demux.clone(), senders.clone());
+        self.api.open(Serving {
+            name: self.config.name.clone(),
+            directory: self.node.directory(),
+            system: self.node.system(),
+            domains: self.config.domains.clone(),
+            demux: self.demux.clone(),
+            groups: groups.iter().map(|(group, _)| group.clone()).collect(),
+            drivers: senders.clone(),
         });
-        let links = tokio::spawn(self.links.serve(self.sip, wires.clone()));
         let mut drivers = JoinSet::new();
-        for driver in self.drivers {
+        for ((group, events), inputs) in groups.into_iter().zip(receivers) {
+            let own_inputs = senders[&group.id()].clone();
+            let driver = self.driver(Seat { group, events, inputs, own_inputs }, &links);
             drivers.spawn(driver.run(shutdown.clone()));
         }
-        let mut outcome = Ok(());
-        while let Some(ended) = drivers.join_next().await {
-            let ended = ended.map_err(anyhow::Error::from).flatten();
-            if let Err(error) = ended {
-                shutdown.cancel();
-                outcome = Err(error);
-            }
-        }
+        let links = tokio::spawn(links.serve(sip, wires.clone()));
+        let outcome = self.until_drivers_end(drivers, shutdown).await;
         // While the others can still reach this node: they need its vote.
         self.node.hand_over().await;
         wires.cancel();
-        // Both end with the wires; how they end tells nothing that was not logged.
-        let _ = tokio::join!(grpc, links);
+        // It ends with the wires; how it ends tells nothing that was not logged.
+        let _ = links.await;
         self.node.shutdown().await;
-        info!("The manager stopped");
         outcome
+    }
+
+    /// The first failure, after which the others are told to stop.
+    async fn until_drivers_end(
+        &self,
+        mut drivers: JoinSet<anyhow::Result<()>>,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let mut ended = std::pin::pin!(self.node.ended());
+        let mut outcome = Ok(());
+        loop {
+            let failed = tokio::select! {
+                reason = &mut ended, if outcome.is_ok() => Err(anyhow::Error::msg(reason)),
+                driver = drivers.join_next() => match driver {
+                    Some(driver) => driver.map_err(anyhow::Error::from).flatten(),
+                    None => return outcome,
+                },
+            };
+            if failed.is_err() {
+                shutdown.cancel();
+                outcome = outcome.and(failed);
+            }
+        }
+    }
+    fn driver(&self, seat: Seat, links: &Links) -> Driver {
+        let (clock, config) = (Clock::start(), &self.config);
+        let agent = presence_agent::Config {
+            node: seat.group.node(),
+            group: seat.group.id(),
+            incarnation: seat.group.incarnation(),
+            domains: config.domains.clone(),
+            secret: config.secret.clone(),
+            open: self.auth.is_none(),
+            algorithms: config.algorithms.clone(),
+            md5_only: config.md5_only.clone(),
+            sent_by: config.advertise_sip.clone(),
+            subscribe: config.subscribe,
+            publish: config.publish,
+            register: config.register,
+            limits: config.agent_limits,
+        };
+        Driver {
+            agent: Agent::new(agent, clock.now(&seat.group, 0)),
+            group: seat.group,
+            events: seat.events,
+            inputs: seat.inputs,
+            own_inputs: seat.own_inputs,
+            links: links.clone(),
+            auth: self.auth.clone(),
+            demux: self.demux.clone(),
+            followers: Followers::new(config.limits.followers),
+            clock,
+            replies: Replies::default(),
+        }
+    }
+}
+
+async fn serve_grpc(listener: TcpListener, routes: Routes, stop: CancellationToken) {
+    // Streams of the other managers stay open for ever, so this ends with the wires, not after them.
+    let incoming = TcpListenerStream::new(listener);
+    let serving = cluster::server().add_routes(routes).serve_with_incoming(incoming);
+    tokio::select! {
+        () = stop.cancelled() => {}
+        served = serving => if let Err(error) = served { error!(%error, "The gRPC server failed") },
     }
 }
 
@@ -141,70 +230,35 @@ struct Seat {
     own_inputs: mpsc::Sender<Input>,
 }
 
-fn driver(
-    config: &Config,
-    seat: Seat,
-    links: &Links,
-    auth: Option<&AuthLink>,
-    demux: &Demux,
-    sent_by: &str,
-) -> Driver {
-    let clock = Clock::start();
-    let agent = presence_agent::Config {
-        node: config.node,
-        group: seat.group.id(),
-        incarnation: seat.group.incarnation(),
-        domains: config.domains.clone(),
-        secret: config.secret.clone(),
-        open: auth.is_none(),
-        algorithms: config.algorithms.clone(),
-        md5_only: config.md5_only.clone(),
-        sent_by: sent_by.to_owned(),
-        subscribe: config.subscribe,
-        publish: config.publish,
-        register: config.register,
-        limits: config.agent_limits,
-    };
-    Driver {
-        agent: Agent::new(agent, clock.now(&seat.group, 0)),
-        group: seat.group,
-        events: seat.events,
-        inputs: seat.inputs,
-        own_inputs: seat.own_inputs,
-        links: links.clone(),
-        auth: auth.cloned(),
-        demux: demux.clone(),
-        followers: Followers::new(config.limits.followers),
-        clock,
-        replies: Replies::default(),
-    }
-}
-
-fn node_config(config: &Config, demux: &Demux) -> NodeConfig {
+fn node_config(config: &Config) -> NodeConfig {
     NodeConfig {
-        id: config.node,
         name: config.name.clone(),
-        members: config.members.clone(),
+        declared: Declared { members: config.members.clone(), groups: config.groups },
+        sip: config.advertise_sip.clone(),
         data: config.data.clone(),
-        groups: demux.groups().collect(),
+        detours: [].into(),
         timings: config.timings.clone(),
         limits: config.cluster_limits.clone(),
     }
 }
 
 fn queues(
-    demux: &Demux,
+    groups: &[(Group, GroupEvents)],
     capacity: usize,
-) -> (HashMap<placement::GroupId, mpsc::Sender<Input>>, Vec<mpsc::Receiver<Input>>) {
+) -> (HashMap<GroupId, mpsc::Sender<Input>>, Vec<mpsc::Receiver<Input>>) {
     let (mut senders, mut receivers) = (HashMap::new(), Vec::new());
-    for group in demux.groups() {
+    for (group, _) in groups {
         let (sender, receiver) = mpsc::channel(capacity);
-        senders.insert(group, sender);
+        senders.insert(group.id(), sender);
         receivers.push(receiver);
     }
     (senders, receivers)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|error| BindError::Listen { address, error })
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart finds connections of its former self that have not ended yet.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }

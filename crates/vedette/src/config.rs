@@ -1,6 +1,6 @@
 //! The configuration of a role: a TOML file, over it `VEDETTE_*` environment variables, over them `--set`.
 //!
-//! A key such as `manager.node` is `VEDETTE_MANAGER__NODE` in the environment. An unknown key is an error: a typing
+//! A key such as `manager.name` is `VEDETTE_MANAGER__NAME` in the environment. An unknown key is an error: a typing
 //! mistake must not become a default.
 
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ pub struct RoleArgs {
     /// The TOML file with this role's settings
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Overrides one key of the file, such as manager.node=2
+    /// Overrides one key of the file, such as manager.name=manager-2
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -63,15 +63,18 @@ pub struct DispatcherManager {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Manager {
-    /// This node's number in `members`.
-    pub node: u64,
-    /// Where dispatchers connect.
+    /// Which of the `members` this is.
+    pub name: String,
+    /// Where this manager listens for dispatchers.
     pub sip: Option<SocketAddr>,
+    /// `host:port` that dispatchers reach it at, where that differs from `sip`.
+    pub advertise_sip: Option<String>,
     /// Where managers and the HTTP role connect.
     pub grpc: Option<SocketAddr>,
     pub data: Option<PathBuf>,
+    /// All managers, in the same words at each of them. A birth needs them all.
     pub members: Vec<Member>,
-    /// Raft groups that presentities are dealt to; fixed at birth.
+    /// Raft groups that presentities are dealt to at a birth.
     pub groups: u32,
     /// "open", or the URL of the auth-adapter.
     pub auth: Option<String>,
@@ -84,9 +87,8 @@ pub struct Manager {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
-    pub node: u64,
     pub name: String,
-    /// `host:port`
+    /// `host:port` that the others reach it at.
     pub grpc: String,
 }
 
@@ -162,8 +164,9 @@ impl Default for Settings {
 impl Default for Manager {
     fn default() -> Manager {
         Manager {
-            node: 0,
+            name: String::new(),
             sip: None,
+            advertise_sip: None,
             grpc: None,
             data: None,
             members: Vec::new(),
@@ -290,17 +293,17 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused_by_name() {
-        let error = with(&["manager.nod=2"]).unwrap_err().to_string();
+        let error = with(&["manager.node=2"]).unwrap_err().to_string();
 
-        assert!(error.contains("nod"), "{error}");
+        assert!(error.contains("node"), "{error}");
     }
 
     #[test]
     fn an_override_reaches_the_key_it_names() {
         let settings =
-            with(&["manager.node=2", "dispatcher.listen=[\"127.0.0.1:5060\"]", "secret=abc"]).unwrap();
+            with(&["manager.name=m-2", "dispatcher.listen=[\"127.0.0.1:5060\"]", "secret=abc"]).unwrap();
 
-        assert_eq!((settings.manager.node, settings.dispatcher.listen.len()), (2, 1));
+        assert_eq!((&*settings.manager.name, settings.dispatcher.listen.len()), ("m-2", 1));
         assert_eq!(settings.secret, "abc");
     }
 

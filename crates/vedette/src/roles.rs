@@ -7,7 +7,6 @@ use anyhow::{Context, bail};
 use auth_adapter::{Accounts, AuthAdapter};
 use dispatcher::Dispatcher;
 use dispatcher::config::{Listener, Upstream, UpstreamTransport};
-use placement::NodeId;
 use sip::digest::Algorithm;
 use sip::{Secret, Transport, Uri};
 use subscription_manager::{Auth, Manager};
@@ -16,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use web::live::{Metrics, Ready};
 
-use crate::config::{RoleArgs, Settings};
+use crate::config::{self, RoleArgs, Settings};
 use crate::{shutdown, telemetry};
 
-const LOG: &str = "info,openraft=error,sled=warn";
+/// openraft calls each message to a node that is away an error; what matters of it we say ourselves.
+const LOG: &str = "info,openraft=off,sled=warn";
 
 pub async fn dispatcher(args: RoleArgs) -> anyhow::Result<()> {
     let (settings, metrics, shutdown) = start(&args)?;
@@ -36,11 +36,8 @@ pub async fn manager(args: RoleArgs) -> anyhow::Result<()> {
     warn_if_exposed("manager.sip", config.sip);
     warn_if_exposed("manager.grpc", config.grpc);
     let manager = Manager::bind(config).await?;
-    let ready = manager.ready();
-    let ready: Ready =
-        Arc::new(move || ready().then_some(()).ok_or_else(|| "not every group is served".into()));
-    let http = serve_http(&settings, ready, metrics, &shutdown).await?;
-    info!(node = settings.manager.node, "The manager serves");
+    let http = serve_http(&settings, Arc::new(manager.ready()), metrics, &shutdown).await?;
+    info!(name = settings.manager.name, "The manager starts");
     manager.serve(shutdown).await?;
     http.await.context("HTTP")
 }
@@ -152,18 +149,15 @@ pub fn upstream(uri: &str) -> anyhow::Result<Upstream> {
 
 pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manager::Config> {
     let own = &settings.manager;
-    let members: Vec<_> = own
-        .members
-        .iter()
-        .map(|member| cluster::Member {
-            id: NodeId(member.node),
-            name: member.name.clone(),
-            grpc: member.grpc.clone(),
-        })
-        .collect();
-    let me = members.iter().find(|member| member.id.0 == own.node);
-    let me =
-        me.with_context(|| format!("`manager.members` does not name node {} (`manager.node`)", own.node))?;
+    if own.name.is_empty() {
+        bail!("`manager.name` is missing: which of `manager.members` this manager is");
+    }
+    let member = |member: &config::Member| cluster::DeclaredMember {
+        name: member.name.clone(),
+        grpc: member.grpc.clone(),
+    };
+    let members: Vec<_> = own.members.iter().map(member).collect();
+    let sip = own.sip.context("`manager.sip` is missing: the address dispatchers reach this manager at")?;
     let auth = match own.auth.as_deref() {
         None => bail!("`manager.auth` is missing: \"open\", or the URL of an auth-adapter"),
         Some("open") => Auth::Open,
@@ -175,9 +169,9 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
         }
     };
     let mut config = subscription_manager::Config {
-        node: me.id,
-        name: me.name.clone(),
-        sip: own.sip.context("`manager.sip` is missing: the address dispatchers reach this manager at")?,
+        name: own.name.clone(),
+        sip,
+        advertise_sip: advertised(own.advertise_sip.as_deref(), sip)?,
         grpc: own.grpc.context("`manager.grpc` is missing: the address managers reach this manager at")?,
         data: own.data.clone().context("`manager.data` is missing: the folder of this node's log")?,
         members,
@@ -199,6 +193,18 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
     settings.limits.cluster(&mut config.cluster_limits);
     settings.limits.links(&mut config.limits);
     Ok(config)
+}
+
+/// What dispatchers are told.
+fn advertised(address: Option<&str>, sip: SocketAddr) -> anyhow::Result<String> {
+    match address {
+        Some(address) if cluster::is_address(address) => Ok(address.to_owned()),
+        Some(address) => bail!("`manager.advertise_sip`: {address:?} is no address, write it as host:port"),
+        None if sip.ip().is_unspecified() => {
+            bail!("`manager.sip` is {sip}, which nobody can connect to: set `manager.advertise_sip`")
+        }
+        None => Ok(sip.to_string()),
+    }
 }
 
 fn algorithms(names: &[String]) -> anyhow::Result<Vec<Algorithm>> {

@@ -103,9 +103,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
     let _token_file = TokenFile::write(args.http, &token);
     tokio::select! {
-        started = until(|| all_ready.iter().all(|ready| ready()) && ready().is_ok()) => {
+        started = until(|| all_ready.iter().all(|ready| ready().is_ok()) && ready().is_ok()) => {
             if !started {
-                bail!("the cluster did not get ready within {} s", START.as_secs());
+                let reason = all_ready.iter().find_map(|ready| ready().err()).unwrap_or_default();
+                bail!("the cluster did not get ready within {} s: {reason}", START.as_secs());
             }
             print!("{}", banner(&args, &settings, &folder));
             tokio::select! {
@@ -177,8 +178,7 @@ fn fill(settings: &mut Settings, args: &Args, inner: &Inner) {
         .collect();
     settings.manager.members = names
         .zip(&inner.managers)
-        .zip(1..)
-        .map(|((name, ports), node)| config::Member { node, name, grpc: ports.grpc.to_string() })
+        .map(|(name, ports)| config::Member { name, grpc: ports.grpc.to_string() })
         .collect();
     settings.http.managers = inner.managers.iter().map(|ports| ports.grpc.to_string()).collect();
     settings.manager.auth = Some(args.auth.clone().unwrap_or_else(|| format!("http://{}", inner.auth)));
@@ -186,10 +186,10 @@ fn fill(settings: &mut Settings, args: &Args, inner: &Inner) {
 
 fn member(settings: &Settings, index: usize, ports: &crate::ports::ManagerPorts, data: &Path) -> Settings {
     let mut settings = settings.clone();
-    settings.manager.node = index as u64 + 1;
+    settings.manager.name = format!("manager-{}", index + 1);
     settings.manager.sip = Some(ports.sip);
     settings.manager.grpc = Some(ports.grpc);
-    settings.manager.data = Some(data.join(format!("manager-{}", index + 1)));
+    settings.manager.data = Some(data.join(&settings.manager.name));
     settings
 }
 

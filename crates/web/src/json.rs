@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use placement::ClusterId;
 use proto::v1;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,12 @@ pub struct ManagerStatus {
 pub struct NodeStatus {
     pub node: u64,
     pub name: String,
+    /// Sixteen hexadecimal digits.
+    #[serde(default)]
+    pub cluster: String,
+    /// What every member supports.
+    #[serde(default)]
+    pub level: u32,
     /// Seconds since the process started.
     pub uptime: u64,
     pub members: Vec<Member>,
@@ -39,10 +46,13 @@ pub struct Member {
     pub node: u64,
     pub name: String,
     pub grpc: String,
+    #[serde(default)]
+    pub sip: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupStatus {
+    /// 0 is the system group.
     pub group: u32,
     pub role: String,
     /// 0 while there is none.
@@ -52,6 +62,9 @@ pub struct GroupStatus {
     pub committed: u64,
     pub applied: u64,
     pub snapshot: u64,
+    /// Nodes whose votes count.
+    #[serde(default)]
+    pub voters: Vec<u64>,
     pub counts: GroupCounts,
 }
 
@@ -104,6 +117,8 @@ pub struct Watcher {
     pub expires: u32,
     /// The node that notifies this watcher.
     pub owner: u64,
+    #[serde(default)]
+    pub owner_name: String,
     pub call_id: String,
 }
 
@@ -176,17 +191,19 @@ impl From<v1::PresentityState> for PresentityState {
 
 impl From<v1::Watcher> for Watcher {
     fn from(watcher: v1::Watcher) -> Self {
-        let v1::Watcher { watcher, event, state, expires, owner, call_id } = watcher;
-        Watcher { watcher, event, state, expires, owner, call_id }
+        let v1::Watcher { watcher, event, state, expires, owner, call_id, owner_name } = watcher;
+        Watcher { watcher, event, state, expires, owner, owner_name, call_id }
     }
 }
 
 impl From<v1::NodeStatus> for NodeStatus {
     fn from(status: v1::NodeStatus) -> Self {
-        let v1::NodeStatus { node, name, uptime, groups, members } = status;
+        let v1::NodeStatus { node, name, uptime, groups, members, cluster, level } = status;
         NodeStatus {
             node,
             name,
+            cluster: ClusterId(cluster).to_string(),
+            level,
             uptime,
             members: members.into_iter().map(Into::into).collect(),
             groups: groups.into_iter().map(Into::into).collect(),
@@ -196,17 +213,25 @@ impl From<v1::NodeStatus> for NodeStatus {
 
 impl From<v1::Member> for Member {
     fn from(member: v1::Member) -> Self {
-        let v1::Member { node, name, grpc } = member;
-        Member { node, name, grpc }
+        let v1::Member { node, name, grpc, sip } = member;
+        Member { node, name, grpc, sip }
     }
 }
 
 impl From<v1::GroupStatus> for GroupStatus {
     fn from(status: v1::GroupStatus) -> Self {
-        let v1::GroupStatus { group, role, leader, term, last_log, committed, applied, snapshot, counts } =
-            status;
-        let counts = counts.unwrap_or_default().into();
-        GroupStatus { group, role, leader, term, last_log, committed, applied, snapshot, counts }
+        GroupStatus {
+            group: status.group,
+            role: status.role,
+            leader: status.leader,
+            term: status.term,
+            last_log: status.last_log,
+            committed: status.committed,
+            applied: status.applied,
+            snapshot: status.snapshot,
+            voters: status.voters,
+            counts: status.counts.unwrap_or_default().into(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use web::json::{
-    ClusterStatus, GroupCounts, ManagerStatus, NodeStatus, PresentityState, SetSource, SourceChanged,
+    ClusterStatus, GroupCounts, ManagerStatus, Member, NodeStatus, PresentityState, SetSource, SourceChanged,
     Watchers,
 };
 
@@ -55,7 +55,7 @@ pub fn watchers(watchers: &Watchers) -> String {
         ("EVENT", Left),
         ("STATE", Left),
         ("EXPIRES", Right),
-        ("NODE", Right),
+        ("NODE", Left),
         ("CALL-ID", Left),
     ];
     let mut table = Table::new(head);
@@ -65,7 +65,11 @@ pub fn watchers(watchers: &Watchers) -> String {
             watcher.event.clone(),
             watcher.state.clone(),
             span(watcher.expires.into()),
-            watcher.owner.to_string(),
+            if watcher.owner_name.is_empty() {
+                watcher.owner.to_string()
+            } else {
+                watcher.owner_name.clone()
+            },
             watcher.call_id.clone(),
         ]);
     }
@@ -102,20 +106,26 @@ pub fn time(now: SystemTime) -> String {
 
 fn summary(cluster: &ClusterStatus) -> String {
     let (all, reachable) = (cluster.managers.len(), cluster.managers.iter().filter(|m| m.reachable).count());
-    match all - reachable {
+    let managers = match all - reachable {
         0 => format!("{}, all answer", counted(all as u32, "manager")),
         away => format!("{}, {away} not answering", counted(all as u32, "manager")),
-    }
+    };
+    let mut clusters: Vec<_> =
+        nodes(cluster).map(|node| format!("cluster {}, level {}", node.cluster, node.level)).collect();
+    clusters.sort_unstable();
+    clusters.dedup();
+    [managers].into_iter().chain(clusters).collect::<Vec<_>>().join("; ")
 }
 
 fn members(cluster: &ClusterStatus) -> String {
     let head = [
-        ("NODE", Right),
         ("NAME", Left),
         ("ADDRESS", Left),
+        ("SIP", Left),
         ("STATE", Left),
         ("UPTIME", Right),
         ("LEADS", Left),
+        ("ID", Right),
     ];
     let mut table = Table::new(head);
     let mut known: BTreeMap<_, _> =
@@ -124,37 +134,45 @@ fn members(cluster: &ClusterStatus) -> String {
         let member = known.remove(address.as_str());
         if let Some(node) = status {
             // Its own name for its address may differ from the one we reach it by.
+            let sip = node.members.iter().find(|member| member.node == node.node).map(|m| m.sip.clone());
             known.retain(|_, member| member.node != node.node);
             table.row([
-                node.node.to_string(),
                 node.name.clone(),
                 address.clone(),
+                or_dash(sip.unwrap_or_default()),
                 "up".into(),
                 span(node.uptime),
                 leads(node),
+                node.node.to_string(),
             ]);
         } else {
-            let (id, name) = member.map_or_else(Default::default, |m| (m.node.to_string(), m.name.clone()));
-            table.row([
-                or_dash(id),
-                or_dash(name),
-                address.clone(),
-                "away".into(),
-                "-".into(),
-                String::new(),
-            ]);
+            table.row(absent(member, address, "away"));
         }
     }
     for member in known.values() {
-        let (id, name) = (member.node.to_string(), member.name.clone());
-        table.row([id, name, member.grpc.clone(), "not asked".into(), "-".into(), String::new()]);
+        table.row(absent(Some(member), &member.grpc, "not asked"));
     }
     table.render()
 }
 
+/// A row of one that says nothing about itself.
+fn absent(member: Option<&Member>, address: &str, state: &str) -> [String; 7] {
+    let of = |part: fn(&Member) -> String| or_dash(member.map(part).unwrap_or_default());
+    let dash = || "-".to_owned();
+    [
+        of(|member| member.name.clone()),
+        address.to_owned(),
+        of(|member| member.sip.clone()),
+        state.to_owned(),
+        dash(),
+        dash(),
+        of(|member| member.node.to_string()),
+    ]
+}
+
 fn groups(cluster: &ClusterStatus, names: &Names) -> String {
     let head = [
-        ("GROUP", Right),
+        ("GROUP", Left),
         ("NODE", Left),
         ("ROLE", Left),
         ("LEADER", Left),
@@ -167,11 +185,11 @@ fn groups(cluster: &ClusterStatus, names: &Names) -> String {
     let mut table = Table::new(head);
     let mut rows: Vec<_> =
         nodes(cluster).flat_map(|node| node.groups.iter().map(move |group| (group, node))).collect();
-    rows.sort_by_key(|(group, node)| (group.group, node.node));
+    rows.sort_by_key(|(group, node)| (group.group, &node.name));
     for (group, node) in rows {
         let leader = if group.leader == 0 { "none".to_owned() } else { names.name(group.leader) };
         let positions = [group.term, group.last_log, group.committed, group.applied, group.snapshot];
-        let texts = [group.group.to_string(), names.name(node.node), group.role.clone(), leader];
+        let texts = [group_name(group.group), names.name(node.node), group.role.clone(), leader];
         table.row(texts.into_iter().chain(positions.map(|position| position.to_string())));
     }
     table.render()
@@ -229,11 +247,13 @@ fn nodes(cluster: &ClusterStatus) -> impl Iterator<Item = &NodeStatus> {
 
 fn leads(node: &NodeStatus) -> String {
     let led: Vec<_> =
-        node.groups.iter().filter(|g| g.leader == node.node).map(|g| g.group.to_string()).collect();
-    match led.is_empty() {
-        true => "-".to_owned(),
-        false => format!("group {}", led.join(", ")),
-    }
+        node.groups.iter().filter(|g| g.leader == node.node).map(|g| group_name(g.group)).collect();
+    or_dash(led.join(", "))
+}
+
+/// Presence groups have numbers; the one that holds the directory is one of its kind.
+fn group_name(group: u32) -> String {
+    if group == 0 { "system".to_owned() } else { group.to_string() }
 }
 
 /// A length of time in its two largest units.

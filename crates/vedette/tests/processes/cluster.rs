@@ -147,11 +147,14 @@ impl Cluster {
     fn manager_config(&self, manager: Number) -> String {
         let ManagerPorts { sip, grpc } = &self.ports.managers[manager - 1];
         let data = self.folder.path().join(format!("manager-{manager}"));
-        let members = self.ports.managers.iter().zip(1..).map(|(ports, node)| {
-            format!("{{ node = {node}, name = \"manager-{node}\", grpc = \"{}\" }},", ports.grpc)
-        });
+        let members = self
+            .ports
+            .managers
+            .iter()
+            .zip(1..)
+            .map(|(ports, node)| format!("{{ name = \"manager-{node}\", grpc = \"{}\" }},", ports.grpc));
         format!(
-            "{COMMON}[manager]\nnode = {manager}\nsip = \"{sip}\"\ngrpc = \"{grpc}\"\ndata = {data:?}\nauth = \"open\"\n\
+            "{COMMON}[manager]\nname = \"manager-{manager}\"\nsip = \"{sip}\"\ngrpc = \"{grpc}\"\ndata = {data:?}\nauth = \"open\"\n\
              members = [{}]\n",
             members.collect::<String>(),
         )
@@ -221,9 +224,12 @@ fn managers(status: &Value) -> impl Iterator<Item = &Value> {
     all.map(|manager| &manager["status"]).filter(|status| !status.is_null())
 }
 
-/// The only group there is, as each manager sees it.
+/// The only group of presentities there is, as each manager sees it.
 fn groups(status: &Value) -> impl Iterator<Item = (Number, &Value)> {
-    managers(status).filter_map(|manager| Some((number(manager)?, manager["groups"].get(0)?)))
+    managers(status).filter_map(|manager| {
+        let mut groups = manager["groups"].as_array()?.iter();
+        Some((number(manager)?, groups.find(|group| group["group"] == 1)?))
+    })
 }
 
 fn number(manager: &Value) -> Option<Number> {

@@ -50,6 +50,8 @@ fn a_status_shows_every_member_and_one_leader() {
 
     let status = server.ctl(&["status"]);
 
-    assert!(status.contains("3 managers, all answer"), "{status}");
-    assert_eq!(status.matches("follower").count(), 2, "{status}");
+    assert!(status.contains("3 managers, all answer; cluster "), "{status}");
+    // The system group and the one that holds all presentities.
+    assert_eq!(status.matches("follower").count(), 4, "{status}");
+    assert!(status.contains("manager-3") && !status.contains("not asked"), "{status}");
 }

@@ -63,7 +63,7 @@ async fn watchers_are_listed_with_their_owner() {
 
     let expected = json!([{
         "watcher": "sip:bob@vedette.test", "event": "presence", "state": "active",
-        "expires": 600, "owner": 2, "call_id": "c1",
+        "expires": 600, "owner": 2, "owner_name": "m2", "call_id": "c1",
     }]);
     assert_eq!((&found["presentity"], &found["watchers"]), (&json!("sip:alice@vedette.test"), &expected));
 }

@@ -124,6 +124,7 @@ impl Presence for Fake {
             state: "active".into(),
             expires: 600,
             owner: self.node,
+            owner_name: format!("m{}", self.node),
             call_id: "c1".into(),
         };
         Ok(Response::new(WatchersResponse { watchers: vec![watcher] }))
@@ -152,6 +153,8 @@ impl Admin for Fake {
             uptime: 60,
             groups: vec![group],
             members: vec![],
+            cluster: 0xabc,
+            level: 1,
         }))
     }
 }

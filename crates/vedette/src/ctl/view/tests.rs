@@ -9,16 +9,18 @@ fn status_shows_members_leaders_positions_and_counts() {
     let cluster = ClusterStatus { managers: vec![up(1, "leader"), up(2, "follower"), away(3)] };
 
     let expected = "\
-3 managers, 1 not answering
+3 managers, 1 not answering; cluster 0000000000000abc, level 1
 
-NODE  NAME  ADDRESS         STATE  UPTIME  LEADS
-   1  m1    127.0.0.1:7101  up     1h 02m  group 1
-   2  m2    127.0.0.1:7102  up     1h 02m  -
-   3  m3    127.0.0.1:7103  away        -
+NAME  ADDRESS         SIP             STATE  UPTIME  LEADS      ID
+m1    127.0.0.1:7101  127.0.0.1:7201  up     1h 02m  system, 1   1
+m2    127.0.0.1:7102  127.0.0.1:7202  up     1h 02m  -           2
+m3    127.0.0.1:7103  127.0.0.1:7203  away        -  -           3
 
-GROUP  NODE  ROLE      LEADER  TERM  LAST LOG  COMMITTED  APPLIED  SNAPSHOT
-    1  m1    leader    m1         2        42         41       41        10
-    1  m2    follower  m1         2        42         41       41        10
+GROUP   NODE  ROLE      LEADER  TERM  LAST LOG  COMMITTED  APPLIED  SNAPSHOT
+system  m1    leader    m1         2        42         41       41        10
+system  m2    follower  m1         2        42         41       41        10
+1       m1    leader    m1         2        42         41       41        10
+1       m2    follower  m1         2        42         41       41        10
 
 NODE  PRESENTITIES  PUBLICATIONS  SOURCES  BINDINGS  SUBSCRIPTIONS  OWNED  DIRTY
 m1               3             2        0         0              5      0      0
@@ -32,7 +34,7 @@ m2               3             2        0         0              5      0      0
 fn a_cluster_of_which_nobody_answers_is_still_shown() {
     let text = status(&ClusterStatus { managers: vec![away(1)] });
 
-    assert!(text.starts_with("1 manager, 1 not answering\n\nNODE"), "{text}");
+    assert!(text.starts_with("1 manager, 1 not answering\n\nNAME"), "{text}");
     assert!(!text.contains("GROUP"), "{text}");
 }
 
@@ -85,6 +87,7 @@ fn watchers_are_a_table_or_a_word() {
         state: "active".into(),
         expires: 605,
         owner: 2,
+        owner_name: "m2".into(),
         call_id: "f81d4fae@10.0.0.9".into(),
     };
     let mut found = Watchers { presentity: "sip:alice@vedette.test".into(), watchers: vec![watcher] };
@@ -93,7 +96,7 @@ fn watchers_are_a_table_or_a_word() {
 1 subscription to sip:alice@vedette.test
 
 WATCHER               EVENT     STATE   EXPIRES  NODE  CALL-ID
-sip:bob@vedette.test  presence  active  10m 05s     2  f81d4fae@10.0.0.9
+sip:bob@vedette.test  presence  active  10m 05s  m2    f81d4fae@10.0.0.9
 ";
     assert_eq!(watchers(&found), expected);
     found.watchers.clear();
@@ -128,7 +131,12 @@ fn alice() -> PresentityState {
 }
 
 fn up(node: u64, role: &str) -> ManagerStatus {
-    let member = |node| Member { node, name: format!("m{node}"), grpc: format!("127.0.0.1:{}", 7100 + node) };
+    let member = |node| Member {
+        node,
+        name: format!("m{node}"),
+        grpc: format!("127.0.0.1:{}", 7100 + node),
+        sip: format!("127.0.0.1:{}", 7200 + node),
+    };
     let counts = GroupCounts { presentities: 3, publications: 2, subscriptions: 5, ..GroupCounts::default() };
     let group = GroupStatus {
         group: 1,
@@ -139,10 +147,13 @@ fn up(node: u64, role: &str) -> ManagerStatus {
         committed: 41,
         applied: 41,
         snapshot: 10,
+        voters: vec![1, 2, 3],
         counts,
     };
-    let members = (1..=3).map(member).collect();
-    let status = NodeStatus { node, name: format!("m{node}"), uptime: 3_725, members, groups: vec![group] };
+    let system = GroupStatus { group: 0, counts: GroupCounts::default(), ..group.clone() };
+    let (name, cluster) = (format!("m{node}"), "0000000000000abc".into());
+    let (members, groups) = ((1..=3).map(member).collect(), vec![system, group]);
+    let status = NodeStatus { node, name, cluster, level: 1, uptime: 3_725, members, groups };
     let address = format!("127.0.0.1:710{}", node % 10);
     ManagerStatus { address, reachable: true, error: None, status: Some(status) }
 }
