@@ -231,7 +231,7 @@ names() { # ROLE
 
 # The one place that knows the keys of the configuration (crates/vedette/vedette.toml).
 write_toml() { # PROCESS
-  local n sip grpc probe members='' routes='' addresses='' auth=http://127.0.0.1:$AUTH_PORT accounts=$DIR/accounts.toml
+  local n sip grpc probe members='' addresses='' auth=http://127.0.0.1:$AUTH_PORT accounts=$DIR/accounts.toml
   read -ra sip <<<"$SIP_PORTS"
   read -ra grpc <<<"$GRPC_PORTS"
   read -ra probe <<<"$PROBE_PORTS"
@@ -239,7 +239,6 @@ write_toml() { # PROCESS
   [[ $AUTH != accounts:* ]] || accounts=${AUTH#accounts:}
   for ((n = 1; n <= MANAGERS; n++)); do
     members+="  { name = \"manager-$n\", grpc = \"127.0.0.1:${grpc[n - 1]}\" },"$'\n'
-    routes+="  { name = \"manager-$n\", sip = \"127.0.0.1:${sip[n - 1]}\" },"$'\n'
     addresses+="\"127.0.0.1:${grpc[n - 1]}\", "
   done
   n=${1#manager-}
@@ -252,8 +251,8 @@ write_toml() { # PROCESS
       printf 'members = [\n%s]\n\n[http]\nlisten = "127.0.0.1:%s"\n' "$members" "${probe[n - 1]}"
       ;;
     dispatcher)
-      printf '[dispatcher]\nlisten = ["%s"]\ninner = "127.0.0.1:%s"\nmanagers = [\n%s]\n\n' \
-        "$SIP" "$INNER_PORT" "$routes"
+      printf '[dispatcher]\nlisten = ["%s"]\ninner = "127.0.0.1:%s"\ndirectory = [%s]\n\n' \
+        "$SIP" "$INNER_PORT" "$addresses"
       printf '[http]\nlisten = "%s"\nmanagers = [%s]\ntoken = "%s"\n' "$HTTP" "$addresses" "$TOKEN"
       ;;
   esac

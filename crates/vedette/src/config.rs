@@ -48,16 +48,10 @@ pub struct Dispatcher {
     pub advertise: Vec<SocketAddr>,
     /// Where managers reach us.
     pub inner: Option<SocketAddr>,
-    pub managers: Vec<DispatcherManager>,
+    /// gRPC addresses of managers, `host:port`; from those that answer it learns who the managers are.
+    pub directory: Vec<String>,
     /// A registrar that REGISTER is relayed to, as a SIP URI.
     pub upstream: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DispatcherManager {
-    pub name: String,
-    pub sip: SocketAddr,
 }
 
 #[derive(Clone, Debug, Deserialize)]

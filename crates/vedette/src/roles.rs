@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use auth_adapter::{Accounts, AuthAdapter};
-use dispatcher::Dispatcher;
 use dispatcher::config::{Listener, Upstream, UpstreamTransport};
+use dispatcher::{Dispatcher, directory};
 use sip::digest::Algorithm;
 use sip::{Secret, Transport, Uri};
 use subscription_manager::{Auth, Manager};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use web::live::{Metrics, Ready};
@@ -102,6 +101,7 @@ pub fn web_config(settings: &Settings, listen: SocketAddr, ready: Ready, metrics
     }
 }
 
+/// Begins to follow the directory, so it needs a runtime.
 pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Config> {
     let own = &settings.dispatcher;
     let inner =
@@ -109,15 +109,9 @@ pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Conf
     if own.listen.is_empty() {
         bail!("`dispatcher.listen` is empty");
     }
-    if own.managers.is_empty() {
-        bail!("`dispatcher.managers` is empty");
-    }
-    let managers = own
-        .managers
-        .iter()
-        .map(|manager| dispatcher::config::Manager { name: manager.name.clone(), sip: manager.sip });
+    let managers =
+        directory::follow(&own.directory, directory::Timings::default()).context("`dispatcher.directory`")?;
     let secret = Secret::new(&settings.secret);
-    let managers = watch::Sender::new(managers.collect()).subscribe();
     let mut config = dispatcher::Config::new([], inner, managers, secret);
     config.listeners = listeners(&own.listen, &own.advertise)?;
     config.domains = settings.domains.clone();

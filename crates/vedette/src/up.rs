@@ -171,11 +171,7 @@ fn fill(settings: &mut Settings, args: &Args, inner: &Inner) {
         settings.dispatcher.upstream.clone_from(&args.upstream);
     }
     let names = (1..).map(|number| format!("manager-{number}"));
-    settings.dispatcher.managers = names
-        .clone()
-        .zip(&inner.managers)
-        .map(|(name, ports)| config::DispatcherManager { name, sip: ports.sip })
-        .collect();
+    settings.dispatcher.directory = inner.managers.iter().map(|ports| ports.grpc.to_string()).collect();
     settings.manager.members = names
         .zip(&inner.managers)
         .map(|(name, ports)| config::Member { name, grpc: ports.grpc.to_string() })

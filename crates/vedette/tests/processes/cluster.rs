@@ -162,16 +162,10 @@ impl Cluster {
 
     fn dispatcher_config(&self) -> String {
         let Ports { public, inner, http, managers } = &self.ports;
-        let routes = managers
-            .iter()
-            .zip(1..)
-            .map(|(ports, node)| format!("{{ name = \"manager-{node}\", sip = \"{}\" }},", ports.sip));
-        let addresses = managers.iter().map(|ports| format!("\"{}\",", ports.grpc));
+        let addresses: String = managers.iter().map(|ports| format!("\"{}\",", ports.grpc)).collect();
         format!(
-            "{COMMON}[dispatcher]\nlisten = [\"{public}\"]\ninner = \"{inner}\"\nmanagers = [{}]\n\
-             [http]\nlisten = \"{http}\"\nmanagers = [{}]\n",
-            routes.collect::<String>(),
-            addresses.collect::<String>(),
+            "{COMMON}[dispatcher]\nlisten = [\"{public}\"]\ninner = \"{inner}\"\ndirectory = [{addresses}]\n\
+             [http]\nlisten = \"{http}\"\nmanagers = [{addresses}]\n"
         )
     }
 }
