@@ -50,6 +50,9 @@ pub struct Args {
     /// Seconds that watchers may stay silent before the manager is brought back
     #[arg(long, default_value_t = 10.0)]
     patience: f64,
+    /// Seconds that it is away at least
+    #[arg(long, default_value_t = 0.0)]
+    away: f64,
     /// Seconds from one kill to the next of `rotate`
     #[arg(long, default_value_t = 20.0)]
     every: f64,

@@ -89,6 +89,8 @@ impl Trial<'_> {
         let blow = self.strike(break_it, victim, leader)?;
         let patience = Duration::from_secs_f64(self.args.patience);
         self.phones.run_until(patience, Phones::all_told);
+        let away = Duration::from_secs_f64(self.args.away).saturating_sub(self.phones.now() - blow.at);
+        self.phones.run_until(away, |_| false);
         let back = self.mend(mend_it, &blow)?;
         self.phones.run_until(SETTLE, Phones::all_told);
         self.note(&blow, back);
