@@ -182,6 +182,7 @@ impl Stage {
             .skip(1)
             .map(|(at, manager)| Silence {
                 node: NodeId(at as u64 + 1),
+                incarnation: 1,
                 lasted: manager.silent.map_or(Duration::ZERO, |since| self.now.monotonic - since),
             })
             .collect();

@@ -94,6 +94,10 @@ impl Deliveries {
         delivery.in_flight.map(|sent| sent.branch)
     }
 
+    pub fn has(&self, id: &SubscriptionId) -> bool {
+        self.held.contains_key(id)
+    }
+
     pub fn ids(&self) -> impl Iterator<Item = &SubscriptionId> {
         self.held.keys()
     }

@@ -77,7 +77,8 @@ impl Default for LinkLimits {
             link_bytes: 64 * 1024 * 1024,
             links: 256,
             questions: 1_024,
-            verdict_timeout: Duration::from_millis(2_000),
+            // Below the second after which a dispatcher asks the next manager, which would ask billing again.
+            verdict_timeout: Duration::from_millis(800),
             followers: 1_024,
         }
     }

@@ -1,13 +1,14 @@
 //! The driver: the one task that owns a group's agent, feeds it, and performs what it says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::bail;
 use bytes::Bytes;
 use cluster::{CaptureReply, Event, Group, GroupEvents};
 use metrics::counter;
-use placement::PresentityKey;
+use placement::{Directory, PresentityKey};
 use presence::time::Timestamp;
 use presence_agent::agent::Entry;
 use presence_agent::api::{ApiReply, ApiTicket, Counts, PresentityState, SetSource, WatcherState};
@@ -40,6 +41,7 @@ pub struct Driver {
     pub agent: Agent,
     pub group: Group,
     pub events: GroupEvents,
+    pub directory: watch::Receiver<Arc<Directory>>,
     pub inputs: mpsc::Receiver<Input>,
     /// For the verdicts, which come back as inputs.
     pub own_inputs: mpsc::Sender<Input>,
@@ -73,8 +75,8 @@ const BATCH: usize = 64;
 
 impl Driver {
     /// Serves until `shutdown`, and then until nobody waits for an answer. An end before that is a failure: the group
-    /// is not served here any more.
-    pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    /// is not served here any more. Gives the events back: they must be read on as long as the group goes on.
+    pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<GroupEvents> {
         let group = self.group.id();
         let mut stop_at = None;
         loop {
@@ -85,7 +87,7 @@ impl Driver {
             }
             let drained = stop_at.is_some_and(|at| self.agent.is_idle() || tokio::time::Instant::now() >= at);
             if drained {
-                return Ok(());
+                return Ok(self.events);
             }
             let deadline = self.clock.until(self.agent.poll_timeout());
             tokio::select! {
@@ -99,7 +101,7 @@ impl Driver {
                 },
                 input = self.inputs.recv() => match input {
                     Some(input) => self.take_inputs(input),
-                    None => return Ok(()),
+                    None => return Ok(self.events),
                 },
                 () = tokio::time::sleep(deadline) => {}
             }
@@ -117,8 +119,10 @@ impl Driver {
 
     /// Only at the leader.
     fn silences(&self) -> Option<Vec<Silence>> {
-        let silences = self.group.silences()?;
-        Some(silences.into_iter().map(|(node, lasted)| Silence { node, lasted }).collect())
+        let (silences, directory) = (self.group.silences()?, self.directory.borrow());
+        let start = |node| directory.members.get(&node).map_or(0, |member| member.incarnation);
+        let silence = |(node, lasted)| Silence { node, lasted, incarnation: start(node) };
+        Some(silences.into_iter().map(silence).collect())
     }
 
     fn take_events(&mut self, first: Event) {

@@ -160,7 +160,7 @@ impl Member {
     /// The first failure, after which the others are told to stop.
     async fn until_drivers_end(
         &self,
-        mut drivers: JoinSet<anyhow::Result<()>>,
+        mut drivers: JoinSet<anyhow::Result<GroupEvents>>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<()> {
         let mut ended = std::pin::pin!(self.node.ended());
@@ -169,7 +169,7 @@ impl Member {
             let failed = tokio::select! {
                 reason = &mut ended, if outcome.is_ok() => Err(anyhow::Error::msg(reason)),
                 driver = drivers.join_next() => match driver {
-                    Some(driver) => driver.map_err(anyhow::Error::from).flatten(),
+                    Some(driver) => driver.map_err(anyhow::Error::from).flatten().map(read_on),
                     None => return outcome,
                 },
             };
@@ -198,6 +198,7 @@ impl Member {
         };
         Driver {
             agent: Agent::new(agent, clock.now(&seat.group, 0)),
+            directory: self.node.directory(),
             group: seat.group,
             events: seat.events,
             inputs: seat.inputs,
@@ -261,4 +262,9 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
+}
+
+/// A group whose events nobody reads stops, and then it cannot hand over. What is read here is in the log.
+fn read_on(mut events: GroupEvents) {
+    tokio::spawn(async move { while events.next().await.is_some() {} });
 }

@@ -95,6 +95,8 @@ impl Now {
 pub struct Silence {
     pub node: NodeId,
     pub lasted: Duration,
+    /// Its present start, as the directory knows it; 0 if it knows none.
+    pub incarnation: u64,
 }
 
 #[derive(Debug)]

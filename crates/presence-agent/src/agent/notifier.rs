@@ -16,7 +16,7 @@ use crate::delivery::Turn;
 use crate::notify::Notify;
 use crate::pending::Waiting;
 use crate::request::route_uri;
-use crate::shard::SubscriptionId;
+use crate::shard::{SubscriptionId, owed};
 use crate::subscribe::flow_of_route;
 
 /// Which NOTIFY a client transaction carries.
@@ -85,9 +85,9 @@ impl Agent {
 
     pub(super) fn wake_watchers(&mut self, key: &PresentityKey) {
         let Some(presentity) = self.shard.presentity(key) else { return };
-        for id in &presentity.watchers {
+        for id in presentity.watchers.iter().filter(|id| self.deliveries.has(id)).collect::<Vec<_>>() {
             if let Some(held) = self.shard.subscription(id) {
-                self.deliveries.wake(id, self.shard.owed(held));
+                self.deliveries.wake(id, owed(held, Some(presentity.position)));
             }
         }
     }

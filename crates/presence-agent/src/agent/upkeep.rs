@@ -10,6 +10,7 @@ use sip::Instant;
 
 use super::{Agent, Now, Silence};
 use crate::pending::Waiting;
+use crate::shard::{NodeState, SubscriptionId};
 
 /// When what is due next. Each command is proposed once at a time.
 #[derive(Debug)]
@@ -104,54 +105,66 @@ impl Agent {
         }
     }
 
-    /// Proposes heirs for what silent managers own. One that is no member any more is silent for good.
+    /// Proposes heirs for what silent managers own. One that is no member any more is silent for good, and so is the
+    /// earlier life of one that has started anew: until its Boot is in the log it serves nobody.
     fn take_over_the_silent(&mut self, silences: &[Silence]) {
-        let silence = |node: NodeId| match node == self.config.node {
-            true => Duration::ZERO,
-            false => silences.iter().find(|of| of.node == node).map_or(Duration::MAX, |of| of.lasted),
+        let recorded = |node| self.shard.node(node).map_or(0, |state| state.incarnation);
+        let silence = |node: NodeId| match silences.iter().find(|of| of.node == node) {
+            _ if node == self.config.node => Duration::ZERO,
+            Some(of) if of.incarnation <= recorded(node) => of.lasted,
+            _ => Duration::MAX,
         };
         let survivors: Vec<u64> =
             self.shard.nodes().filter(|(node, _)| silence(*node) < ALIVE).map(|(node, _)| node.0).collect();
-        let silent: Vec<NodeId> = self
+        if survivors.is_empty() {
+            return;
+        }
+        let silent: Vec<_> = self
             .shard
             .owners()
             .filter(|node| silence(*node) >= SILENT && !self.upkeep.taking_over.contains(node))
+            .map(|node| (node, recorded(node)))
             .collect();
-        for node in silent {
-            let incarnation = self.shard.node(node).map_or(0, |state| state.incarnation);
+        for (node, incarnation) in silent {
             let take = v1::TakeOver { node: node.0, incarnation, survivors: survivors.clone() };
             self.upkeep.taking_over.insert(node);
             self.propose(Waiting::TakeOver(node), Kind::TakeOver(take));
         }
     }
 
-    /// Commits what has been delivered, so that an heir, or this node after a restart, knows where to go on. Too many
-    /// to name means no claim this time: claiming nothing new is always true.
+    /// Commits what has been delivered, so that an heir, or this node after a restart, knows where to go on. Where there
+    /// are too many to name, this time some are named and nothing more is claimed, which is always true.
     fn claim_delivered(&mut self) {
         if self.upkeep.claiming || !self.deliveries.has_moved() {
             return;
         }
-        let (dirty, nobody) = (self.deliveries.dirty(), BTreeSet::new());
-        let pending = self.shard.node(self.config.node).map_or(&nobody, |node| &node.pending);
-        let now_pending: Vec<_> =
-            dirty.difference(pending).take(NAMED + 1).map(ToString::to_string).collect();
-        if now_pending.len() > NAMED {
-            return;
-        }
-        let no_longer_pending = pending.difference(dirty).take(NAMED).map(ToString::to_string).collect();
-        let (node, upto) = (self.config.node.0, self.shard.position().0);
-        let delivered = v1::Delivered { node, upto, now_pending, no_longer_pending };
+        let (dirty, unknown) = (self.deliveries.dirty(), NodeState::default());
+        let known = self.shard.node(self.config.node).unwrap_or(&unknown);
+        let names = |names: Vec<&SubscriptionId>| names.into_iter().map(ToString::to_string).collect();
+        let now_pending: Vec<_> = dirty.difference(&known.pending).take(NAMED + 1).collect();
+        let complete = now_pending.len() <= NAMED;
+        let upto = if complete { self.shard.position() } else { known.delivered_upto };
+        let delivered = v1::Delivered {
+            node: self.config.node.0,
+            upto: upto.0,
+            now_pending: names(now_pending.into_iter().take(NAMED).collect()),
+            no_longer_pending: names(known.pending.difference(dirty).take(NAMED).collect()),
+        };
         self.upkeep.claiming = true;
-        self.deliveries.claimed();
+        if complete {
+            self.deliveries.claimed();
+        }
         self.propose(Waiting::Delivered, Kind::Delivered(delivered));
     }
 
     pub(super) fn own_command_done(&mut self, waiting: Waiting) {
         match waiting {
-            // More may be due than one command drops, so the next look is now.
+            // If more is due than one command drops, the next look is now.
             Waiting::Expire => {
                 self.upkeep.expiring = false;
-                self.upkeep.next = Instant(0);
+                if self.shard.next_deadline().is_some_and(|at| at <= self.shard.stamp()) {
+                    self.upkeep.next = Instant(0);
+                }
             }
             Waiting::Delivered => self.upkeep.claiming = false,
             Waiting::TakeOver(node) => drop(self.upkeep.taking_over.remove(&node)),

@@ -37,6 +37,7 @@ use owners::Owners;
 use slot_state::SlotState;
 
 pub use node_state::NodeState;
+pub use owners::owed;
 use presentity::Changed;
 pub use presentity::{Presentity, Source};
 pub use snapshot::{BadSnapshot, Picture};

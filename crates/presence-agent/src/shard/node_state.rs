@@ -23,13 +23,12 @@ impl NodeState {
     }
 
     pub(super) fn delivered(&mut self, delivered: v1::Delivered) {
-        // A late copy of an older claim knows nothing of what became pending since.
-        if Position(delivered.upto) <= self.delivered_upto {
-            return;
-        }
-        self.delivered_upto = Position(delivered.upto);
-        for id in &delivered.no_longer_pending {
-            self.pending.remove(&SubscriptionId::from(id.as_str()));
+        // A late copy of an older claim knows nothing of what became pending since. What it names may be named again.
+        if Position(delivered.upto) > self.delivered_upto {
+            self.delivered_upto = Position(delivered.upto);
+            for id in &delivered.no_longer_pending {
+                self.pending.remove(&SubscriptionId::from(id.as_str()));
+            }
         }
         self.pending.extend(delivered.now_pending.iter().map(|id| SubscriptionId::from(id.as_str())));
     }

@@ -118,7 +118,7 @@ impl SlotState {
 
 /// The position a NOTIFY must reach to leave nothing owed: the newest of the presentity's change, the watcher's last
 /// request and the end of the subscription.
-pub(super) fn owed(subscription: &Subscription, changed: Option<Position>) -> Position {
+pub fn owed(subscription: &Subscription, changed: Option<Position>) -> Position {
     // Nothing follows the NOTIFY that ends a subscription (RFC 6665 4.4.1).
     if subscription.ended.is_some() {
         return subscription.asked_at;
