@@ -38,7 +38,7 @@ use slot_state::SlotState;
 
 pub use node_state::NodeState;
 pub use owners::owed;
-use presentity::Changed;
+use presentity::{Changed, Expired};
 pub use presentity::{Presentity, Source};
 pub use snapshot::{BadSnapshot, Picture};
 pub use subscription::{Subscription, SubscriptionId};
@@ -244,8 +244,7 @@ impl Shard {
             Err(refusal) => return Applied::refused(refusal),
         };
         for repeat in forgotten {
-            let deadline = self.slot_mut(slot).bury(repeat, tag.clone(), moment.now);
-            self.deadlines.insert(deadline, Deadline::Tombstone(slot, repeat));
+            self.bury(slot, repeat, tag.clone(), moment);
         }
         Applied::outcome(outcome).with(visibly.then_some(Effect::PresentityChanged(key)))
     }
@@ -303,9 +302,18 @@ impl Shard {
     }
 
     fn expire_presentity(&mut self, key: PresentityKey, moment: Moment) -> Option<Effect> {
-        let changed = self.slot_mut(Slot::of(&key)).presentity_mut(&key).expire(moment);
+        let slot = Slot::of(&key);
+        let Expired { visibly, forgotten } = self.slot_mut(slot).presentity_mut(&key).expire(moment);
         self.settle(&key);
-        changed.then_some(Effect::PresentityChanged(key))
+        for (repeat, tag) in forgotten {
+            self.bury(slot, repeat, tag, moment);
+        }
+        visibly.then_some(Effect::PresentityChanged(key))
+    }
+
+    fn bury(&mut self, slot: Slot, repeat: RepeatKey, tag: EntityTag, moment: Moment) {
+        let deadline = self.slot_mut(slot).bury(repeat, tag, moment.now);
+        self.deadlines.insert(deadline, Deadline::Tombstone(slot, repeat));
     }
 
     /// An active subscription ends and stays for a while as its own tombstone, until the final NOTIFY is delivered; one

@@ -48,6 +48,15 @@ pub(super) struct Changed {
     pub forgotten: Vec<RepeatKey>,
 }
 
+/// What time did to a presentity.
+#[derive(Debug)]
+pub(super) struct Expired {
+    /// Whether a watcher can see it.
+    pub visibly: bool,
+    /// The requests that no record tells of any more, with the entity-tag that was their answer.
+    pub forgotten: Vec<(RepeatKey, EntityTag)>,
+}
+
 impl Presentity {
     /// More publications than this are refused: a publisher that never refreshes would grow us.
     pub const MAX_PUBLICATIONS: usize = 32;
@@ -104,17 +113,27 @@ impl Presentity {
         Ok(Changed { visibly: self.changed(reachable != self.is_reachable(), moment), forgotten })
     }
 
-    /// Drops what is due and says whether a watcher could see it go.
-    pub(super) fn expire(&mut self, moment: Moment) -> bool {
+    /// Drops what is due. A late copy of a request that made or changed it must not bring it back, so those are
+    /// forgotten like the requests behind a removal, each under the entity-tag it was answered with.
+    pub(super) fn expire(&mut self, moment: Moment) -> Expired {
         let now = moment.now;
-        let publications: Vec<_> = self.publications.iter().map(|(tag, _)| tag.clone()).collect();
-        let published = publications.iter().filter(|tag| self.publications.expire(tag, now)).count();
+        let due = self.publications.iter().filter(|(_, held)| held.expires_at <= now);
+        let due: Vec<_> = due.map(|(tag, held)| (tag.clone(), [held.made_by, held.changed_by])).collect();
+        let published = due.iter().filter(|(tag, _)| self.publications.expire(tag, now)).count();
+        let mut forgotten: Vec<_> =
+            due.into_iter().flat_map(|(tag, keys)| keys.map(|key| (key, tag.clone()))).collect();
+
         let sources = self.sources.len();
+        let keys = self.sources.values().map(|source| (source.expires_at, source.changed_by));
+        let keys = keys.chain(self.bindings.iter().map(|binding| (binding.expires_at, binding.changed_by)));
+        let keys = keys.filter(|(expires_at, _)| *expires_at <= now);
+        forgotten.extend(keys.map(|(_, key)| (key, EntityTag::default())));
         self.sources.retain(|_, source| now < source.expires_at);
         let reachable = self.is_reachable();
         self.bindings.expire(now);
+
         let visible = published > 0 || self.sources.len() < sources || reachable != self.is_reachable();
-        self.changed(visible, moment)
+        Expired { visibly: self.changed(visible, moment), forgotten }
     }
 
     pub fn is_reachable(&self) -> bool {

@@ -99,7 +99,27 @@ fn an_expired_publication_goes_with_an_effect_and_leaves_no_empty_presentity() {
 
     assert_eq!(early.effects, []);
     assert_eq!(due.effects, [Effect::PresentityChanged(PresentityKey::restored(ALICE))]);
-    assert_eq!((shard.presentities().count(), shard.next_deadline()), (0, None));
+    assert_eq!(shard.presentities().count(), 0);
+}
+
+#[test]
+fn a_late_copy_of_what_has_expired_brings_nothing_back() {
+    let mut shard = Shard::default();
+    let register = |expires| {
+        let binding =
+            v1::Binding { contact: "sip:alice@192.0.2.7".into(), expires, ..v1::Binding::default() };
+        let (repeat_key, aor) = (vec![9; 16].into(), ALICE.into());
+        Kind::Register(v1::Register { repeat_key, aor, bindings: vec![binding], ..v1::Register::default() })
+    };
+    let tag = tag_of(&shard.apply(publish(1, "", "open", 60), at(1), Timestamp(0)));
+    shard.apply(register(60), at(2), Timestamp(0));
+    shard.apply(Kind::Expire(v1::Expire { upto: 60_000 }), at(3), Timestamp(60_000));
+
+    let published = shard.apply(publish(1, "", "open", 60), at(4), Timestamp(61_000));
+    let registered = shard.apply(register(60), at(5), Timestamp(61_000));
+
+    assert_eq!((tag_of(&published), registered.outcome), (tag, Outcome::Registered));
+    assert_eq!(shard.presentities().count(), 0);
 }
 
 #[test]
