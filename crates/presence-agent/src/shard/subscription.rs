@@ -75,13 +75,18 @@ impl Subscription {
         if request.cseq <= self.request.cseq {
             return Err(Refusal::OutOfOrder);
         }
-        self.give_to(NodeId(request.owner));
         let unsubscribe = request.expires == 0;
         // Without a route of ours the request says nothing of how the watcher is reached.
         let (route_set, contact) = match request.route_set.is_empty() {
             true => (self.request.route_set.clone(), self.request.contact.clone()),
             false => (request.route_set, request.contact),
         };
+        let moved =
+            self.request.route_set != route_set || self.request.remote_target != request.remote_target;
+        if !self.give_to(NodeId(request.owner)) && moved {
+            // Whoever is found at the old address may say that it does not know the dialog, and is not to end it.
+            self.epoch += 1;
+        }
         self.expires_at = moment.now + Lifetime(request.expires);
         self.asked_at = moment.at;
         self.request = Arc::new(v1::Subscribe {
@@ -100,12 +105,14 @@ impl Subscription {
         Ok(())
     }
 
-    /// A new owner does not know which CSeqs the one before has used.
-    pub(super) fn give_to(&mut self, owner: NodeId) {
-        if owner != self.owner {
+    /// A new owner does not know which CSeqs the one before has used. Says whether it is a new one.
+    pub(super) fn give_to(&mut self, owner: NodeId) -> bool {
+        let is_new = owner != self.owner;
+        if is_new {
             self.owner = owner;
             self.epoch += 1;
         }
+        is_new
     }
 
     pub(super) fn end(&mut self, reason: &str, moment: Moment) {

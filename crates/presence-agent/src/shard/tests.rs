@@ -352,6 +352,19 @@ fn an_end_seen_by_a_former_owner_does_not_end_the_subscription() {
 }
 
 #[test]
+fn an_end_seen_at_the_old_address_does_not_end_a_subscription_whose_watcher_moved() {
+    let mut shard = Shard::default();
+    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
+    let moved = v1::Subscribe { remote_target: "sip:bob@198.51.100.9".into(), ..subscribe(2, 2, 600, 1) };
+    shard.apply(Kind::Subscribe(moved), at(2), Timestamp(0));
+    let id = subscribe(1, 1, 600, 1).local_tag;
+
+    shard.apply(Kind::EndSubscription(v1::EndSubscription { id, epoch: 1 }), at(3), Timestamp(0));
+
+    assert_eq!(shard.subscription_count(), 1);
+}
+
+#[test]
 fn a_presentity_holds_a_bounded_number_of_publications() {
     let mut shard = Shard::default();
     for n in 0..Presentity::MAX_PUBLICATIONS as u64 {
