@@ -136,7 +136,7 @@ impl Shard {
             Kind::SetSource(source) => self.set_source(source, moment),
             Kind::Register(register) => self.register(register, moment),
             Kind::Subscribe(subscribe) => self.subscribe(subscribe, moment),
-            Kind::EndSubscription(end) => self.end_subscription(&end.id, end.epoch),
+            Kind::EndSubscription(end) => self.end_subscription(&end.id, end.epoch, moment),
             Kind::RaiseEpoch(raise) => self.raise_epoch(&raise.id, raise.epoch),
             Kind::Expire(expire) => self.expire(Timestamp(expire.upto), moment),
             Kind::Boot(boot) => self.boot(NodeId(boot.node), boot.incarnation),
@@ -262,14 +262,23 @@ impl Shard {
         applied
     }
 
-    fn end_subscription(&mut self, id: &str, epoch: u64) -> Applied {
+    fn end_subscription(&mut self, id: &str, epoch: u64, moment: Moment) -> Applied {
         let id = SubscriptionId::from(id);
-        let Some(subscription) = self.subscription(&id) else { return Applied::done() };
+        let Some(slot) = id.slot() else { return Applied::done() };
+        let Some(subscription) = self.slot_mut(slot).subscriptions.get_mut(&id) else {
+            return Applied::done();
+        };
         if subscription.epoch != epoch {
             // Somebody else owns the dialog by now, and knows better.
             return Applied::done();
         }
-        self.drop_subscription(&id);
+        let before = subscription.clone();
+        subscription.end_unsaid(moment);
+        let after = subscription.clone();
+        self.index(id.clone(), Some(&before), Some(&after));
+        for node in self.nodes.values_mut() {
+            node.pending.remove(&id);
+        }
         Applied::done().with(Some(Effect::SubscriptionEnded(id)))
     }
 

@@ -121,6 +121,13 @@ impl Subscription {
         self.expires_at = moment.now + Self::KEPT_AFTER_END;
     }
 
+    /// Ends for a watcher that does not know the dialog any more: nothing is owed to it. The record stays as long as any
+    /// ended one, for a late copy of the first request must not begin the dialog anew.
+    pub(super) fn end_unsaid(&mut self, moment: Moment) {
+        self.end("noresource", moment);
+        self.asked_at = Position::default();
+    }
+
     pub(super) fn was_made_by(&self, repeat: RepeatKey) -> bool {
         RepeatKey::from_bytes(&self.request.repeat_key) == repeat
     }

@@ -345,10 +345,10 @@ fn an_end_seen_by_a_former_owner_does_not_end_the_subscription() {
     let id = subscribe(1, 1, 600, 1).local_tag;
 
     shard.apply(Kind::EndSubscription(v1::EndSubscription { id: id.clone(), epoch: 1 }), at(3), Timestamp(0));
-    let kept = shard.subscriptions().count();
+    let kept = shard.subscription_count();
     shard.apply(Kind::EndSubscription(v1::EndSubscription { id, epoch: 2 }), at(4), Timestamp(0));
 
-    assert_eq!((kept, shard.subscriptions().count()), (1, 0));
+    assert_eq!((kept, shard.subscription_count()), (1, 0));
 }
 
 #[test]
@@ -362,6 +362,22 @@ fn an_end_seen_at_the_old_address_does_not_end_a_subscription_whose_watcher_move
     shard.apply(Kind::EndSubscription(v1::EndSubscription { id, epoch: 1 }), at(3), Timestamp(0));
 
     assert_eq!(shard.subscription_count(), 1);
+}
+
+#[test]
+fn a_late_copy_of_the_first_request_does_not_begin_an_ended_dialog_anew() {
+    let mut shard = Shard::default();
+    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
+    shard.apply(Kind::Subscribe(subscribe(2, 2, 600, 1)), at(2), Timestamp(0));
+    let id = subscribe(1, 1, 600, 1).local_tag;
+    shard.apply(Kind::EndSubscription(v1::EndSubscription { id, epoch: 1 }), at(3), Timestamp(0));
+
+    let late = v1::Subscribe { in_dialog: false, ..subscribe(1, 1, 600, 2) };
+    let applied = shard.apply(Kind::Subscribe(late), at(4), Timestamp(0));
+
+    let held = only_subscription(&shard);
+    assert_eq!(applied.outcome, Outcome::Refused(Refusal::UnknownSubscription));
+    assert_eq!((shard.subscription_count(), shard.owed(held)), (0, Position(0)));
 }
 
 #[test]
