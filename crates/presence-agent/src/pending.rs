@@ -1,6 +1,6 @@
 //! What waits for an answer from elsewhere: billing or the log. A ticket goes out, and comes back with the answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use placement::{NodeId, PresentityKey};
 use presence::repeat::RepeatKey;
@@ -21,6 +21,8 @@ pub(crate) struct Pending {
     next: u64,
     /// Requests among them; the agent's own commands do not count.
     requests: usize,
+    /// What waits for the log, by the request that asked for it.
+    proposed: BTreeSet<(RepeatKey, Ticket)>,
 }
 
 #[derive(Debug)]
@@ -65,13 +67,14 @@ pub(crate) enum Intent {
 
 impl Pending {
     pub fn new() -> Pending {
-        Pending { waiting: BTreeMap::new(), next: 1, requests: 0 }
+        Pending { waiting: BTreeMap::new(), next: 1, requests: 0, proposed: BTreeSet::new() }
     }
 
     pub fn add(&mut self, waiting: Waiting) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
         self.requests += usize::from(waiting.is_request());
+        self.proposed.extend(waiting.proposed_by().map(|repeat| (repeat, ticket)));
         self.waiting.insert(ticket, waiting);
         ticket
     }
@@ -79,7 +82,15 @@ impl Pending {
     pub fn take(&mut self, ticket: Ticket) -> Option<Waiting> {
         let waiting = self.waiting.remove(&ticket)?;
         self.requests -= usize::from(waiting.is_request());
+        if let Some(repeat) = waiting.proposed_by() {
+            self.proposed.remove(&(repeat, ticket));
+        }
         Some(waiting)
+    }
+
+    /// Whether a copy of this request is on its way into the log.
+    pub fn is_proposed(&self, repeat: RepeatKey) -> bool {
+        self.proposed.range((repeat, Ticket(0))..).next().is_some_and(|(found, _)| *found == repeat)
     }
 
     pub fn requests(&self) -> usize {
@@ -90,6 +101,13 @@ impl Pending {
 impl Waiting {
     fn is_request(&self) -> bool {
         matches!(self, Waiting::Verdict { .. } | Waiting::Commit { .. } | Waiting::Api(_))
+    }
+
+    fn proposed_by(&self) -> Option<RepeatKey> {
+        match self {
+            Waiting::Commit { client, .. } => Some(client.repeat),
+            _ => None,
+        }
     }
 }
 
@@ -109,5 +127,38 @@ impl Intent {
             Intent::Publish(publish) => publish.package.name,
             Intent::Register(_) => "",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sip::transaction::{Received, ServerTransactions};
+    use sip::{Instant, Limits};
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_on_its_way_until_the_last_copy_of_its_command_has_ended() {
+        let mut pending = Pending::new();
+        let tickets = [1, 2].map(|branch| pending.add(commit(branch)));
+
+        let proposed = [0, 1].map(|at| {
+            pending.take(tickets[at]);
+            pending.is_proposed(RepeatKey([7; 16]))
+        });
+
+        assert_eq!((proposed, pending.is_proposed(RepeatKey([6; 16]))), ([true, false], false));
+    }
+
+    fn commit(branch: u32) -> Waiting {
+        let text = format!("REGISTER sip:x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK{branch}\r\n\r\n");
+        let request = Message::parse(text.into(), &Limits::default()).unwrap();
+        let Received::New(transaction) = ServerTransactions::new(1).receive(&request, Instant(0)) else {
+            panic!("not new")
+        };
+        let client = Client { link: LinkId(1), transaction, request, repeat: RepeatKey([7; 16]) };
+        let register =
+            Register { aor: PresentityKey::restored("a@x"), ask: crate::register::Ask::Query, gruu: false };
+        Waiting::Commit { client, intent: Intent::Register(Box::new(register)) }
     }
 }

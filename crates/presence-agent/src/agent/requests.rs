@@ -40,6 +40,7 @@ impl Agent {
             }
             Received::Repeat(Some(bytes)) => self.outputs.push_back(Output::Respond { link, bytes }),
             Received::Repeat(None) => {}
+            Received::Full if self.pending.is_proposed(repeat) => {}
             Received::Full => {
                 let bytes = Answer::refused(&request, &self.tags.answer(repeat), &Refuse::Unavailable);
                 self.outputs.push_back(Output::Respond { link, bytes });
@@ -212,6 +213,11 @@ impl Agent {
     }
 
     pub(super) fn refuse(&mut self, client: Client, refuse: &Refuse, now: Now) {
+        if *refuse == Refuse::Unavailable && self.pending.is_proposed(client.repeat) {
+            // Another copy may be done yet, so this one is not told that it is not; it hears nothing, and the answer to
+            // the other is for both.
+            return self.servers.abandon(&client.transaction);
+        }
         let bytes = Answer::refused(&client.request, &self.tags.answer(client.repeat), refuse);
         if let Refuse::Challenge(_) = refuse {
             // A repeat is challenged anew: whoever has no credentials makes us keep nothing.
