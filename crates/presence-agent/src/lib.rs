@@ -10,6 +10,7 @@ pub mod config;
 mod delivery;
 mod documents;
 mod identity;
+pub mod mutants;
 mod notify;
 mod options;
 mod pending;

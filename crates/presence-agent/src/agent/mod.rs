@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::delivery::Deliveries;
 use crate::documents::Documents;
 use crate::identity::Identification;
+use crate::mutants::{Mutant, broken};
 use crate::pending::{Pending, Waiting};
 use crate::shard::{Picture, Shard};
 use crate::tag::Tags;
@@ -86,7 +87,7 @@ pub struct Now {
 
 impl Now {
     pub(crate) fn has_lease(&self) -> bool {
-        self.monotonic < self.lease
+        self.monotonic < self.lease || broken(Mutant::NoLease)
     }
 }
 
@@ -233,7 +234,7 @@ impl Agent {
         }
         self.booted =
             self.shard.node(self.config.node).is_some_and(|node| node.incarnation == self.config.incarnation);
-        if self.booted {
+        if self.booted && !broken(Mutant::SnapshotUnscanned) {
             self.scan();
             self.pump(now);
         }

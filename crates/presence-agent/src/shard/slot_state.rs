@@ -9,6 +9,7 @@ use presence::time::{Lifetime, Timestamp};
 use proto::v1;
 
 use super::{Applied, Effect, Moment, Outcome, Presentity, Refusal, Subscription, SubscriptionId};
+use crate::mutants::{Mutant, broken};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct SlotState {
@@ -49,7 +50,9 @@ impl SlotState {
     /// Remembers a request whose record is gone; gives the time at which it may be forgotten.
     pub fn bury(&mut self, repeat: RepeatKey, tag: EntityTag, now: Timestamp) -> Timestamp {
         let expires_at = now + Self::TOMBSTONE;
-        self.tombstones.insert(repeat, Tombstone { tag, expires_at });
+        if !broken(Mutant::NoTombstones) {
+            self.tombstones.insert(repeat, Tombstone { tag, expires_at });
+        }
         expires_at
     }
 
