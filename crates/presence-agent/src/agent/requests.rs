@@ -23,7 +23,6 @@ use crate::verdict::{Decision, Question, Verdict};
 enum Intake {
     /// It asks for something that is kept or looked up.
     Intent(Intent),
-    Options,
     Cancel,
 }
 
@@ -34,6 +33,15 @@ impl Agent {
             return;
         }
         let repeat = self.tags.repeat_key(&request);
+        // Never a matter of room: a dispatcher asks so whether this manager serves.
+        if request.method() == Method::Options {
+            let to_tag = self.tags.answer(repeat);
+            let bytes = match request.check() {
+                Ok(()) => options::answer(&request, &to_tag, self.is_serving()),
+                Err(fault) => Answer::refused(&request, &to_tag, &Refuse::Fault(fault)),
+            };
+            return self.outputs.push_back(Output::Respond { link, bytes });
+        }
         match self.servers.receive(&request, now.monotonic) {
             Received::New(transaction) => {
                 self.begin(Client { link, transaction, request, repeat }, now);
@@ -51,22 +59,18 @@ impl Agent {
     pub fn handle_verdict(&mut self, ticket: Ticket, verdict: Verdict, now: Now) {
         let Some(Waiting::Verdict { client, intent, question }) = self.pending.take(ticket) else { return };
         self.verdicts.put(question.clone(), verdict.clone(), now.monotonic);
-        self.judge(client, intent, &question, &verdict, now);
+        self.judge(client, intent, &question, &verdict);
     }
 
     fn begin(&mut self, client: Client, now: Now) {
         let to_tag = self.tags.answer(client.repeat);
         match self.understand(&client) {
             Ok(Intake::Intent(intent)) => self.authorise(client, intent, now),
-            Ok(Intake::Options) => {
-                let bytes = options::answer(&client.request, &to_tag, self.is_serving());
-                self.respond(client, bytes, now);
-            }
             Ok(Intake::Cancel) => {
                 let bytes = Answer::cancelled(&client.request, &to_tag);
-                self.respond(client, bytes, now);
+                self.answer_stranger(client, bytes);
             }
-            Err(refuse) => self.refuse(client, &refuse, now),
+            Err(refuse) => self.turn_away(client, &refuse),
         }
     }
 
@@ -74,7 +78,6 @@ impl Agent {
         let request = &client.request;
         request.check().map_err(Refuse::Fault)?;
         match request.method() {
-            Method::Options => return Ok(Intake::Options),
             // It has no effect on anything but an INVITE (RFC 3261 9.2).
             Method::Cancel if self.servers.is_cancelled_by(request) => return Ok(Intake::Cancel),
             Method::Cancel => return Err(Refuse::UnknownTransaction),
@@ -108,13 +111,13 @@ impl Agent {
         }
         let question = match self.question(&client.request, &intent, now) {
             Ok(question) => question,
-            Err(refuse) => return self.refuse(client, &refuse, now),
+            Err(refuse) => return self.turn_away(client, &refuse),
         };
         if self.config.open {
-            return self.judge(client, intent, &question, &Verdict::allowed(), now);
+            return self.judge(client, intent, &question, &Verdict::allowed());
         }
         if let Some(verdict) = self.verdicts.get(&question, now.monotonic).cloned() {
-            return self.judge(client, intent, &question, &verdict, now);
+            return self.judge(client, intent, &question, &verdict);
         }
         let source = source(&client.request);
         let ticket = self.pending.add(Waiting::Verdict { client, intent, question: question.clone() });
@@ -155,17 +158,10 @@ impl Agent {
         })
     }
 
-    fn judge(
-        &mut self,
-        client: Client,
-        mut intent: Intent,
-        question: &Question,
-        verdict: &Verdict,
-        now: Now,
-    ) {
+    fn judge(&mut self, client: Client, mut intent: Intent, question: &Question, verdict: &Verdict) {
         match self.granted(&client.request, &mut intent, question, verdict) {
             Ok(()) => self.record(client, intent, &question.account),
-            Err(refuse) => self.refuse(client, &refuse, now),
+            Err(refuse) => self.turn_away(client, &refuse),
         }
     }
 
@@ -212,19 +208,34 @@ impl Agent {
         self.propose(Waiting::Commit { client, intent }, command);
     }
 
+    /// Refuses a request of somebody who has not proven who he is.
+    fn turn_away(&mut self, client: Client, refuse: &Refuse) {
+        match self.refusal(&client, refuse) {
+            Some(bytes) => self.answer_stranger(client, bytes),
+            None => self.servers.abandon(&client.transaction),
+        }
+    }
+
+    /// Whoever has not proven who he is makes us keep nothing: a repeat is judged anew, and gets the same To-tag.
+    fn answer_stranger(&mut self, client: Client, bytes: bytes::Bytes) {
+        self.servers.abandon(&client.transaction);
+        self.outputs.push_back(Output::Respond { link: client.link, bytes });
+    }
+
     pub(super) fn refuse(&mut self, client: Client, refuse: &Refuse, now: Now) {
+        match self.refusal(&client, refuse) {
+            Some(bytes) => self.respond(client, bytes, now),
+            None => self.servers.abandon(&client.transaction),
+        }
+    }
+
+    /// None while another copy of the request is on its way into the log: that may be done yet, so this one is not told
+    /// that it is not. It hears nothing, and the answer to the other is for both.
+    fn refusal(&self, client: &Client, refuse: &Refuse) -> Option<bytes::Bytes> {
         if *refuse == Refuse::Unavailable && self.pending.is_proposed(client.repeat) {
-            // Another copy may be done yet, so this one is not told that it is not; it hears nothing, and the answer to
-            // the other is for both.
-            return self.servers.abandon(&client.transaction);
+            return None;
         }
-        let bytes = Answer::refused(&client.request, &self.tags.answer(client.repeat), refuse);
-        if let Refuse::Challenge(_) = refuse {
-            // A repeat is challenged anew: whoever has no credentials makes us keep nothing.
-            self.servers.abandon(&client.transaction);
-            return self.outputs.push_back(Output::Respond { link: client.link, bytes });
-        }
-        self.respond(client, bytes, now);
+        Some(Answer::refused(&client.request, &self.tags.answer(client.repeat), refuse))
     }
 
     pub(super) fn respond(&mut self, client: Client, bytes: bytes::Bytes, now: Now) {
