@@ -170,9 +170,14 @@ impl Starting {
         let (forward, watch) = (self.forward.clone(), raft.leadership());
         let courier = Courier::new(proposals.clone(), intake.clone(), forward, sender, watch, limits);
         self.tasks.spawn(courier.run());
-        let (limits, clock_) = (limits.clone(), clock.clone());
-        let proposer =
-            Proposer { raft: raft.clone(), proposals: proposals.clone(), clock: clock_, limits, items };
+        let proposer = Proposer {
+            raft: raft.clone(),
+            proposals: proposals.clone(),
+            clock: clock.clone(),
+            limits: limits.clone(),
+            items,
+            watch: raft.leadership(),
+        };
         self.tasks.spawn(proposer.run());
         if let Err(reason) = self.give_birth(&raft).await {
             raft.shutdown().await;

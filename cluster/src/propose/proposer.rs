@@ -2,7 +2,8 @@
 //!
 //! Nothing waits on purpose: an idle log takes a command at once in an entry of its own, and while entries are in
 //! flight the next one grows. What openraft refuses, because the leadership is gone, is dropped here: the
-//! nodes it came from propose it again.
+//! nodes it came from propose it again. When the leadership goes, nothing is in flight any more: openraft never answers
+//! for an entry that a snapshot of the next leader covers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::clocks::SharedClock;
 use crate::config::Limits;
 use crate::entry::{self, ITEM_OVERHEAD};
 use crate::propose::Proposals;
-use crate::raft::group::{InFlight, RaftGroup};
+use crate::raft::group::{InFlight, Leadership, LeadershipWatch, RaftGroup};
 
 pub struct Proposer {
     pub raft: RaftGroup,
@@ -24,6 +25,7 @@ pub struct Proposer {
     pub clock: SharedClock,
     pub limits: Limits,
     pub items: mpsc::Receiver<LogItem>,
+    pub watch: LeadershipWatch,
 }
 
 impl Proposer {
@@ -31,6 +33,7 @@ impl Proposer {
     pub async fn run(mut self) {
         let mut held = VecDeque::new();
         let mut in_flight: VecDeque<InFlight> = VecDeque::new();
+        let mut leadership = Leadership::default();
         loop {
             let room = in_flight.len() < self.limits.entries_in_flight.max(1);
             if room && !held.is_empty() {
@@ -44,25 +47,24 @@ impl Proposer {
                 continue;
             }
             tokio::select! {
+                now = self.watch.changed() => match now {
+                    Some(now) => {
+                        if (now.term, now.mine) != (leadership.term, leadership.mine) {
+                            in_flight.clear();
+                        }
+                        leadership = now;
+                    }
+                    None => return,
+                },
                 Some(applied) = first(&mut in_flight) => {
                     in_flight.pop_front();
                     if !applied {
                         debug!(group = %self.proposals.group, "An entry was refused or overruled");
                     }
                 }
-                more = self.receive(&mut held), if held.is_empty() => if !more { return },
+                more = receive(&mut self.items, &mut held), if held.is_empty() => if !more { return },
             }
             self.top_up(&mut held);
-        }
-    }
-
-    async fn receive(&mut self, held: &mut VecDeque<LogItem>) -> bool {
-        match self.items.recv().await {
-            Some(item) => {
-                held.push_back(item);
-                true
-            }
-            None => false,
         }
     }
 
@@ -87,6 +89,17 @@ impl Proposer {
         self.proposals.metrics.entries_proposed.increment(1);
         self.proposals.metrics.commands_per_entry.record(count as f64);
         entry::encode(self.clock.stamp(), held.drain(..count).collect())
+    }
+}
+
+/// Waits for something to propose. False if nothing will come any more.
+async fn receive(items: &mut mpsc::Receiver<LogItem>, held: &mut VecDeque<LogItem>) -> bool {
+    match items.recv().await {
+        Some(item) => {
+            held.push_back(item);
+            true
+        }
+        None => false,
     }
 }
 

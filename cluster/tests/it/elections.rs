@@ -32,7 +32,7 @@ fn a_node_that_was_paused_does_not_depose_a_healthy_leader() {
 
 #[test]
 fn a_node_that_hears_the_others_but_not_the_leader_does_not_depose_it() {
-    let cluster = Cluster::start_wired(1);
+    let cluster = Cluster::start_wired(1, Limits::default());
     let (leader, follower) = leader_and_follower(&cluster);
     let term = cluster.group(leader, GROUP).status().term;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster::Limits;
 
-use crate::harness::{Cluster, Fate, GROUP};
+use crate::harness::{Cluster, Fate, GROUP, until};
 
 #[test]
 fn when_the_leader_dies_the_others_go_on_and_every_open_ticket_gets_one_fate() {
@@ -64,4 +64,38 @@ fn a_command_in_the_log_of_a_leader_without_followers_is_lost_and_never_failed()
 
     let page = cluster.ledger(leader, GROUP).until_fates(0..20);
     assert!(page.fates.values().all(|fates| *fates == [Fate::Lost]), "{:?}", page.fates);
+}
+
+#[test]
+fn a_leader_whose_open_entries_a_snapshot_covered_takes_commands_when_it_leads_again() {
+    let limits = Limits { snapshot_every: 20, log_kept: 2, entries_in_flight: 1, ..Limits::default() };
+    let cluster = Cluster::start_wired(1, limits);
+    let old = cluster.leader(GROUP);
+    let others = [(old + 1) % 3, (old + 2) % 3];
+    for other in others {
+        cluster.wires().cut(old, other);
+    }
+    cluster.propose(old, GROUP, 0..20);
+    until("an entry that nobody acknowledges", || {
+        let status = cluster.group(old, GROUP).status();
+        status.last_log > status.committed
+    });
+    until("another leader", || others.iter().any(|at| cluster.group(*at, GROUP).is_leader()));
+    // Entries must be many for a snapshot, so each command waits for the one before.
+    for ticket in 0..60 {
+        cluster.propose(others[0], GROUP, ticket..ticket + 1);
+        cluster.ledger(others[0], GROUP).until_fates(ticket..ticket + 1);
+    }
+
+    for other in others {
+        cluster.wires().mend(old, other);
+    }
+    cluster.ledger(old, GROUP).until("a snapshot", |page| !page.restored.is_empty());
+    while cluster.leader(GROUP) != old {
+        cluster.hand_over(cluster.leader(GROUP));
+    }
+
+    cluster.propose(old, GROUP, 100..120);
+    let page = cluster.ledger(old, GROUP).until_fates(100..120);
+    assert!(page.all_committed(100..120), "{:?}", page.fates);
 }

@@ -135,8 +135,8 @@ impl Cluster {
     }
 
     /// Three nodes, and the wires between them.
-    pub fn start_wired(groups: u32) -> Cluster {
-        let mut cluster = Cluster::prepare(groups, Limits::default());
+    pub fn start_wired(groups: u32, limits: Limits) -> Cluster {
+        let mut cluster = Cluster::prepare(groups, limits);
         let places: Vec<_> = cluster.nodes.iter().map(|place| place.address).collect();
         cluster.wires = Some(Wires::between(&places));
         cluster.be_born();

@@ -20,7 +20,7 @@ fn every_node_holds_a_lease_while_a_majority_follows_the_leader() {
 
 #[test]
 fn a_leader_that_is_cut_off_has_no_lease_when_the_others_elect() {
-    let cluster = Cluster::start_wired(1);
+    let cluster = Cluster::start_wired(1, Limits::default());
     let leader = cluster.leader(GROUP);
     let others = [(leader + 1) % 3, (leader + 2) % 3];
     let holds_lease = |at: usize| cluster.group(at, GROUP).lease_until(u64::MAX).is_some();
