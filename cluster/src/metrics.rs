@@ -34,6 +34,8 @@ pub const MESSAGES_REFUSED: &str = "vedette_cluster_messages_refused_total";
 /// Members in the directory, and what all of them support.
 pub const MEMBERS: &str = "vedette_cluster_members";
 pub const LEVEL: &str = "vedette_cluster_level";
+/// Changes in its log that the directory refused, by `reason`.
+pub const DIRECTORY_REFUSED: &str = "vedette_cluster_directory_changes_refused_total";
 /// Position of the directory's last change.
 pub const DIRECTORY_VERSION: &str = "vedette_cluster_directory_version";
 

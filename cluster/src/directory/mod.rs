@@ -13,17 +13,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use placement::Directory;
 use placement::directory::{Change, Refused};
+use placement::{Directory, NodeId};
 use prost::Message;
 use proto::v1::DirectoryRecord;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::events::{CaptureReply, Entry, Event, GroupEvents};
 use crate::front::Front;
 use crate::groups::Group;
-use crate::metrics::{DIRECTORY_VERSION, LEVEL, MEMBERS};
+use crate::metrics::{DIRECTORY_REFUSED, DIRECTORY_VERSION, LEVEL, MEMBERS};
 
 const TICK: Duration = Duration::from_millis(100);
 /// Changes that wait for the keeper.
@@ -54,7 +54,7 @@ pub struct Request {
 /// What became of a change.
 pub enum Outcome {
     Committed(Result<(), Refused>),
-    /// No leader took it in time, or nobody knows.
+    /// No leader took it in time, nobody knows, or nobody could read it.
     NotSeen,
 }
 
@@ -109,15 +109,12 @@ impl Keeper {
 
     fn perform(&mut self, entry: Entry) -> Result<(), wire::Unreadable> {
         for (place, submitted) in (0..PLACES).zip(entry.commands) {
-            let change = wire::read_change(submitted.command)?;
-            let done = self.state.apply(entry.index * PLACES + place, change);
-            if let Err(refused) = &done {
-                debug!(origin = %submitted.origin, %refused, "A change of the directory was refused");
-            }
+            let at = entry.index * PLACES + place;
+            let outcome = perform(&mut self.state, at, submitted.origin, submitted.command)?;
             let own =
                 submitted.origin == self.group.node() && submitted.incarnation == self.group.incarnation();
             if own {
-                self.ended(submitted.ticket, Outcome::Committed(done));
+                self.ended(submitted.ticket, outcome);
             }
         }
         Ok(())
@@ -196,7 +193,55 @@ impl Keeper {
     }
 }
 
+/// A change that makes no sense does so on every node, at every restart: it is refused. One of a kind that is not known
+/// here may make sense to the others, so this node cannot go on.
+fn perform(
+    state: &mut Directory,
+    at: u64,
+    origin: NodeId,
+    command: Bytes,
+) -> Result<Outcome, wire::Unreadable> {
+    let change = match wire::read_change(command) {
+        Ok(change) => change,
+        Err(wire::Unreadable::UnknownKind) => return Err(wire::Unreadable::UnknownKind),
+        Err(unreadable) => {
+            metrics::counter!(DIRECTORY_REFUSED, "reason" => "unreadable").increment(1);
+            warn!(%origin, %unreadable, "Refused what is no change of the directory");
+            return Ok(Outcome::NotSeen);
+        }
+    };
+    let done = state.apply(at, change);
+    if let Err(refused) = &done {
+        metrics::counter!(DIRECTORY_REFUSED, "reason" => "invalid").increment(1);
+        debug!(%origin, %refused, "A change of the directory was refused");
+    }
+    Ok(Outcome::Committed(done))
+}
+
 fn restored(chunks: Vec<Bytes>) -> Result<Directory, wire::Unreadable> {
     let chunk = chunks.into_iter().next().ok_or(wire::Unreadable::Part("the snapshot"))?;
     wire::read_record(DirectoryRecord::decode(chunk)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::v1::{self, directory_change::Kind};
+
+    use super::*;
+
+    #[test]
+    fn a_change_that_makes_no_sense_is_refused_and_one_of_an_unknown_kind_stops_the_node() {
+        let mut state = Directory::default();
+        let mut perform =
+            |command: &'static [u8]| perform(&mut state, 1_024, NodeId(2), Bytes::from_static(command));
+        let without_member = v1::MemberAdded { seen: 1, member: None };
+        let without_member = v1::DirectoryChange { kind: Some(Kind::Added(without_member)) };
+
+        assert!(matches!(perform(&[0xff]), Ok(Outcome::NotSeen)));
+        assert!(matches!(perform(b""), Ok(Outcome::NotSeen)));
+        assert!(matches!(perform(without_member.encode_to_vec().leak()), Ok(Outcome::NotSeen)));
+        // Field 99 of a later build.
+        assert!(matches!(perform(&[0x9a, 0x06, 0x00]), Err(wire::Unreadable::UnknownKind)));
+        assert_eq!(state, Directory::default());
+    }
 }

@@ -8,7 +8,7 @@ use placement::{ClusterId, Directory, GroupId, NodeId, SlotTable};
 use prost::Message;
 use proto::v1::{self, directory_change::Kind};
 
-/// The bytes are no change that this build knows, or lack a part of it.
+/// The bytes are no change that this build knows, or lack a part of it. Only the unknown kind may make sense to others.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     #[error("a change of the directory cannot be read: {0}")]
@@ -84,6 +84,10 @@ pub fn change(change: &Change) -> Bytes {
 pub fn read_change(bytes: Bytes) -> Result<Change, Unreadable> {
     let named =
         |member: Option<v1::DirectoryMember>| member.map(read_member).ok_or(Unreadable::Part("a member"));
+    // A kind that is not known here leaves some bytes at least.
+    if bytes.is_empty() {
+        return Err(Unreadable::Part("a change"));
+    }
     Ok(match v1::DirectoryChange::decode(bytes)?.kind.ok_or(Unreadable::UnknownKind)? {
         Kind::Born(born) => Change::Born {
             cluster: ClusterId(born.cluster),

@@ -1,5 +1,6 @@
 //! The directory is the same everywhere, whoever was away, and anybody may follow it.
 
+use bytes::Bytes;
 use cluster::Limits;
 use proto::v1::directory_client::DirectoryClient;
 use proto::v1::{DirectoryState, FollowRequest};
@@ -58,6 +59,24 @@ fn a_member_that_finds_the_log_of_the_directory_purged_gets_its_snapshot_and_kee
     until("its start is known", || (0..3).all(|at| cluster.knows_start_of(at, lost)));
     assert!(cluster.node(lost).system().status().snapshot > 4);
     until("it is the same", || cluster.directory(lost) == cluster.directory(other));
+}
+
+#[test]
+fn what_is_no_change_of_the_directory_stops_nobody_now_or_at_a_restart() {
+    let mut cluster = Cluster::start(1, Limits::default());
+    let nonsense = cluster.node(0).system();
+    let before = nonsense.status().applied;
+
+    for (ticket, command) in [(u64::MAX, &[0xff_u8][..]), (u64::MAX - 1, &[])] {
+        nonsense.propose(ticket, Bytes::from_static(command)).unwrap();
+    }
+    until("it is in the log", || (0..3).all(|at| cluster.node(at).system().status().applied > before));
+    for at in 0..3 {
+        cluster.stop(at);
+        cluster.run(at);
+    }
+
+    until("every start is known", || (0..3).all(|at| (0..3).all(|of| cluster.knows_start_of(at, of))));
 }
 
 async fn follow(address: std::net::SocketAddr) -> Streaming<DirectoryState> {
