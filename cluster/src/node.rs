@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use placement::{Directory, GroupId, NodeId};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::info;
 
 use crate::admission::Admission;
@@ -39,10 +39,16 @@ pub struct Node {
     front: Front,
     system: Group,
     groups: Vec<RaftGroup>,
-    tasks: JoinSet<()>,
+    tasks: Tasks,
     store: Store,
     /// Why this node must not go on.
     ended: watch::Sender<Option<String>>,
+}
+
+/// What runs for this node until it is told to stop, and who watches over it.
+struct Tasks {
+    stop: oneshot::Sender<()>,
+    watched: JoinHandle<JoinSet<()>>,
 }
 
 impl Node {
@@ -90,7 +96,8 @@ impl Node {
         self.system.clone()
     }
 
-    /// Returns, with the reason, when this node must not go on: it was replaced, or belongs to nobody.
+    /// Returns, with the reason, when this node must not go on: it was replaced, belongs to
+    /// nobody, or a part of it failed.
     pub fn ended(&self) -> impl Future<Output = String> + Send + use<> {
         let mut ended = self.ended.subscribe();
         async move {
@@ -110,12 +117,18 @@ impl Node {
     }
 
     /// Hands over, stops every group and closes the storage. Commands with an open fate get no event any more.
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(self) {
         self.hand_over().await;
+        // From here on the tasks may end.
+        let _ = self.tasks.stop.send(());
+        let tasks = self.tasks.watched.await;
         for group in &self.groups {
             group.shutdown().await;
         }
-        self.tasks.shutdown().await;
+        // Watching over them does not panic; if it did they were aborted with it.
+        if let Ok(mut tasks) = tasks {
+            tasks.shutdown().await;
+        }
         self.store.close().await;
         info!(name = self.front.identity().name, "Stopped");
     }
@@ -241,7 +254,9 @@ impl Starting {
         door.service.open(served);
         let asker = Asker::default();
         door.reception.open(Admission { front: front.clone(), requests, groups: groups.clone(), asker });
-        Node { front, system, groups, tasks: self.tasks, store: self.store, ended }
+        let (stop, stopped) = oneshot::channel();
+        let watched = tokio::spawn(watchman::stand_by(self.tasks, stopped, ended.clone()));
+        Node { front, system, groups, tasks: Tasks { stop, watched }, store: self.store, ended }
     }
 
     /// One group does not start, so none does.

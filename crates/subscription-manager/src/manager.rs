@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use anyhow::Context;
 use cluster::{Declared, Door, Group, GroupEvents, Node, NodeConfig};
 use placement::GroupId;
 use presence_agent::Agent;
@@ -88,7 +89,7 @@ impl Manager {
             .routes()
             .add_service(PresenceServer::new(self.api.clone()))
             .add_service(AdminServer::new(self.api.clone()));
-        let grpc = tokio::spawn(serve_grpc(self.grpc, routes, wires.clone()));
+        let grpc = tokio::spawn(serve_grpc(self.grpc, routes, wires.clone(), shutdown.clone()));
         let entered = tokio::select! {
             () = shutdown.cancelled() => None,
             entered = self.door.enter() => Some(entered),
@@ -105,10 +106,9 @@ impl Manager {
             }
         };
         wires.cancel();
-        // It ends with the wires; how it ends tells nothing that was not logged.
-        let _ = grpc.await;
+        let served = grpc.await.map_err(anyhow::Error::from).flatten();
         info!("The manager stopped");
-        outcome
+        outcome.and(served)
     }
 }
 
@@ -213,13 +213,23 @@ impl Member {
     }
 }
 
-async fn serve_grpc(listener: TcpListener, routes: Routes, stop: CancellationToken) {
+/// Serves until `stop`. However it ends, the manager does too: the others could not reach it any more.
+async fn serve_grpc(
+    listener: TcpListener,
+    routes: Routes,
+    stop: CancellationToken,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let _ends_the_manager = shutdown.drop_guard();
     // Streams of the other managers stay open for ever, so this ends with the wires, not after them.
     let incoming = TcpListenerStream::new(listener);
     let serving = cluster::server().add_routes(routes).serve_with_incoming(incoming);
     tokio::select! {
-        () = stop.cancelled() => {}
-        served = serving => if let Err(error) = served { error!(%error, "The gRPC server failed") },
+        () = stop.cancelled() => Ok(()),
+        served = serving => {
+            served.context("the gRPC server failed")?;
+            anyhow::bail!("the gRPC server ended")
+        }
     }
 }
 
