@@ -3,7 +3,7 @@
 //! A stream that breaks, or stays silent while an answer is due, is closed; its batches are unanswered and the next
 //! batch opens another. Each group has at most one batch under way, so the queues here stay short.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use placement::{GroupId, NodeId};
 use proto::v1::raft_client::RaftClient;
 use proto::v1::{Proposal, ProposeOutcome, ProposeReply, ProposeRequest};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::debug;
 
 use crate::front::Letterhead;
@@ -99,52 +100,89 @@ impl Link {
         let mut client = RaftClient::new(peer.proposals).max_decoding_message_size(MESSAGE_LIMIT);
         let (requests, outgoing) = mpsc::channel(QUEUE);
         let mut due = Due::default();
-        due.send(first, &requests).await?;
+        requests.send(due.expect(first, Instant::now())).await.map_err(|_| closed())?;
         let opening = client.propose(ReceiverStream::new(outgoing));
         let opened = tokio::time::timeout(ANSWER_WAIT, opening).await;
         let mut replies = opened.map_err(|_| silent())??.into_inner();
         loop {
+            let deadline = due.deadline();
             tokio::select! {
                 batch = self.batches.recv() => match batch {
-                    Some(batch) => due.send(batch, &requests).await?,
+                    // It has room unless the peer reads nothing, and then the stream is of no use.
+                    Some(batch) => requests.try_send(due.expect(batch, Instant::now())).map_err(|_| closed())?,
                     None => return Ok(()),
                 },
-                reply = next_reply(&mut replies, !due.0.is_empty()) => due.answer(reply?),
+                reply = replies.message() => due.answer(reply?.ok_or_else(closed)?),
+                () = until(deadline) => return Err(silent()),
             }
         }
     }
 }
 
-/// Batches that were sent on a stream and not yet answered.
+/// Batches that were sent on a stream and not yet answered, oldest first.
 #[derive(Default)]
-struct Due(HashMap<u64, oneshot::Sender<ProposeOutcome>>, u64);
+struct Due {
+    last: u64,
+    batches: BTreeMap<u64, (Instant, oneshot::Sender<ProposeOutcome>)>,
+}
 
 impl Due {
-    async fn send(
-        &mut self,
-        mut batch: Batch,
-        requests: &mpsc::Sender<ProposeRequest>,
-    ) -> Result<(), Status> {
-        self.1 += 1;
-        batch.request.batch = self.1;
-        self.0.insert(self.1, batch.answer);
-        requests.send(batch.request).await.map_err(|_| Status::cancelled("the stream was closed"))
+    /// The request to be sent, with its number.
+    fn expect(&mut self, batch: Batch, now: Instant) -> ProposeRequest {
+        self.last += 1;
+        self.batches.insert(self.last, (now, batch.answer));
+        ProposeRequest { batch: self.last, ..batch.request }
     }
 
     fn answer(&mut self, reply: ProposeReply) {
-        if let Some(answer) = self.0.remove(&reply.batch) {
+        if let Some((_, answer)) = self.batches.remove(&reply.batch) {
             // Whoever asked may have turned to another leader.
             let _ = answer.send(reply.outcome());
         }
     }
+
+    /// When the answer to the oldest batch is late, however many were sent after it.
+    fn deadline(&self) -> Option<Instant> {
+        self.batches.first_key_value().map(|(_, (sent, _))| *sent + ANSWER_WAIT)
+    }
 }
 
-async fn next_reply(replies: &mut Streaming<ProposeReply>, due: bool) -> Result<ProposeReply, Status> {
-    let wait = if due { ANSWER_WAIT } else { Duration::MAX };
-    let reply = tokio::time::timeout(wait, replies.message()).await.map_err(|_| silent())??;
-    reply.ok_or_else(|| Status::cancelled("the peer closed the stream"))
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn silent() -> Status {
     Status::deadline_exceeded("no answer")
+}
+
+fn closed() -> Status {
+    Status::cancelled("the peer closed the stream")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_batches_do_not_put_off_the_deadline_of_the_oldest() {
+        let (mut due, start) = (Due::default(), Instant::now());
+        assert_eq!(due.deadline(), None);
+
+        for n in 0..5 {
+            due.expect(batch(), start + n * Duration::from_millis(100));
+        }
+
+        assert_eq!(due.deadline(), Some(start + ANSWER_WAIT));
+        due.answer(ProposeReply { batch: 3, ..ProposeReply::default() });
+        assert_eq!(due.deadline(), Some(start + ANSWER_WAIT));
+        due.answer(ProposeReply { batch: 1, ..ProposeReply::default() });
+        assert_eq!(due.deadline(), Some(start + Duration::from_millis(100) + ANSWER_WAIT));
+    }
+
+    fn batch() -> Batch {
+        Batch { request: ProposeRequest::default(), answer: oneshot::channel().0 }
+    }
 }
