@@ -12,9 +12,10 @@
 //! the age from *that* moment, which certainly lies before the sending. A follower's lease thus ends early by the
 //! flight of one answer, never late.
 //!
-//! A lease is for one who has applied what was committed when it was given: a node that was paused may have lost what it
-//! owned meanwhile, and has to read so first. Each append says how far the leader had committed, so the last few words
-//! are kept and the newest counts whose entries are applied. A leader must have applied what was there before it led.
+//! A lease is for one who has applied what stood in the leader's log when it was given: a node that was paused may have
+//! lost what it owned meanwhile, and has to read so first. What is not committed yet counts too, since it may be a moment
+//! later, while the lease goes on. Each append says how far the leader's log reached, so the last few words are kept and
+//! the newest counts whose entries are applied. A leader must have applied what was there before it led.
 //!
 //! A voter that restarts forgets its promise. The epoch of a subscription makes what is left harmless.
 //!
@@ -37,11 +38,11 @@ pub struct Lease {
     told: Option<(Reign, VecDeque<Grant>)>,
 }
 
-/// A majority had acknowledged the leader at `quorum_at`; by then or later it had committed `committed`.
+/// A majority had acknowledged the leader at `quorum_at`; then or later its log reached `log_end`.
 #[derive(Clone, Copy, Debug)]
 struct Grant {
     quorum_at: Instant,
-    committed: u64,
+    log_end: u64,
 }
 
 /// Words that follow each other faster add nothing; so a lease's length holds some twenty of them.
@@ -80,12 +81,12 @@ impl Lease {
     }
 
     /// The leader said, at or after this node's own `moment`, that a majority had acknowledged it `age` before, and
-    /// how far it had committed.
-    pub fn tell(&mut self, reign: Reign, age: Duration, moment: Instant, committed: u64) {
+    /// how far its log reached.
+    pub fn tell(&mut self, reign: Reign, age: Duration, moment: Instant, log_end: u64) {
         let Some(quorum_at) = moment.checked_sub(age) else {
             return;
         };
-        let grant = Grant { quorum_at, committed };
+        let grant = Grant { quorum_at, log_end };
         match &mut self.told {
             Some((present, _)) if reign < *present => {}
             Some((present, grants)) if reign == *present => {
@@ -106,7 +107,7 @@ impl Lease {
                 (applied >= standing.led_from).then(|| self.quorum_at(reign, standing, now))??
             }
             Some((of, grants)) if *of == reign => {
-                grants.iter().rev().find(|grant| grant.committed <= applied)?.quorum_at
+                grants.iter().rev().find(|grant| grant.log_end <= applied)?.quorum_at
             }
             _ => return None,
         };
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_for_one_who_has_applied_what_was_committed_when_it_was_given() {
+    fn a_lease_is_for_one_who_has_applied_what_was_in_the_log_when_it_was_given() {
         let (mut lease, start) = lease(2);
         lease.tell(REIGN, ms(0), start, 10);
         lease.tell(REIGN, ms(0), start + ms(100), 20);
@@ -258,6 +259,21 @@ mod tests {
 
         assert_eq!((until(9), until(10), until(19)), (None, Some(start + ms(450)), Some(start + ms(450))));
         assert_eq!(until(20), Some(start + ms(550)));
+    }
+
+    #[test]
+    fn under_continuous_load_a_follower_that_lags_a_little_holds_a_lease_all_the_time() {
+        let (mut lease, start) = lease(2);
+        let (every, lag) = (5, 100);
+        for n in 0..2_000 {
+            let now = start + ms(n * every);
+            lease.tell(REIGN, ms(10), now, n);
+            let Some(applied) = n.checked_sub(lag / every) else { continue };
+
+            let until = lease.until(&following(REIGN), applied, now);
+
+            assert!(until >= Some(now + ms(450 - 10 - lag) - APART), "{n}");
+        }
     }
 
     #[test]

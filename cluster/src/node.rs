@@ -174,8 +174,8 @@ impl Starting {
         let applier = applier.await.map_err(|error| not_started(error.to_string()))?;
         let pulse = Arc::new(Pulse::new(letterhead.node, id, timings));
         let (peers, clock_) = (self.peers.clone(), clock.clone());
-        let network = Network { group: id, letterhead, peers, clock: clock_, pulse };
-        let raft = RaftGroup::start(network, log, applier, snapshots, timings, limits, &mut self.tasks);
+        let network = Network { group: id, letterhead, peers, clock: clock_, pulse, log };
+        let raft = RaftGroup::start(network, applier, snapshots, timings, limits, &mut self.tasks);
         let raft = raft.await.map_err(not_started)?;
 
         let (intake, items) =

@@ -39,8 +39,8 @@ pub struct Word {
     pub quorum_age: Option<Duration>,
     /// What this node's own clock showed then, at least.
     pub our_clock: Option<u64>,
-    /// How far it had committed.
-    pub committed: u64,
+    /// How far its log reached, committed or not.
+    pub log_end: u64,
 }
 
 impl Pulse {
@@ -106,7 +106,7 @@ impl Pulse {
         let mut known = self.known.lock();
         known.liveness.hear(Instant::now());
         if let (Some(age), Some(moment)) = (word.quorum_age, word.our_clock.and_then(|at| self.moment(at))) {
-            known.lease.tell(word.reign, age, moment, word.committed);
+            known.lease.tell(word.reign, age, moment, word.log_end);
         }
     }
 

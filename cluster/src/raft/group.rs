@@ -79,7 +79,6 @@ impl RaftGroup {
     /// Recovers from the log and begins to answer; `name` is for openraft's messages.
     pub async fn start(
         network: Network,
-        log: GroupLog,
         applier: Applier,
         snapshots: Arc<Snapshots>,
         timings: &Timings,
@@ -88,7 +87,7 @@ impl RaftGroup {
     ) -> Result<RaftGroup, String> {
         let config = config(network.group, timings, limits).validate().map_err(|error| error.to_string())?;
         let (node, clock) = (network.letterhead.node, network.clock.clone());
-        let progress = applier.progress();
+        let (progress, log) = (applier.progress(), network.log.clone());
         let raft = Raft::new(node.0, Arc::new(config), network.clone(), log.clone(), applier).await;
         let raft = raft.map_err(|error| error.to_string())?;
         tasks.spawn(snapshot_when_due(raft.clone(), progress.clone()));

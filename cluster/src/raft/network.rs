@@ -24,6 +24,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+use super::storage::GroupLog;
 use super::wire::{self, Malformed};
 use super::{LogId, TypeConfig, Vote};
 use crate::clocks::SharedClock;
@@ -83,6 +84,7 @@ pub struct Network {
     pub peers: Peers,
     pub clock: SharedClock,
     pub pulse: Arc<Pulse>,
+    pub log: GroupLog,
 }
 
 /// From this node to one other, for one group.
@@ -91,6 +93,7 @@ pub struct GroupLink {
     peers: Peers,
     clock: SharedClock,
     pulse: Arc<Pulse>,
+    log: GroupLog,
     /// What the other node's clock showed in its last answer, and when that came.
     their_clock: Option<(u64, Instant)>,
 }
@@ -102,6 +105,7 @@ impl Network {
             peers: self.peers.clone(),
             clock: self.clock.clone(),
             pulse: self.pulse.clone(),
+            log: self.log.clone(),
             their_clock: None,
         }
     }
@@ -131,6 +135,7 @@ impl RaftNetwork<TypeConfig> for GroupLink {
             log_now_ms: self.clock.live().unwrap_or(0),
             quorum_age_ms: self.pulse.quorum_age(reign, sent).map(wire::millis_up),
             your_clock_ms: self.their_clock.map(|(clock, came)| wire::clock_at(clock, came, sent)),
+            log_end: self.log.last().map_or(0, |id| id.index),
         };
         let mut client = client(&self.peer()?.log);
         let reply = client.append(within(message, option.hard_ttl())).await;

@@ -122,10 +122,11 @@ impl RaftService for Service {
         let message = request.into_inner();
         let (group, ..) = self.group(message.to)?;
         let (log_now, quorum_age) = (message.log_now_ms, message.quorum_age_ms.map(Duration::from_millis));
-        let our_clock = message.your_clock_ms;
+        let (our_clock, log_end) = (message.your_clock_ms, message.log_end);
         let request = read_append(message).map_err(malformed)?;
-        let committed = request.leader_commit.map_or(0, |id| id.index);
-        let word = Word { reign: wire::reign(&request.vote), quorum_age, our_clock, committed };
+        // What is committed is in its log: a leader of an earlier build tells no more.
+        let log_end = log_end.max(request.leader_commit.map_or(0, |id| id.index));
+        let word = Word { reign: wire::reign(&request.vote), quorum_age, our_clock, log_end };
         let response = group.append(request, word, log_now).await.map_err(stopped)?;
         Ok(Response::new(v1::AppendReply { clock_ms: group.pulse().clock(), ..append_reply(response) }))
     }

@@ -61,6 +61,11 @@ impl GroupLog {
         self.0.view.lock().purged
     }
 
+    /// The last record, which may still be on its way to the disk.
+    pub fn last(&self) -> Option<LogId> {
+        self.0.view.lock().last
+    }
+
     /// The last position that openraft was told to apply since the start; 0 before.
     pub fn committed(&self) -> u64 {
         self.0.committed.load(Ordering::Relaxed)
