@@ -114,6 +114,7 @@ impl Door {
                 if let Some(newer) = newest(heard, own.cluster) {
                     self.front.publish(newer.clone());
                 }
+                self.count_this_start().await?;
                 Ok(None)
             }
             Tenure::Wait(waiting) => Ok(Some(waiting)),
@@ -162,6 +163,12 @@ impl Door {
             }
         }
         Err(reason)
+    }
+
+    /// From now on this start was there: whatever is begun from the folder later, or from a copy of it, is another one.
+    async fn count_this_start(&self) -> Result<(), StartError> {
+        let (identity, data) = (self.front.identity(), self.config.data.clone());
+        blocking(move || Ok(identity.save(&data)?)).await
     }
 
     async fn belong_to(&self, directory: Directory) -> Result<(), StartError> {

@@ -1,8 +1,9 @@
 //! Whose data folder it is: the node's id and name, the cluster it belongs to, and how often it was started.
 //!
 //! An empty folder gets an id that nobody had before. A folder that holds a log and no identity is damaged: to take it for
-//! an empty one would make a voter that forgot its votes. The incarnation rises at each start: it tells the commands and
-//! messages of this run from those of an earlier one, or of an old copy of the folder.
+//! an empty one would make a voter that forgot its votes. The incarnation rises at each start that is let in: it tells the
+//! commands and messages of this run from those of an earlier one, or of an old copy of the folder. A start that is refused
+//! leaves the number as it was, or an old copy would only have to be started often enough to pass for the node.
 
 use std::fs;
 use std::io;
@@ -31,22 +32,25 @@ pub enum IdentityError {
     Io { path: PathBuf, error: io::Error },
 }
 
-/// Takes the folder for a start of the node with this name; an empty folder gets the id `fresh`.
+/// Takes the folder for a start of the node with this name; an empty folder gets the id `fresh`, for ever. The incarnation
+/// of this start is on the disk only once the identity is saved, which is due before the node takes part in anything.
 pub fn take(folder: &Path, name: &str, fresh: NodeId) -> Result<Identity, IdentityError> {
     let path = path(folder);
     fs::create_dir_all(folder).map_err(|error| io_error(&path, error))?;
     let before = match whole_file::read(&path).map_err(|error| io_error(&path, error))? {
         Some(content) => read(&content).map_err(|reason| damaged(&path, reason))?,
         None if folder.join("log").exists() => return Err(damaged(&path, "it is missing beside a log")),
-        None => Identity { id: fresh, name: name.to_owned(), incarnation: 0, cluster: None },
+        None => {
+            let minted = Identity { id: fresh, name: name.to_owned(), incarnation: 0, cluster: None };
+            minted.save(folder)?;
+            minted
+        }
     };
     if before.name != name {
         let (folder, configured) = (folder.to_owned(), name.to_owned());
         return Err(IdentityError::AnotherName { folder, found: before.name, configured });
     }
-    let identity = Identity { incarnation: before.incarnation + 1, ..before };
-    identity.save(folder)?;
-    Ok(identity)
+    Ok(Identity { incarnation: before.incarnation + 1, ..before })
 }
 
 impl Identity {
@@ -99,13 +103,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_folder_gets_an_id_and_every_start_is_a_new_incarnation() {
+    fn an_empty_folder_gets_an_id_and_every_start_that_is_let_in_is_a_new_incarnation() {
+        let folder = tempfile::tempdir().unwrap();
+
+        let starts = [5, 6, 7].map(|fresh| {
+            let start = take(folder.path(), "a", NodeId(fresh)).unwrap();
+            start.save(folder.path()).unwrap();
+            start
+        });
+
+        assert!(starts.iter().all(|start| start.id == NodeId(5) && start.name == "a"));
+        assert_eq!(starts.map(|start| start.incarnation), [1, 2, 3]);
+    }
+
+    #[test]
+    fn starts_that_are_not_let_in_are_the_same_start_of_the_same_node() {
         let folder = tempfile::tempdir().unwrap();
 
         let starts = [5, 6, 7].map(|fresh| take(folder.path(), "a", NodeId(fresh)).unwrap());
 
-        assert!(starts.iter().all(|start| start.id == NodeId(5) && start.name == "a"));
-        assert_eq!(starts.map(|start| start.incarnation), [1, 2, 3]);
+        assert!(starts.iter().all(|start| start.id == NodeId(5) && start.incarnation == 1), "{starts:?}");
     }
 
     #[test]
@@ -123,12 +140,12 @@ mod tests {
     #[test]
     fn the_folder_of_another_name_is_refused_and_stays_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        take(folder.path(), "a", NodeId(5)).unwrap();
+        let taken = take(folder.path(), "a", NodeId(5)).unwrap();
 
         let refused = take(folder.path(), "b", NodeId(6)).unwrap_err();
 
         assert!(refused.to_string().ends_with("belongs to a, this is b"), "{refused}");
-        assert_eq!(take(folder.path(), "a", NodeId(7)).unwrap().incarnation, 2);
+        assert_eq!(take(folder.path(), "a", NodeId(7)).unwrap(), taken);
     }
 
     #[test]
