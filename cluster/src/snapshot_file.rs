@@ -1,5 +1,8 @@
 //! The format of a snapshot file: a magic word, the header, then the chunks; header and chunks each with their length
 //! and CRC32. Every byte of it is checked before anyone believes it.
+//!
+//! Three things are told apart: a file that is not what was written, a disk that does not give it now, and a file that
+//! another build wrote in a format of its own. Only the first is damage.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -11,11 +14,12 @@ use placement::GroupId;
 use prost::Message;
 use proto::v1::SnapshotHeader;
 
+/// The magic word; its last byte is the version of the format.
 const MAGIC: &[u8; 8] = b"VEDSNAP1";
-/// Magic word, then length and checksum of the header.
-const PREFIX: u64 = 16;
+const NAME: &[u8] = MAGIC.split_at(7).0;
 const HEADER_LIMIT: u64 = 1024 * 1024;
 const BUFFER: usize = 256 * 1024;
+const SHORT: &str = "it ends too early";
 
 /// A whole, checked snapshot. Its content stays readable after a newer one took its name.
 #[derive(Clone)]
@@ -31,6 +35,8 @@ pub enum SnapshotError {
     Io { path: PathBuf, error: io::Error },
     #[error("snapshot {path} is damaged: {reason}", path = .path.display())]
     Damaged { path: PathBuf, reason: &'static str },
+    #[error("snapshot {path} has a format that this build does not know", path = .path.display())]
+    AnotherVersion { path: PathBuf },
 }
 
 impl Snapshot {
@@ -60,24 +66,26 @@ pub fn write(path: &Path, header: SnapshotHeader, chunks: &[Bytes]) -> Result<Sn
 
 /// Reads the whole file and checks every part of it.
 pub fn check(file: File, path: &Path, group: GroupId) -> Result<(Snapshot, Vec<Bytes>), SnapshotError> {
-    let damaged = |reason| SnapshotError::Damaged { path: path.to_owned(), reason };
+    let damaged = |reason| damaged(path, reason);
     let bytes = file.metadata().map_err(io_error(path))?.len();
-    let mut parts = Parts { file: BufReader::with_capacity(BUFFER, ReadAt::begin(&file)), left: bytes };
+    let mut parts = Parts { file: BufReader::with_capacity(BUFFER, ReadAt::begin(&file)), left: bytes, path };
 
     let mut magic = [0; 8];
-    parts.file.read_exact(&mut magic).map_err(|_| damaged("it is too short"))?;
-    parts.left = parts.left.saturating_sub(8);
-    if &magic != MAGIC || bytes < PREFIX {
-        return Err(damaged("it is no snapshot of this version"));
+    parts.fill(&mut magic)?;
+    if &magic != MAGIC {
+        return Err(match magic.starts_with(NAME) {
+            true => SnapshotError::AnotherVersion { path: path.to_owned() },
+            false => damaged("it is no snapshot"),
+        });
     }
-    let header = parts.next(HEADER_LIMIT).map_err(damaged)?;
+    let header = parts.next(HEADER_LIMIT)?;
     let header = SnapshotHeader::decode(header).map_err(|_| damaged("its header cannot be read"))?;
     if header.group != group.0 {
         return Err(damaged("it belongs to another group"));
     }
     let mut chunks = Vec::new();
     for _ in 0..header.chunks {
-        chunks.push(parts.next(u64::MAX).map_err(damaged)?);
+        chunks.push(parts.next(u64::MAX)?);
     }
     if parts.left > 0 {
         return Err(damaged("something follows its last chunk"));
@@ -89,27 +97,35 @@ pub fn check(file: File, path: &Path, group: GroupId) -> Result<(Snapshot, Vec<B
 struct Parts<'a> {
     file: BufReader<ReadAt<'a>>,
     left: u64,
+    path: &'a Path,
 }
 
 impl Parts<'_> {
-    fn next(&mut self, limit: u64) -> Result<Bytes, &'static str> {
-        const SHORT: &str = "it ends too early";
+    fn next(&mut self, limit: u64) -> Result<Bytes, SnapshotError> {
         let (mut len, mut checksum) = ([0; 4], [0; 4]);
-        self.file.read_exact(&mut len).map_err(|_| SHORT)?;
-        self.file.read_exact(&mut checksum).map_err(|_| SHORT)?;
-        self.left = self.left.checked_sub(8).ok_or(SHORT)?;
+        self.fill(&mut len)?;
+        self.fill(&mut checksum)?;
         let len = u32::from_le_bytes(len);
         // A length that was damaged must not make us ask for memory that the file cannot fill.
         if u64::from(len) > limit.min(self.left) {
-            return Err(SHORT);
+            return Err(damaged(self.path, SHORT));
         }
         let mut part = vec![0; len as usize];
-        self.file.read_exact(&mut part).map_err(|_| SHORT)?;
-        self.left -= u64::from(len);
+        self.fill(&mut part)?;
         match crc32fast::hash(&part) == u32::from_le_bytes(checksum) {
             true => Ok(part.into()),
-            false => Err("a checksum does not match"),
+            false => Err(damaged(self.path, "a checksum does not match")),
         }
+    }
+
+    /// A file that ends too early was torn; a disk that fails may give the file later.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), SnapshotError> {
+        self.file.read_exact(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => damaged(self.path, SHORT),
+            _ => io_error(self.path)(error),
+        })?;
+        self.left = self.left.saturating_sub(buffer.len() as u64);
+        Ok(())
     }
 }
 
@@ -147,4 +163,8 @@ fn write_part(out: &mut impl Write, part: &[u8]) -> io::Result<()> {
 pub fn io_error(path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
     let path = path.to_owned();
     |error| SnapshotError::Io { path, error }
+}
+
+fn damaged(path: &Path, reason: &'static str) -> SnapshotError {
+    SnapshotError::Damaged { path: path.to_owned(), reason }
 }

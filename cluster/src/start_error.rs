@@ -51,6 +51,7 @@ impl StartError {
             StartError::Config(_)
             | StartError::Timings(_)
             | StartError::Refused(_)
+            | StartError::Snapshot(SnapshotError::AnotherVersion { .. })
             | StartError::Identity(_)
             | StartError::Directory(_)
             | StartError::Group { .. } => false,
@@ -75,5 +76,13 @@ mod tests {
         }
         assert!(storage(io::ErrorKind::InvalidData).is_damage());
         assert!(storage(io::ErrorKind::UnexpectedEof).is_damage());
+    }
+
+    #[test]
+    fn a_snapshot_of_another_build_is_not_damaged() {
+        let path = PathBuf::new;
+
+        assert!(StartError::Snapshot(SnapshotError::Damaged { path: path(), reason: "torn" }).is_damage());
+        assert!(!StartError::Snapshot(SnapshotError::AnotherVersion { path: path() }).is_damage());
     }
 }

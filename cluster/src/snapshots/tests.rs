@@ -35,6 +35,27 @@ fn every_damaged_byte_and_every_torn_end_is_seen() {
 }
 
 #[test]
+fn a_snapshot_in_a_format_of_another_build_is_not_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("group-2.snapshot"), b"VEDSNAP2, and whatever that build writes").unwrap();
+
+    let refused = Snapshots::open(folder.path(), GROUP).err().expect("nobody can read it");
+
+    assert!(matches!(refused, SnapshotError::AnotherVersion { .. }), "{refused}");
+}
+
+#[test]
+fn a_disk_that_does_not_give_the_file_has_not_damaged_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // A folder of that name can be opened like a file, and then not be read.
+    fs::create_dir(folder.path().join("group-2.snapshot")).unwrap();
+
+    let failed = Snapshots::open(folder.path(), GROUP).err().expect("nothing can be read");
+
+    assert!(matches!(failed, SnapshotError::Io { .. }), "{failed}");
+}
+
+#[test]
 fn a_snapshot_that_lacks_a_chunk_or_has_one_too_many_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("group-2.snapshot");
