@@ -4,7 +4,8 @@
 //! before anybody hears of it, the directory before the identity that names its cluster: so a node that stops anywhere in
 //! between decides anew, and one whose identity names a cluster has all it needs to start in it.
 //!
-//! A store that cannot be trusted is set aside, and its node comes in as somebody new.
+//! A store that cannot be trusted is set aside, and its node comes in as somebody new. That happens once in the life of a
+//! process: a disk that damages the new store as well is for somebody to look at.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct Door {
     pub(crate) reception: Reception,
     asker: Asker,
     waiting: watch::Sender<String>,
+    /// Whether this process has set a store aside already.
+    anew: bool,
 }
 
 impl Door {
@@ -49,7 +52,7 @@ impl Door {
     pub async fn open(config: NodeConfig) -> Result<Door, StartError> {
         config.check()?;
         config.timings.check()?;
-        let (identity, directory) = take_folder(&config).await?;
+        let Taken { identity, directory, anew } = take_folder(&config).await?;
         info!(name = identity.name, id = %identity.id, incarnation = identity.incarnation, "This node");
         let front = Front::new(&config, identity, directory);
         Ok(Door {
@@ -59,6 +62,7 @@ impl Door {
             waiting: watch::Sender::new("starting".to_owned()),
             config,
             front,
+            anew,
         })
     }
 
@@ -76,17 +80,19 @@ impl Door {
 
     /// Waits until this node belongs to a cluster, then recovers what its disk holds and starts its groups. Someone must
     /// read the events of each.
-    pub async fn enter(self) -> Result<(Node, Vec<(Group, GroupEvents)>), StartError> {
+    pub async fn enter(mut self) -> Result<(Node, Vec<(Group, GroupEvents)>), StartError> {
         loop {
             self.settle().await?;
             match Node::start(&self).await {
-                Err(damage) if damage.is_damage() => self.start_anew(&damage.to_string()).await?,
+                Err(damage) if damage.is_damage() && !self.anew => {
+                    self.start_anew(&damage.to_string()).await?;
+                }
                 started => return started,
             }
         }
     }
 
-    async fn settle(&self) -> Result<(), StartError> {
+    async fn settle(&mut self) -> Result<(), StartError> {
         loop {
             let heard = self.asker.round(&self.front, &self.config.declared).await;
             let me = self.front.introduction();
@@ -104,7 +110,7 @@ impl Door {
 
     /// A member comes back; `None` when it may go on.
     async fn resume(
-        &self,
+        &mut self,
         me: &Introduction,
         own: &Directory,
         heard: &[Heard],
@@ -186,7 +192,7 @@ impl Door {
     }
 
     /// What the disk holds is not used any more; the node comes in as a new one under its name.
-    async fn start_anew(&self, reason: &str) -> Result<(), StartError> {
+    async fn start_anew(&mut self, reason: &str) -> Result<(), StartError> {
         let config = self.config.clone();
         let reason = reason.to_owned();
         let identity = blocking(move || {
@@ -194,6 +200,7 @@ impl Door {
             Ok(identity::take(&config.data, &config.name, fresh_id())?)
         });
         self.front.become_known_as(identity.await?, None);
+        self.anew = true;
         Ok(())
     }
 
@@ -211,30 +218,38 @@ impl Door {
     }
 }
 
-/// The identity of this start, and the directory it begins with if it belongs to a cluster.
-async fn take_folder(config: &NodeConfig) -> Result<(Identity, Option<Directory>), StartError> {
+/// What a start finds in its folder.
+struct Taken {
+    identity: Identity,
+    /// If it belongs to a cluster.
+    directory: Option<Directory>,
+    /// What was there before could not be trusted.
+    anew: bool,
+}
+
+async fn take_folder(config: &NodeConfig) -> Result<Taken, StartError> {
     let config = config.clone();
     blocking(move || match read_folder(&config) {
         Err(damage) if damage.is_damage() => {
             set_aside(&config, &damage.to_string())?;
-            read_folder(&config)
+            Ok(Taken { anew: true, ..read_folder(&config)? })
         }
         read => read,
     })
     .await
 }
 
-fn read_folder(config: &NodeConfig) -> Result<(Identity, Option<Directory>), StartError> {
+fn read_folder(config: &NodeConfig) -> Result<Taken, StartError> {
     let identity = identity::take(&config.data, &config.name, fresh_id())?;
     let Some(cluster) = identity.cluster else {
-        return Ok((identity, None));
+        return Ok(Taken { identity, directory: None, anew: false });
     };
     let directory = copy::read(&config.data)?.filter(|directory| directory.cluster == cluster);
     let missing = || {
         let (path, reason) = (config.data.join("directory"), "it is not the one of the cluster".to_owned());
         CopyError::Damaged { path, reason }
     };
-    Ok((identity, Some(directory.ok_or_else(missing)?)))
+    Ok(Taken { identity, directory: Some(directory.ok_or_else(missing)?), anew: false })
 }
 
 fn set_aside(config: &NodeConfig, reason: &str) -> Result<PathBuf, StartError> {

@@ -39,6 +39,26 @@ fn a_node_whose_log_was_emptied_comes_back_as_a_new_member() {
     comes_back_as_new(|data| fs::remove_dir_all(data.join("log")).unwrap());
 }
 
+#[test]
+fn a_disk_that_damages_the_new_store_too_ends_the_node() {
+    let mut cluster = Cluster::start(1, Limits::default());
+    let victim = (cluster.leader(GROUP) + 1) % 3;
+    let (other, data) = ((victim + 1) % 3, cluster.config(victim).data);
+    cluster.stop(victim);
+    cluster.stop(other);
+    flip_middle(&data.join("node"));
+    // Nobody admits it yet, since one of the others is away.
+    cluster.begin(victim).unwrap();
+    fs::create_dir(data.join("snapshots")).unwrap();
+    fs::write(data.join("snapshots/group-1.snapshot"), "nonsense").unwrap();
+
+    cluster.run(other);
+    let refused = cluster.entered(victim).expect_err("its new store is damaged");
+
+    assert!(refused.to_string().contains("group-1.snapshot is damaged"), "{refused}");
+    assert!(!data.join("quarantine-2").exists());
+}
+
 fn comes_back_as_new(damage: impl Fn(&std::path::Path)) {
     let often = Limits { snapshot_every: 20, log_kept: 2, ..Limits::default() };
     let mut cluster = Cluster::start(1, often);
