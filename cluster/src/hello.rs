@@ -16,6 +16,7 @@ use crate::config::Declared;
 use crate::directory::wire;
 use crate::front::Front;
 use crate::introduction::{Heard, Introduction};
+use crate::raft::network::{KEEP_ALIVE_EVERY, KEEP_ALIVE_WAIT};
 
 /// Whoever takes longer to say who it is counts as silent.
 const ANSWER_WAIT: Duration = Duration::from_millis(500);
@@ -84,7 +85,13 @@ impl Asker {
             None => {
                 let endpoint = Endpoint::from_shared(format!("http://{address}"));
                 let endpoint = endpoint.map_err(|error| error.to_string())?;
-                let channel = endpoint.connect_timeout(ANSWER_WAIT).connect_lazy();
+                // A node that vanished without a word is dialled anew, at whatever address its name has by then.
+                let endpoint = endpoint
+                    .connect_timeout(ANSWER_WAIT)
+                    .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
+                    .keep_alive_timeout(KEEP_ALIVE_WAIT)
+                    .keep_alive_while_idle(true);
+                let channel = endpoint.connect_lazy();
                 channels.insert(address.to_owned(), channel.clone());
                 channel
             }

@@ -39,8 +39,8 @@ pub const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
 pub const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 pub const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
-const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
-const KEEP_ALIVE_WAIT: Duration = Duration::from_secs(2);
+pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
+pub const KEEP_ALIVE_WAIT: Duration = Duration::from_secs(2);
 /// Pause after a node could not be reached at all.
 const UNREACHABLE_PAUSE: Duration = Duration::from_millis(100);
 const PIECE: usize = 512 * 1024;
