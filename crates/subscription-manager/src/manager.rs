@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::api_link::{ApiLink, Serving};
 use crate::auth_link::AuthLink;
