@@ -8,6 +8,9 @@
 //!
 //! A node without a cluster has never voted, so it may adopt whatever certificate or directory names its id.
 //!
+//! A node whose store was set aside is as empty as a new one, but it remembers that it belonged somewhere. Then no cluster
+//! is founded: an empty one in the place of the lost one would look healthy, and nobody would go and look for the data.
+//!
 //! A value: what everyone said is an argument, and what to do is the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +43,8 @@ pub enum Verdict {
 pub enum Waiting {
     /// These do not answer.
     Silent(Vec<String>),
+    /// These belonged to a cluster and set their stores aside, and nobody has its data.
+    SetAside(Vec<String>),
     /// Its turn to name the cluster.
     Founder(String),
     /// Founders complete a cluster that does not name us.
@@ -138,7 +143,7 @@ fn enter(me: &Introduction, directory: &Directory, heard: &[Heard]) -> Verdict {
 
 fn found(me: &Introduction, declared: &Declared, heard: &[Heard]) -> Verdict {
     let mut founders = BTreeMap::new();
-    let mut silent = Vec::new();
+    let (mut silent, mut set_aside) = (Vec::new(), Vec::new());
     for member in &declared.members {
         let said = if member.name == me.name { Some(me) } else { said_by(heard, &member.name) };
         match said {
@@ -146,6 +151,7 @@ fn found(me: &Introduction, declared: &Declared, heard: &[Heard]) -> Verdict {
                 return Verdict::Refuse(Refusal::ListsDiffer(said.name.clone()));
             }
             Some(said) => {
+                set_aside.extend(said.set_aside.then(|| said.name.clone()));
                 founders.insert(said.id, said.member(&member.grpc));
             }
             None => silent.extend(missed(heard, &member.name)),
@@ -155,6 +161,7 @@ fn found(me: &Introduction, declared: &Declared, heard: &[Heard]) -> Verdict {
         _ if !silent.is_empty() || founders.len() < declared.members.len() => {
             Verdict::Wait(Waiting::Silent(silent))
         }
+        _ if !set_aside.is_empty() => Verdict::Wait(Waiting::SetAside(set_aside)),
         Some((id, lowest)) if *id != me.id => Verdict::Wait(Waiting::Founder(lowest.name.clone())),
         _ => Verdict::Initialise(founders),
     }
@@ -169,6 +176,12 @@ impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Waiting::Silent(who) => write!(f, "waiting for {}", who.join(", ")),
+            Waiting::SetAside(who) => write!(
+                f,
+                "waiting for a member that has the data of the cluster: {} belonged to one and set their stores aside; \
+                 start a member that still has its data, or empty all data folders, quarantine included, to begin anew",
+                who.join(", ")
+            ),
             Waiting::Founder(name) => write!(f, "waiting for {name} to found the cluster"),
             Waiting::Birth(cluster) => {
                 write!(f, "waiting for the birth of cluster {cluster} to be completed")

@@ -210,7 +210,10 @@ impl Door {
         self.waiting.send_if_modified(|held| {
             let new = *held != text;
             if new {
-                info!(reason = text, "Not taking part yet");
+                match waiting {
+                    Waiting::SetAside(_) => error!(reason = text, "No cluster is founded"),
+                    _ => info!(reason = text, "Not taking part yet"),
+                }
                 *held = text;
             }
             new

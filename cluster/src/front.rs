@@ -76,10 +76,10 @@ impl Front {
     }
 
     pub fn introduction(&self) -> Introduction {
-        let Identity { id, name, incarnation, cluster } = self.identity();
+        let Identity { id, name, incarnation, cluster, set_aside } = self.identity();
         let directory = cluster.map(|_| Directory::clone(&self.directory()));
         let (declared, sip) = (self.0.declared, self.0.sip.clone());
-        Introduction { name, id, incarnation, declared, sip, level: LEVEL, directory }
+        Introduction { name, id, incarnation, declared, sip, level: LEVEL, set_aside, directory }
     }
 
     /// How this start should stand in the directory.

@@ -131,6 +131,7 @@ pub fn introduce(said: Introduction) -> v1::Introduction {
         declared: said.declared,
         sip: said.sip,
         level: said.level,
+        set_aside: said.set_aside,
     }
 }
 
@@ -146,6 +147,7 @@ fn read(said: v1::Introduction) -> Result<Introduction, wire::Unreadable> {
         declared: said.declared,
         sip: said.sip,
         level: said.level,
+        set_aside: said.set_aside,
         directory,
     })
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use placement::{ClusterId, NodeId};
 
-use crate::whole_file;
+use crate::{quarantine, whole_file};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -20,6 +20,8 @@ pub struct Identity {
     pub incarnation: u64,
     /// `None` until a birth or an admission.
     pub cluster: Option<ClusterId>,
+    /// Whether a store was set aside in this folder that may hold what a cluster had. Read from the folder at each start.
+    pub set_aside: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +43,13 @@ pub fn take(folder: &Path, name: &str, fresh: NodeId) -> Result<Identity, Identi
         Some(content) => read(&content).map_err(|reason| damaged(&path, reason))?,
         None if folder.join("log").exists() => return Err(damaged(&path, "it is missing beside a log")),
         None => {
-            let minted = Identity { id: fresh, name: name.to_owned(), incarnation: 0, cluster: None };
+            let minted = Identity {
+                id: fresh,
+                name: name.to_owned(),
+                incarnation: 0,
+                cluster: None,
+                set_aside: false,
+            };
             minted.save(folder)?;
             minted
         }
@@ -50,7 +58,8 @@ pub fn take(folder: &Path, name: &str, fresh: NodeId) -> Result<Identity, Identi
         let (folder, configured) = (folder.to_owned(), name.to_owned());
         return Err(IdentityError::AnotherName { folder, found: before.name, configured });
     }
-    Ok(Identity { incarnation: before.incarnation + 1, ..before })
+    let set_aside = quarantine::holds_a_member(folder).map_err(|error| io_error(folder, error))?;
+    Ok(Identity { incarnation: before.incarnation + 1, set_aside, ..before })
 }
 
 impl Identity {
@@ -80,6 +89,7 @@ fn read(content: &[u8]) -> Result<Identity, &'static str> {
             "none" => None,
             text => Some(ClusterId::parse(text).ok_or("the cluster makes no sense")?),
         },
+        set_aside: false,
     })
 }
 

@@ -15,6 +15,8 @@ pub struct Introduction {
     pub declared: u64,
     pub sip: String,
     pub level: u32,
+    /// A store was set aside here that may hold what a cluster had.
+    pub set_aside: bool,
     /// The newest directory it knows; `None` while it belongs to no cluster.
     pub directory: Option<Directory>,
 }

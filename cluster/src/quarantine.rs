@@ -1,9 +1,13 @@
 //! Sets a store aside that cannot be trusted, so that its node comes back as a new member and not as a voter that forgot
 //! its votes. What was there is kept for whoever wants to look at it; of several such folders, the last two.
+//!
+//! What one node set aside the others still have. If all of them had to, these folders are all there is of the cluster.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::directory::copy;
 
 const KEPT: usize = 2;
 const PREFIX: &str = "quarantine-";
@@ -29,6 +33,17 @@ pub fn set_aside(data: &Path) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
+/// Whether something was set aside that may hold what a cluster had. A cluster that was never born had nothing; what
+/// cannot be told counts as held.
+pub fn holds_a_member(data: &Path) -> io::Result<bool> {
+    let held = |folder: PathBuf| match copy::read(&folder) {
+        Ok(Some(directory)) => directory.is_born(),
+        Ok(None) => folder.join("log").exists(),
+        Err(_) => true,
+    };
+    Ok(numbers(data)?.into_iter().any(|number| held(data.join(format!("{PREFIX}{number}")))))
+}
+
 fn numbers(data: &Path) -> io::Result<Vec<u64>> {
     let mut numbers: Vec<u64> = Vec::new();
     for entry in fs::read_dir(data)? {
@@ -42,6 +57,8 @@ fn numbers(data: &Path) -> io::Result<Vec<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use placement::{ClusterId, Directory, SlotTable};
+
     use super::*;
 
     #[test]
@@ -59,6 +76,24 @@ mod tests {
     }
 
     #[test]
+    fn only_what_a_born_cluster_may_have_written_counts_as_its_data() {
+        let unborn = Directory::certificate(ClusterId(7), SlotTable::dealt(1), [].into());
+        let born = Directory { version: 10, ..unborn.clone() };
+        let log = |data: &Path| fs::create_dir(data.join("log")).unwrap();
+        let damaged = |data: &Path, name| fs::write(data.join(name), "damaged").unwrap();
+
+        assert!(!counts(|_| {}));
+        assert!(!counts(|data| damaged(data, "node")));
+        assert!(!counts(|data| {
+            log(data);
+            copy::write(data, &unborn).unwrap();
+        }));
+        assert!(counts(log));
+        assert!(counts(|data| damaged(data, "directory")));
+        assert!(counts(|data| copy::write(data, &born).unwrap()));
+    }
+
+    #[test]
     fn the_last_two_are_kept() {
         let data = tempfile::tempdir().unwrap();
         for content in ["one", "two", "three"] {
@@ -68,5 +103,14 @@ mod tests {
 
         assert_eq!(numbers(data.path()).unwrap(), [2, 3]);
         assert_eq!(fs::read(data.path().join("quarantine-3/node")).unwrap(), b"three");
+    }
+
+    /// Whether what is written there counts once it was set aside.
+    fn counts(write: impl Fn(&Path)) -> bool {
+        let data = tempfile::tempdir().unwrap();
+        write(data.path());
+        assert!(!holds_a_member(data.path()).unwrap());
+        set_aside(data.path()).unwrap();
+        holds_a_member(data.path()).unwrap()
     }
 }

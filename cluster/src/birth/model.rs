@@ -36,13 +36,15 @@ struct Node {
     id: u64,
     /// On its disk.
     record: Option<Record>,
+    /// A disk that is lost here is one that was set aside.
+    set_aside: bool,
     /// Judged, and not yet written.
     decided: Option<Record>,
 }
 
 #[test]
 fn whatever_happens_there_is_one_cluster_and_starting_again_completes_it() {
-    let node = |name, id| Node { name, id, record: None, decided: None };
+    let node = |name, id| Node { name, id, record: None, set_aside: false, decided: None };
     let nodes = [node("a", 20), node("b", 30), node("c", 10)];
     let mut known = BTreeSet::new();
     let mut open = vec![World { nodes, wipes: 0, clusters: 0, born: None }];
@@ -74,8 +76,9 @@ impl World {
                 if self.wipes < WIPES {
                     let mut world = self.clone();
                     world.wipes += 1;
-                    world.nodes[at] =
-                        Node { name: self.nodes[at].name, id: new, record: None, decided: None };
+                    let Node { name, record, set_aside, .. } = &self.nodes[at];
+                    let set_aside = *set_aside || record.as_ref().is_some_and(|it| it.directory().is_born());
+                    world.nodes[at] = Node { name, id: new, record: None, set_aside, decided: None };
                     worlds.push(world);
                 }
             }
@@ -203,7 +206,7 @@ impl World {
 impl Node {
     fn introduction(&self) -> Introduction {
         let directory = self.record.as_ref().map(Record::directory);
-        Introduction { directory, ..super::tests::node(self.name, self.id) }
+        Introduction { directory, set_aside: self.set_aside, ..super::tests::node(self.name, self.id) }
     }
 }
 

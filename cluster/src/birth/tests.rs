@@ -18,6 +18,38 @@ fn only_when_all_answer_the_lowest_id_founds() {
 }
 
 #[test]
+fn nobody_founds_a_cluster_where_the_data_of_another_was_set_aside() {
+    let (a, b, c) = (node("a", 7), set_aside("b", 3), set_aside("c", 9));
+    let waiting =
+        |who: &[&str]| Verdict::Wait(Waiting::SetAside(who.iter().map(ToString::to_string).collect()));
+
+    assert_eq!(judge(&b, &declared(), &[says(&a), says(&c)]), waiting(&["b", "c"]));
+    assert_eq!(judge(&a, &declared(), &[says(&b), says(&c)]), waiting(&["b", "c"]));
+    assert_eq!(judge(&b, &declared(), &[says(&a), says(&node("c", 9))]), waiting(&["b"]));
+    // The one that is silent may be the one that has the data.
+    let verdict = judge(&b, &declared(), &[says(&a), silent("c")]);
+    assert!(matches!(verdict, Verdict::Wait(Waiting::Silent(_))), "{verdict:?}");
+}
+
+#[test]
+fn a_node_whose_store_was_set_aside_joins_a_cluster_that_lives() {
+    let (a, b, c) = (node("a", 7), node("b", 3), node("c", 9));
+    let living = with(&b, &born(&certificate(1, &[&a, &b, &c])));
+
+    let verdict = judge(&set_aside("c", 4), &declared(), &[says(&set_aside("a", 8)), says(&living)]);
+
+    assert_eq!(verdict, Verdict::Join { cluster: ClusterId(1), at: vec!["b:1".into()] });
+}
+
+#[test]
+fn an_operator_is_told_whose_data_was_set_aside_and_what_to_do() {
+    let text = Waiting::SetAside(vec!["b".into(), "c".into()]).to_string();
+
+    assert!(text.contains(": b, c belonged to one and set their stores aside; start a member"), "{text}");
+    assert!(text.ends_with("or empty all data folders, quarantine included, to begin anew"), "{text}");
+}
+
+#[test]
 fn whoever_is_missed_is_named_with_the_reason() {
     let Verdict::Wait(waiting) = judge(&node("a", 1), &declared(), &[says(&node("b", 2)), silent("c")])
     else {
@@ -124,8 +156,13 @@ pub fn node(name: &str, id: u64) -> Introduction {
         declared: 42,
         sip: format!("{name}:2"),
         level: 1,
+        set_aside: false,
         directory: None,
     }
+}
+
+fn set_aside(name: &str, id: u64) -> Introduction {
+    Introduction { set_aside: true, ..node(name, id) }
 }
 
 pub fn with(node: &Introduction, directory: &Directory) -> Introduction {

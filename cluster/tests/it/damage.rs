@@ -40,6 +40,48 @@ fn a_node_whose_log_was_emptied_comes_back_as_a_new_member() {
 }
 
 #[test]
+fn members_that_all_set_their_stores_aside_found_no_empty_cluster() {
+    let mut cluster = Cluster::start(1, Limits::default());
+    cluster.propose(0, GROUP, 0..5);
+    for at in 0..3 {
+        cluster.ledger(at, GROUP).until("5 commands", |page| page.state.len() == 5);
+    }
+    let data = [0, 1, 2].map(|at| cluster.config(at).data);
+    for (at, data) in data.iter().enumerate() {
+        cluster.stop(at);
+        flip_middle(&data.join("node"));
+    }
+
+    // The second time they find empty stores, and what was set aside beside them.
+    for _ in 0..2 {
+        for at in 0..3 {
+            cluster.kill(at);
+            cluster.begin(at).unwrap();
+        }
+        let all = "manager-1, manager-2, manager-3 belonged to one and set their stores aside";
+        until("all wait for the data", || (0..3).all(|at| cluster.waiting(at).contains(all)));
+    }
+    assert!((0..3).all(|at| !cluster.nodes[at].is_member_on_disk()));
+
+    // Somebody puts a majority of the stores back, and the third node is admitted as ever.
+    for (at, data) in data.iter().enumerate().take(2) {
+        cluster.kill(at);
+        for entry in fs::read_dir(data.join("quarantine-1")).unwrap() {
+            let entry = entry.unwrap();
+            fs::rename(entry.path(), data.join(entry.file_name())).unwrap();
+        }
+        flip_middle(&data.join("node"));
+        cluster.begin(at).unwrap();
+    }
+    for at in 0..3 {
+        cluster.entered(at).unwrap();
+    }
+    let page = cluster.ledger(2, GROUP).until("the old commands", |page| page.state.len() == 5);
+    assert_eq!(page.state, cluster.ledger(0, GROUP).until("its own", |page| page.state.len() == 5).state);
+    cluster.until_voters(&[0, 1, 2]);
+}
+
+#[test]
 fn a_disk_that_damages_the_new_store_too_ends_the_node() {
     let mut cluster = Cluster::start(1, Limits::default());
     let victim = (cluster.leader(GROUP) + 1) % 3;
