@@ -1,7 +1,6 @@
 //! Asks the others who they are, and reads what they say.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -9,8 +8,8 @@ use parking_lot::Mutex;
 use placement::{Directory, NodeId};
 use proto::v1::membership_client::MembershipClient;
 use proto::v1::{self, HelloRequest, JoinRequest};
+use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 
 use crate::config::Declared;
 use crate::directory::wire;
@@ -53,7 +52,7 @@ impl Asker {
         let mut request = Request::new(request);
         request.set_timeout(ADMISSION_WAIT);
         let answer = tokio::time::timeout(ADMISSION_WAIT, client.join(request)).await;
-        let answer = answer.map_err(|_| "no answer".to_owned())?.map_err(|status| reason(&status))?;
+        let answer = answer.map_err(|_| "no answer".to_owned())?.map_err(|status| proto::reason(&status))?;
         wire::read_record(answer.into_inner()).map_err(|error| error.to_string())
     }
 
@@ -63,7 +62,7 @@ impl Asker {
         let member = Some(wire::member(letterhead.node, &front.member()));
         let hello = HelloRequest { cluster: letterhead.cluster.0, member };
         let answer = tokio::time::timeout(ANSWER_WAIT, client.hello(hello)).await;
-        let answer = answer.map_err(|_| "no answer".to_owned())?.map_err(|status| reason(&status))?;
+        let answer = answer.map_err(|_| "no answer".to_owned())?.map_err(|status| proto::reason(&status))?;
         read(answer.into_inner()).map_err(|error| error.to_string())
     }
 
@@ -150,17 +149,4 @@ fn read(said: v1::Introduction) -> Result<Introduction, wire::Unreadable> {
         set_aside: said.set_aside,
         directory,
     })
-}
-
-/// The innermost cause, which is the one that says something: "Connection refused" and not "transport error".
-fn reason(status: &Status) -> String {
-    let mut cause: Option<&(dyn Error + 'static)> = status.source();
-    while let Some(inner) = cause.and_then(Error::source) {
-        cause = Some(inner);
-    }
-    match (cause, status.message()) {
-        (Some(cause), _) => cause.to_string(),
-        (None, "") => status.code().description().to_owned(),
-        (None, message) => message.to_owned(),
-    }
 }

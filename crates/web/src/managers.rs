@@ -90,7 +90,7 @@ impl Managers {
     pub async fn status(&self) -> Vec<(&str, Result<NodeStatus, String>)> {
         join_all(self.managers.iter().map(async |manager| {
             let answer = manager.status(READ_TIME).await;
-            (manager.address.as_str(), answer.map_err(|status| reason(&status)))
+            (manager.address.as_str(), answer.map_err(|status| proto::reason(&status)))
         }))
         .await
     }
@@ -129,7 +129,7 @@ impl Managers {
                 Err(_) if kind == Kind::Read => Status::deadline_exceeded("no answer in time"),
                 Err(_) => return Err(Status::deadline_exceeded("no answer in time")),
             };
-            last = reason(&status);
+            last = proto::reason(&status);
             debug!(manager = manager.address, reason = last, "Asking the next manager");
             manager.serves(false);
             ::metrics::counter!(metrics::FAILOVERS).increment(1);
@@ -203,19 +203,6 @@ fn has_leaders(status: &NodeStatus) -> bool {
 /// Whether the manager did not take the call, or the connection broke. Only a status made on this side has a source.
 fn unanswered(status: &Status) -> bool {
     status.code() == Code::Unavailable || status.source().is_some()
-}
-
-/// The innermost cause, which is the one that says something: "Connection refused" and not "transport error".
-fn reason(status: &Status) -> String {
-    let mut cause: Option<&(dyn Error + 'static)> = status.source();
-    while let Some(inner) = cause.and_then(Error::source) {
-        cause = Some(inner);
-    }
-    match (cause, status.message()) {
-        (Some(cause), _) => cause.to_string(),
-        (None, "") => status.code().description().to_owned(),
-        (None, message) => message.to_owned(),
-    }
 }
 
 #[cfg(test)]
