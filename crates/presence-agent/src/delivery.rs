@@ -5,11 +5,9 @@
 //! dirty: it is tried again after a while, at the next change, and when the watcher refreshes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use presence::position::Position;
-use proto::v1;
 use sip::Instant;
 
 use crate::shard::SubscriptionId;
@@ -43,8 +41,6 @@ struct InFlight {
     position: Position,
     /// The branch of its transaction, once that was started.
     branch: String,
-    /// The dialog as it was then, with the way that the NOTIFY went.
-    dialog: Arc<v1::Subscribe>,
 }
 
 /// The numbers of one NOTIFY.
@@ -142,31 +138,14 @@ impl Deliveries {
     }
 
     /// Starts a NOTIFY that brings the watcher up to `position`, in the transaction `branch`.
-    pub fn start(
-        &mut self,
-        id: &SubscriptionId,
-        position: Position,
-        branch: &str,
-        dialog: &Arc<v1::Subscribe>,
-    ) -> Option<Turn> {
+    pub fn start(&mut self, id: &SubscriptionId, position: Position, branch: &str) -> Option<Turn> {
         let delivery = self.held.get_mut(id).filter(|delivery| delivery.in_flight.is_none())?;
         if delivery.sent + 1 >= 1 << Self::CSEQ_BITS {
             return Some(Turn::EpochUsedUp);
         }
         delivery.sent += 1;
-        delivery.in_flight = Some(InFlight { position, branch: branch.to_owned(), dialog: dialog.clone() });
+        delivery.in_flight = Some(InFlight { position, branch: branch.to_owned() });
         Some(Turn::Send { cseq: delivery.epoch << Self::CSEQ_BITS | delivery.sent })
-    }
-
-    /// The watcher came over another way than the NOTIFY in flight went, so nobody will answer that one. Gives its
-    /// branch, and room for the next.
-    pub fn reroute(&mut self, id: &SubscriptionId, dialog: &v1::Subscribe) -> Option<String> {
-        let delivery = self.held.get_mut(id)?;
-        let same_way = |sent: &InFlight| {
-            sent.dialog.route_set == dialog.route_set && sent.dialog.remote_target == dialog.remote_target
-        };
-        let lost = delivery.in_flight.take_if(|sent| !same_way(sent))?;
-        Some(lost.branch)
     }
 
     /// The watcher has accepted the NOTIFY in flight.
@@ -249,7 +228,7 @@ mod tests {
     }
 
     fn start(deliveries: &mut Deliveries, position: u64) -> Option<Turn> {
-        deliveries.start(&id(), Position(position), "z9hG4bK1", &Arc::default())
+        deliveries.start(&id(), Position(position), "z9hG4bK1")
     }
 
     fn owned() -> Deliveries {
@@ -302,18 +281,17 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_that_comes_over_another_flow_is_not_kept_waiting_for_the_old_one() {
+    fn in_a_new_epoch_nobody_waits_for_the_notify_of_the_old_one() {
         let mut deliveries = owned();
         deliveries.wake(&id(), Position(5));
         deliveries.next_in_queue();
         start(&mut deliveries, 5);
 
-        let same = deliveries.reroute(&id(), &v1::Subscribe::default());
-        let moved = v1::Subscribe { remote_target: "sip:elsewhere".into(), ..v1::Subscribe::default() };
-        let rerouted = deliveries.reroute(&id(), &moved);
+        let same = deliveries.own(&id(), 1, Position(0));
+        let next = deliveries.own(&id(), 2, Position(0));
         deliveries.wake(&id(), Position(6));
 
-        assert_eq!((same, rerouted.as_deref()), (None, Some("z9hG4bK1")));
+        assert_eq!((same, next.as_deref()), (None, Some("z9hG4bK1")));
         assert_eq!(deliveries.next_in_queue(), Some(id()));
     }
 

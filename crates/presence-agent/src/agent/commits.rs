@@ -129,7 +129,7 @@ impl Agent {
             }
             Effect::SubscriptionAsked(id) => {
                 self.own(&id, Position::default());
-                self.reroute(&id);
+                self.deliveries.heard_from(&id);
                 self.wake(&id);
             }
             Effect::SubscriptionEnded(id) => self.disown(&id),

@@ -133,7 +133,7 @@ impl Agent {
             (held.request.clone(), held.epoch, held.ended.clone(), held.expires_at);
         let owed = self.shard.owed(held);
         let branch = self.next_branch();
-        let Some(turn) = self.deliveries.start(id, owed, &branch, &dialog) else { return };
+        let Some(turn) = self.deliveries.start(id, owed, &branch) else { return };
         let Turn::Send { cseq } = turn else {
             let raise = v1::RaiseEpoch { id: id.to_string(), epoch };
             return self.propose(Waiting::RaiseEpoch(id.clone()), Kind::RaiseEpoch(raise));
@@ -178,16 +178,6 @@ impl Agent {
             self.outputs.push_back(Output::Send { next_hop, bytes });
         }
         started
-    }
-
-    /// A request in the dialog shows where the watcher is now: a NOTIFY on its way elsewhere is given up for the one
-    /// that every 2xx owes at once.
-    pub(super) fn reroute(&mut self, id: &SubscriptionId) {
-        let Some(held) = self.shard.subscription(id) else { return };
-        self.deliveries.heard_from(id);
-        if let Some(branch) = self.deliveries.reroute(id, &held.request) {
-            self.clients.abandon(&branch);
-        }
     }
 
     fn notified(&mut self, tag: Notified, status: u16, now: Now) {
