@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::v1::auth_server::{Auth, AuthServer};
-use proto::v1::{AuthoriseRequest, AuthoriseResponse, Decision};
+use proto::v1::{
+    AuthoriseRequest, AuthoriseResponse, Decision, InvalidateAccountsRequest, InvalidatedAccounts,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -96,6 +98,15 @@ struct Service {
 
 #[tonic::async_trait]
 impl Auth for Service {
+    type InvalidateAccountsStream = tokio_stream::Pending<Result<InvalidatedAccounts, Status>>;
+
+    async fn invalidate_accounts(
+        &self,
+        _: Request<InvalidateAccountsRequest>,
+    ) -> Result<Response<Self::InvalidateAccountsStream>, Status> {
+        Err(Status::unimplemented("changes of accounts are not told: answers hold for their cache life"))
+    }
+
     async fn authorise(
         &self,
         request: Request<AuthoriseRequest>,

@@ -27,6 +27,7 @@ async fn ask(url: &str, account: &str, method: &str, presentity: &str) -> Author
         presentity: presentity.into(),
         realm: "vedette.test".into(),
         source: "127.0.0.1:5062".into(),
+        ..AuthoriseRequest::default()
     };
     connect(url).await.authorise(request).await.unwrap().into_inner()
 }

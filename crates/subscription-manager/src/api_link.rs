@@ -12,8 +12,9 @@ use presence_agent::api::{ApiReply, Counts, SetSource};
 use proto::v1::admin_server::Admin;
 use proto::v1::presence_server::Presence;
 use proto::v1::{
-    GetRequest, NodeStatus, PresentityState, RemoveSourceRequest, SetSourceRequest, SetSourceResponse,
-    StatusRequest, WatchersResponse,
+    DialRequest, DialResponse, GetRequest, HistoryRequest, HistoryResponse, NodeStatus, PresentityState,
+    PublishRequest, PublishResponse, RemoveRequest, StatusRequest, WatchRequest, WatchersRequest,
+    WatchersResponse,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::WatchStream;
@@ -75,12 +76,10 @@ impl ApiLink {
         Ok((key, group))
     }
 
-    async fn change(&self, request: SetSource) -> Result<Response<SetSourceResponse>, Status> {
+    async fn change(&self, request: SetSource) -> Result<Response<PublishResponse>, Status> {
         let group = self.serving()?.demux.group_of(&request.presentity);
         match self.ask(group, |reply| Input::SetSource { request, reply }).await? {
-            ApiReply::Done(position) => {
-                Ok(Response::new(SetSourceResponse { position: position.to_string() }))
-            }
+            ApiReply::Done(position) => Ok(Response::new(PublishResponse { position: position.to_string() })),
             ApiReply::Refused(refusal) => Err(Status::failed_precondition(refusal.to_string())),
             ApiReply::Unavailable => {
                 Err(Status::unavailable("no leader takes changes now; nothing was stored"))
@@ -94,20 +93,22 @@ impl ApiLink {
 impl Presence for ApiLink {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<PresentityState, Status>> + Send>>;
 
-    async fn set_source(
-        &self,
-        request: Request<SetSourceRequest>,
-    ) -> Result<Response<SetSourceResponse>, Status> {
+    async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
         let change = codec::set_source(request.into_inner(), &self.serving()?.domains);
         self.change(change.map_err(Status::invalid_argument)?).await
     }
 
-    async fn remove_source(
-        &self,
-        request: Request<RemoveSourceRequest>,
-    ) -> Result<Response<SetSourceResponse>, Status> {
+    async fn remove(&self, request: Request<RemoveRequest>) -> Result<Response<PublishResponse>, Status> {
         let change = codec::remove_source(request.into_inner(), &self.serving()?.domains);
         self.change(change.map_err(Status::invalid_argument)?).await
+    }
+
+    async fn dial(&self, _: Request<DialRequest>) -> Result<Response<DialResponse>, Status> {
+        Err(Status::unimplemented("feature codes are not served"))
+    }
+
+    async fn history(&self, _: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
+        Err(Status::unimplemented("no history is kept"))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<PresentityState>, Status> {
@@ -116,7 +117,10 @@ impl Presence for ApiLink {
         Ok(Response::new(codec::state(state)))
     }
 
-    async fn watchers(&self, request: Request<GetRequest>) -> Result<Response<WatchersResponse>, Status> {
+    async fn watchers(
+        &self,
+        request: Request<WatchersRequest>,
+    ) -> Result<Response<WatchersResponse>, Status> {
         let (key, group) = self.key(&request.get_ref().presentity)?;
         let watchers = self.ask(group, |reply| Input::Watchers { key, reply }).await?;
         let directory = self.serving()?.directory.borrow().clone();
@@ -124,7 +128,7 @@ impl Presence for ApiLink {
         Ok(Response::new(WatchersResponse { watchers: watchers.collect() }))
     }
 
-    async fn watch(&self, request: Request<GetRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let (key, group) = self.key(&request.get_ref().presentity)?;
         let followed = self.ask(group, |reply| Input::Follow { key, reply }).await?;
         let states =

@@ -26,7 +26,7 @@ pub fn presentity(text: &str, domains: &[String]) -> Result<PresentityKey, Inval
     Ok(key)
 }
 
-pub fn set_source(request: v1::SetSourceRequest, domains: &[String]) -> Result<SetSource, Invalid> {
+pub fn set_source(request: v1::PublishRequest, domains: &[String]) -> Result<SetSource, Invalid> {
     let presentity = presentity(&request.presentity, domains)?;
     let status = Status::parse(&request.status).ok_or_else(|| {
         let names: Vec<_> = Status::names().collect();
@@ -40,7 +40,7 @@ pub fn set_source(request: v1::SetSourceRequest, domains: &[String]) -> Result<S
     Ok(SetSource { presentity, source: source(request.source)?, state })
 }
 
-pub fn remove_source(request: v1::RemoveSourceRequest, domains: &[String]) -> Result<SetSource, Invalid> {
+pub fn remove_source(request: v1::RemoveRequest, domains: &[String]) -> Result<SetSource, Invalid> {
     let presentity = presentity(&request.presentity, domains)?;
     Ok(SetSource { presentity, source: source(request.source)?, state: None })
 }
@@ -61,6 +61,7 @@ pub fn state(state: PresentityState) -> v1::PresentityState {
         sources: state.sources as u32,
         bindings: state.bindings as u32,
         document: state.document,
+        status: String::new(),
     }
 }
 
@@ -73,6 +74,7 @@ pub fn watcher(watcher: WatcherState, directory: &Directory) -> v1::Watcher {
         owner: watcher.owner.0,
         owner_name: directory.name_of(watcher.owner),
         call_id: watcher.call_id,
+        tenant: String::new(),
     }
 }
 
@@ -128,13 +130,14 @@ pub fn question(question: Question, source: String) -> v1::AuthoriseRequest {
         presentity: PresentityKey::restored(&question.presentity).uri(),
         realm: question.realm,
         source,
+        ..v1::AuthoriseRequest::default()
     }
 }
 
 pub fn verdict(response: v1::AuthoriseResponse) -> Verdict {
     let decision = match response.decision() {
-        v1::Decision::Allow => Decision::Allow,
-        v1::Decision::Deny => Decision::Deny {
+        v1::Decision::Allow | v1::Decision::Verify => Decision::Allow,
+        v1::Decision::Deny | v1::Decision::Pending => Decision::Deny {
             // A refusal of billing is the account's own: it is never ours to say 5xx for it.
             status: match response.sip_status {
                 status @ (400..=499 | 600..=699) => status as u16,

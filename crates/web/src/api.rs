@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use placement::PresentityKey;
-use proto::v1::{GetRequest, RemoveSourceRequest, SetSourceRequest};
+use proto::v1::{GetRequest, PublishRequest, RemoveRequest, WatchersRequest};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -100,7 +100,7 @@ async fn presence(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let presentity = presentity(&segments(path)?)?;
-    let request = GetRequest { presentity };
+    let request = GetRequest { presentity, consistent: false };
     let found = state.managers.read(async |mut manager| manager.get(request.clone()).await).await?;
     if wants_document(&headers) {
         return Ok(([(header::CONTENT_TYPE, PIDF)], found.document).into_response());
@@ -113,7 +113,7 @@ async fn watchers(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Json<json::Watchers>, ApiError> {
     let presentity = presentity(&segments(path)?)?;
-    let request = GetRequest { presentity: presentity.clone() };
+    let request = WatchersRequest { presentity: presentity.clone() };
     let found = state.managers.read(async |mut manager| manager.watchers(request.clone()).await).await?;
     Ok(Json(json::Watchers { presentity, watchers: found.watchers.into_iter().map(Into::into).collect() }))
 }
@@ -127,14 +127,15 @@ async fn set_source(
     state.access.check(&headers)?;
     let (presentity, source) = source_path(segments(path)?)?;
     let set = set_source_body(body)?;
-    let request = SetSourceRequest {
+    let request = PublishRequest {
         presentity: presentity.clone(),
         source: source.clone(),
         status: set.status,
         note: set.note,
         expires: set.expires,
+        ..PublishRequest::default()
     };
-    let done = state.managers.write(async |mut manager| manager.set_source(request.clone()).await).await?;
+    let done = state.managers.write(async |mut manager| manager.publish(request.clone()).await).await?;
     Ok(Json(json::SourceChanged { presentity, source, position: done.position }))
 }
 
@@ -145,8 +146,9 @@ async fn remove_source(
 ) -> Result<Json<json::SourceChanged>, ApiError> {
     state.access.check(&headers)?;
     let (presentity, source) = source_path(segments(path)?)?;
-    let request = RemoveSourceRequest { presentity: presentity.clone(), source: source.clone() };
-    let done = state.managers.write(async |mut manager| manager.remove_source(request.clone()).await).await?;
+    let request =
+        RemoveRequest { presentity: presentity.clone(), source: source.clone(), ..RemoveRequest::default() };
+    let done = state.managers.write(async |mut manager| manager.remove(request.clone()).await).await?;
     Ok(Json(json::SourceChanged { presentity, source, position: done.position }))
 }
 

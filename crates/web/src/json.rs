@@ -120,6 +120,9 @@ pub struct Watcher {
     #[serde(default)]
     pub owner_name: String,
     pub call_id: String,
+    /// As billing said; empty when it did not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tenant: String,
 }
 
 /// The body of `PUT /v1/presence/{uri}/sources/{id}`. An unknown field is refused: a misspelt `expires` would otherwise
@@ -191,8 +194,8 @@ impl From<v1::PresentityState> for PresentityState {
 
 impl From<v1::Watcher> for Watcher {
     fn from(watcher: v1::Watcher) -> Self {
-        let v1::Watcher { watcher, event, state, expires, owner, call_id, owner_name } = watcher;
-        Watcher { watcher, event, state, expires, owner, owner_name, call_id }
+        let v1::Watcher { watcher, event, state, expires, owner, call_id, owner_name, tenant } = watcher;
+        Watcher { watcher, event, state, expires, owner, owner_name, call_id, tenant }
     }
 }
 

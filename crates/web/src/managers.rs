@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use proto::v1::admin_client::AdminClient;
 use proto::v1::presence_client::PresenceClient;
-use proto::v1::{GetRequest, NodeStatus, PresentityState, StatusRequest};
+use proto::v1::{NodeStatus, PresentityState, StatusRequest, WatchRequest};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
@@ -82,7 +82,7 @@ impl Managers {
 
     /// Begins to follow a presentity at whichever manager answers.
     pub async fn watch(&self, presentity: &str) -> Result<Streaming<PresentityState>, Status> {
-        let request = GetRequest { presentity: presentity.to_owned() };
+        let request = WatchRequest { presentity: presentity.to_owned(), after: String::new() };
         self.read(async |mut manager: PresenceClient<Channel>| manager.watch(request.clone()).await).await
     }
 

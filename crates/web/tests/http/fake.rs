@@ -64,6 +64,7 @@ impl FakeManager {
 
 pub fn alice(position: &str, activities: &[&str]) -> PresentityState {
     PresentityState {
+        status: String::new(),
         presentity: "sip:alice@vedette.test".into(),
         position: position.into(),
         basic: "open".into(),
@@ -88,25 +89,27 @@ struct Fake {
 impl Presence for Fake {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<PresentityState, Status>> + Send>>;
 
-    async fn set_source(
-        &self,
-        request: Request<SetSourceRequest>,
-    ) -> Result<Response<SetSourceResponse>, Status> {
-        let SetSourceRequest { presentity, source, status, note, expires } = request.into_inner();
+    async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
+        let PublishRequest { presentity, source, status, note, expires, .. } = request.into_inner();
         if status == "confused" {
             return Err(Status::invalid_argument("no status is named confused"));
         }
         self.writes.lock().unwrap().push(format!("{presentity} {source} {status} {note:?} {expires}"));
-        Ok(Response::new(SetSourceResponse { position: "7.0".into() }))
+        Ok(Response::new(PublishResponse { position: "7.0".into() }))
     }
 
-    async fn remove_source(
-        &self,
-        request: Request<RemoveSourceRequest>,
-    ) -> Result<Response<SetSourceResponse>, Status> {
-        let RemoveSourceRequest { presentity, source } = request.into_inner();
+    async fn remove(&self, request: Request<RemoveRequest>) -> Result<Response<PublishResponse>, Status> {
+        let RemoveRequest { presentity, source, .. } = request.into_inner();
         self.writes.lock().unwrap().push(format!("{presentity} {source} removed"));
-        Ok(Response::new(SetSourceResponse { position: "8.0".into() }))
+        Ok(Response::new(PublishResponse { position: "8.0".into() }))
+    }
+
+    async fn dial(&self, _: Request<DialRequest>) -> Result<Response<DialResponse>, Status> {
+        Err(Status::unimplemented("feature codes are not served"))
+    }
+
+    async fn history(&self, _: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
+        Err(Status::unimplemented("no history is kept"))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<PresentityState>, Status> {
@@ -117,8 +120,9 @@ impl Presence for Fake {
         }
     }
 
-    async fn watchers(&self, _: Request<GetRequest>) -> Result<Response<WatchersResponse>, Status> {
+    async fn watchers(&self, _: Request<WatchersRequest>) -> Result<Response<WatchersResponse>, Status> {
         let watcher = Watcher {
+            tenant: String::new(),
             watcher: "sip:bob@vedette.test".into(),
             event: "presence".into(),
             state: "active".into(),
@@ -130,7 +134,7 @@ impl Presence for Fake {
         Ok(Response::new(WatchersResponse { watchers: vec![watcher] }))
     }
 
-    async fn watch(&self, request: Request<GetRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         if request.into_inner().presentity != "sip:alice@vedette.test" {
             return Err(Status::not_found("the domain is not served here"));
         }

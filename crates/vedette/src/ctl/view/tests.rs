@@ -82,6 +82,7 @@ fn a_change_is_one_line_that_fits_the_screen() {
 #[test]
 fn watchers_are_a_table_or_a_word() {
     let watcher = Watcher {
+        tenant: String::new(),
         watcher: "sip:bob@vedette.test".into(),
         event: "presence".into(),
         state: "active".into(),
