@@ -70,6 +70,9 @@ pub struct Limits {
     pub window: usize,
     /// Bytes of the requests in flight; refused as by `window`.
     pub window_bytes: usize,
+    /// Keys of answered requests that are remembered for `give_up`. Beyond them the oldest goes: a repeat that crosses its
+    /// answer may then hear 503 while no manager serves.
+    pub answered: usize,
     /// Bytes waiting for a manager's connection. Full: the manager counts as having refused.
     pub link_queue: usize,
     /// Bytes waiting for a manager on a connection that it made. Full: what we would say is dropped.
@@ -158,6 +161,7 @@ impl Default for Limits {
             inner_message: sip::Limits { message: 128 << 10, headers: 160, ..sip::Limits::default() },
             window: 65_536,
             window_bytes: 128 << 20,
+            answered: 262_144,
             link_queue: 4 << 20,
             inner_queue: 1 << 20,
             connection_queue: 256 << 10,

@@ -186,6 +186,7 @@ fn board(
             hold: timings.hold,
             pause: timings.pause,
             give_up: timings.give_up,
+            answered: limits.answered,
         })),
         health: Health::new(ready),
         metrics: Metrics::registered(),

@@ -207,7 +207,7 @@ impl Switchboard {
             // On a connection that somebody else made it says that one manager refused, not which.
             (Some(503), None) => return self.metrics.dropped(Dropped::NotOurs),
             // The request may have gone to several managers, and its sender hears the first of them only.
-            (Some(200..), _) if !self.window.lock().answered(back.key) => {
+            (Some(200..), _) if !self.window.lock().answered(back.key, self.now()) => {
                 return self.metrics.dropped(Dropped::Late);
             }
             _ => {}

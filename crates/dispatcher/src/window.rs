@@ -9,6 +9,9 @@
 //! overloaded, and the sender hears so soon. While none serves, as when the last one is being replaced, a request waits
 //! here, and goes out to the first that comes back; only after [`Bounds::hold`] its sender is told 503.
 //!
+//! A request that was answered leaves its key behind until its sender has stopped repeating it ([`answered`]): a repeat
+//! that crossed the answer is the same request, of which one copy has been taken, and is never told 503.
+//!
 //! Nothing here sends or reads a clock: the caller drains [`Window::poll_output`] after every call.
 
 use std::collections::hash_map::Entry;
@@ -21,13 +24,16 @@ use sip::Instant;
 use crate::branch::Key;
 use crate::route::{Order, Peer, Standings};
 
+mod answered;
 mod in_flight;
 
+use answered::Answered;
 use in_flight::InFlight;
 
 pub struct Window {
     bounds: Bounds,
     entries: HashMap<Key, InFlight>,
+    answered: Answered,
     bytes: usize,
     admitted: u64,
     timers: BTreeSet<(Instant, Key)>,
@@ -44,8 +50,10 @@ pub struct Bounds {
     pub hold: Duration,
     /// How long a refusal by everybody is put to the test.
     pub pause: Duration,
-    /// How long a request is kept at all.
+    /// How long a request is kept at all, and its key after it was answered.
     pub give_up: Duration,
+    /// So many keys of answered requests are remembered; beyond them the oldest is forgotten, and its repeat is new.
+    pub answered: usize,
 }
 
 /// What the caller must do.
@@ -79,6 +87,7 @@ impl Window {
         Window {
             bounds: Bounds { patience, pause, ..bounds },
             entries: HashMap::new(),
+            answered: Answered::new(bounds.answered, bounds.give_up),
             bytes: 0,
             admitted: 0,
             timers: BTreeSet::new(),
@@ -109,7 +118,8 @@ impl Window {
             Entry::Vacant(vacant) => {
                 self.bytes += request.len();
                 self.admitted += 1;
-                vacant.insert(InFlight::new(key, request, self.admitted, order, now));
+                let answered = self.answered.holds(key, now);
+                vacant.insert(InFlight::new(key, request, self.admitted, order, answered, now));
                 self.timers.insert((now, key));
                 self.advance(key, standings, now);
             }
@@ -122,7 +132,8 @@ impl Window {
     }
 
     /// A final answer came. False if the request is no longer in flight.
-    pub fn answered(&mut self, key: Key) -> bool {
+    pub fn answered(&mut self, key: Key, now: Instant) -> bool {
+        self.answered.add(key, now);
         self.remove(key).is_some()
     }
 

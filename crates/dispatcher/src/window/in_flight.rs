@@ -26,8 +26,8 @@ pub(super) struct InFlight {
     silent_before: Positions,
     /// Peers that have refused it as it is now.
     refused: Positions,
-    /// A connection broke with a copy on it. No later refusal tells the fate of that copy.
-    lost: bool,
+    /// A connection broke with a copy on it, or an earlier copy was answered. No later refusal tells the fate of that copy.
+    taken: bool,
     rounds: u32,
     /// Since when everybody who is there has refused it.
     refused_since: Option<Instant>,
@@ -37,7 +37,15 @@ pub(super) struct InFlight {
 type Copy = (Peer, Bytes);
 
 impl InFlight {
-    pub fn new(key: Key, request: Bytes, number: u64, order: Order, now: Instant) -> InFlight {
+    /// `answered`: this is the repeat of a request that was answered.
+    pub fn new(
+        key: Key,
+        request: Bytes,
+        number: u64,
+        order: Order,
+        answered: bool,
+        now: Instant,
+    ) -> InFlight {
         InFlight {
             key,
             request,
@@ -50,7 +58,7 @@ impl InFlight {
             silent: Positions::default(),
             silent_before: Positions::default(),
             refused: Positions::default(),
-            lost: false,
+            taken: answered,
             rounds: 0,
             refused_since: None,
         }
@@ -133,7 +141,7 @@ impl InFlight {
     pub fn lose(&mut self, peer: Peer) -> bool {
         let Some(position) = self.position(peer) else { return false };
         let had_copy = self.silent.remove(position);
-        self.lost |= had_copy;
+        self.taken |= had_copy;
         had_copy && self.at == Some(position)
     }
 
@@ -151,7 +159,7 @@ impl InFlight {
 
     /// Whether everybody who got a copy has refused it.
     pub fn is_refused(&self) -> bool {
-        !self.silent.any() && !self.lost
+        !self.silent.any() && !self.taken
     }
 
     fn was_refused_by_one_who_serves(&self, standings: &Standings) -> bool {

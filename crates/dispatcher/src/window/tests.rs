@@ -92,6 +92,21 @@ fn while_one_is_silent_nobody_is_told_503_until_it_refuses_too() {
     assert_eq!(window.poll_output(), Some(Output::Refuse { request: request() }));
 }
 
+#[test]
+fn a_repeat_that_crossed_its_answer_is_never_told_503() {
+    let mut window = window();
+    admit(&mut window, KEY, &all(Live), START);
+    window.answered(KEY, START);
+    sent(&mut window);
+
+    admit(&mut window, KEY, &all(Down), START + HALF);
+    while let Some(due) = window.poll_timeout() {
+        window.handle_timeout(&all(Down), due);
+    }
+
+    assert_eq!((window.poll_output(), window.poll_output()), (Some(Output::GaveUp), None));
+}
+
 // Nobody takes it
 
 #[test]
@@ -385,9 +400,9 @@ fn an_answer_removes_the_request_and_its_timer() {
     let mut window = window();
     admit(&mut window, KEY, &all(Live), START);
 
-    assert!(window.answered(KEY));
+    assert!(window.answered(KEY, START));
 
-    assert!(!window.answered(KEY) && window.is_empty());
+    assert!(!window.answered(KEY, START) && window.is_empty());
     assert_eq!((window.poll_timeout(), window.bytes), (None, 0));
 }
 
@@ -424,6 +439,7 @@ fn bounds() -> Bounds {
         hold: 3 * SECOND,
         pause: HALF,
         give_up: 32 * SECOND,
+        answered: 8,
     }
 }
 
