@@ -2,9 +2,10 @@
 //!
 //! Plain values: files, environment and flags are read by the binary.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use sip::Secret;
 use tokio::sync::watch;
 
@@ -20,8 +21,9 @@ pub struct Config {
     pub domains: Vec<String>,
     /// Where REGISTER goes instead of to the managers.
     pub upstream: Option<Upstream>,
-    /// Sources that may assert P-Asserted-Identity (RFC 3325); from everyone else it is stripped.
-    pub trusted: Vec<IpAddr>,
+    /// Where peers are whose P-Asserted-Identity counts (RFC 3325); from everyone else it is stripped. The source of a
+    /// datagram can be forged, so these must be networks that nobody else can send as.
+    pub trusted_peers: Vec<IpNet>,
     /// Shared by all dispatchers and managers: flow tokens and branches are signed with keys derived from it.
     pub secret: Secret,
     pub limits: Limits,
@@ -140,7 +142,7 @@ impl Config {
             managers,
             domains: Vec::new(),
             upstream: None,
-            trusted: Vec::new(),
+            trusted_peers: Vec::new(),
             secret,
             limits: Limits::default(),
             timings: Timings::default(),

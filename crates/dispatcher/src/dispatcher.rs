@@ -171,7 +171,7 @@ fn board(
     let (limits, timings) = (config.limits, config.timings);
     Switchboard {
         members: ArcSwap::from_pointee(Members::none()),
-        forwarder: Forwarder::new(&config.secret, &config.trusted),
+        forwarder: Forwarder::new(&config.secret, &config.trusted_peers),
         deliverer: Deliverer::new(&config.secret),
         connections: Connections::new(connections::Bounds {
             total: limits.connections,

@@ -7,6 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+use ipnet::IpNet;
 use sip::{Edit, Flow, Limits, Message, Method, Name, NameAddr, Secret, Transport, Uri, Via};
 
 use crate::branch::{InnerBranch, Key};
@@ -43,12 +44,12 @@ pub struct Return {
 
 pub struct Forwarder {
     flow_key: Secret,
-    trusted: Vec<IpAddr>,
+    trusted_peers: Vec<IpNet>,
 }
 
 impl Forwarder {
-    pub fn new(secret: &Secret, trusted: &[IpAddr]) -> Forwarder {
-        Forwarder { flow_key: secret.derive("flow"), trusted: trusted.to_vec() }
+    pub fn new(secret: &Secret, trusted_peers: &[IpNet]) -> Forwarder {
+        Forwarder { flow_key: secret.derive("flow"), trusted_peers: trusted_peers.to_vec() }
     }
 
     pub fn request(
@@ -71,6 +72,15 @@ impl Forwarder {
         let edit = self.strip_claims(request, from, edit);
         let edit = self.record_route(request, from, names, edit);
         Ok(Forwarded { key: branch.key, priority: priority(request), bytes: edit.finish() })
+    }
+
+    /// Whether a request stands in a dialog with one of the managers: its Route holds what we recorded.
+    pub fn is_in_dialog(&self, request: &Message) -> bool {
+        let mut routes = request.values(Name::Route).filter_map(NameAddr::parse);
+        routes.any(|route| {
+            let uri = Uri::parse(route.uri).ok();
+            uri.and_then(|uri| uri.user).is_some_and(|token| Flow::open(token, &self.flow_key).is_some())
+        })
     }
 
     /// Removes the Routes that led here. Their tokens do not matter: the request has just shown us its flow, and a
@@ -100,15 +110,20 @@ impl Forwarder {
     /// Only who is trusted may say whom it has authenticated (RFC 3325).
     fn strip_claims<'a>(&self, request: &Message, from: &Leg, edit: Edit<'a>) -> Edit<'a> {
         match request.header(Name::PAssertedIdentity) {
-            Some(_) if !self.trusted.contains(&from.remote.ip()) => edit.strip(Name::PAssertedIdentity),
+            Some(_) if !self.is_trusted(from.remote.ip()) => edit.strip(Name::PAssertedIdentity),
             _ => edit,
         }
+    }
+
+    fn is_trusted(&self, source: IpAddr) -> bool {
+        // A socket for both families sees IPv4 sources as mapped ones.
+        self.trusted_peers.iter().any(|network| network.contains(&source.to_canonical()))
     }
 
     /// Twice (RFC 5658): the listener that the phone's later requests come to, and above it the inner name of this
     /// dispatcher with the flow, to which the manager's NOTIFYs go. Also inside a dialog: the flow may be a new one.
     fn record_route<'a>(&self, request: &Message, from: &Leg, names: &Names, edit: Edit<'a>) -> Edit<'a> {
-        if request.method() != Method::Subscribe {
+        if !matches!(request.method(), Method::Subscribe | Method::Invite) {
             return edit;
         }
         let flow = Flow {

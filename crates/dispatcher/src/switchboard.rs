@@ -109,8 +109,7 @@ impl Switchboard {
 
     fn phone_request(&self, request: &Message, leg: &Leg) {
         if request.method() == Method::Ack {
-            // It ends an INVITE that a manager has refused; nobody waits for it.
-            return;
+            return self.acknowledge(request, leg);
         }
         if request.method() == Method::Cancel {
             return self.cancel(request, leg);
@@ -140,6 +139,18 @@ impl Switchboard {
         if admitted.is_err() {
             self.metrics.full(Queue::Window);
             self.refuse(request, leg, Refusal::Unavailable(self.timings.retry_after));
+        }
+    }
+
+    /// Passes on the ACK of a 200, which goes the way of its dialog. Any other ends an INVITE that was refused, and nobody
+    /// waits for it.
+    fn acknowledge(&self, ack: &Message, leg: &Leg) {
+        if !self.forwarder.is_in_dialog(ack) {
+            return;
+        }
+        match self.forwarder.request(ack, leg, NextHop::Manager, &self.names) {
+            Ok(forwarded) => self.send_to_first_live(&self.members.load().order(ack), forwarded.bytes),
+            Err(_) => self.metrics.dropped(Dropped::Malformed),
         }
     }
 

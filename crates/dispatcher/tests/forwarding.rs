@@ -116,6 +116,8 @@ fn a_claimed_identity_is_passed_on_only_from_who_is_trusted() {
 
     assert_eq!(forwarded(&claiming, &udp()).header(Name::PAssertedIdentity), None);
     assert!(forwarded(&claiming, &trusted).header(Name::PAssertedIdentity).is_some());
+    let mapped = Leg { remote: "[::ffff:203.0.113.9]:5060".parse().unwrap(), ..udp() };
+    assert!(forwarded(&claiming, &mapped).header(Name::PAssertedIdentity).is_some());
 }
 
 // Routes
@@ -207,6 +209,21 @@ fn an_ack_is_never_answered() {
     for refusal in [Refusal::TooManyHops, Refusal::Unavailable(std::time::Duration::from_secs(5))] {
         assert_eq!(refusal.answer(&ack), None);
     }
+}
+
+#[test]
+fn the_ack_of_a_200_is_known_by_the_routes_that_we_recorded() {
+    let ack = |routes: &str| {
+        parse(SUBSCRIBE.replace("SUBSCRIBE", "ACK").replace("Event:", &format!("{routes}Event:")))
+    };
+    let in_dialog = ack(&format!("Route: <sip:192.0.2.1:5060;lr>, {}\r\n", inner_route(&udp())));
+    let of_a_refusal = ack("Route: <sip:192.0.2.1:5060;lr>\r\n");
+    let forged = ack("Route: <sip:deadbeef@10.0.0.1:7060;transport=tcp;lr>\r\n");
+
+    assert_eq!(
+        [in_dialog, of_a_refusal, forged].map(|ack| forwarder().is_in_dialog(&ack)),
+        [true, false, false]
+    );
 }
 
 #[test]
@@ -426,7 +443,7 @@ fn names() -> Names {
 }
 
 fn forwarder() -> Forwarder {
-    Forwarder::new(&secret(), &[address("203.0.113.1:0").ip()])
+    Forwarder::new(&secret(), &["203.0.113.0/24".parse().unwrap()])
 }
 
 fn parse(bytes: impl Into<Bytes>) -> Message {

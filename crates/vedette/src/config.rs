@@ -52,6 +52,8 @@ pub struct Dispatcher {
     pub directory: Vec<String>,
     /// A registrar that REGISTER is relayed to, as a SIP URI.
     pub upstream: Option<String>,
+    /// Addresses and networks whose P-Asserted-Identity counts.
+    pub trusted_peers: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

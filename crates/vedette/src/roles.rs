@@ -1,12 +1,13 @@
 //! The roles, each from its settings to its end. `vedette up` starts the same ones.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use auth_adapter::{Accounts, AuthAdapter};
 use dispatcher::config::{Listener, Upstream, UpstreamTransport};
 use dispatcher::{Dispatcher, directory};
+use ipnet::IpNet;
 use sip::digest::Algorithm;
 use sip::{Secret, Transport, Uri};
 use subscription_manager::{Auth, Manager};
@@ -116,8 +117,19 @@ pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Conf
     config.listeners = listeners(&own.listen, &own.advertise)?;
     config.domains = settings.domains.clone();
     config.upstream = own.upstream.as_deref().map(upstream).transpose()?;
+    config.trusted_peers = own.trusted_peers.iter().map(|peer| network(peer)).collect::<Result<_, _>>()?;
     settings.limits.dispatcher(&mut config.limits);
     Ok(config)
+}
+
+/// A network such as 192.0.2.0/24, or one address.
+fn network(text: &str) -> anyhow::Result<IpNet> {
+    let one = text.parse::<IpAddr>().map(IpNet::from);
+    one.or_else(|_| text.parse()).ok().with_context(|| {
+        format!(
+            "`dispatcher.trusted_peers`: {text:?} is neither an address nor a network such as 192.0.2.0/24"
+        )
+    })
 }
 
 fn listeners(listen: &[SocketAddr], advertise: &[SocketAddr]) -> anyhow::Result<Vec<Listener>> {

@@ -14,7 +14,7 @@ use crate::link::Link;
 use crate::members::Members;
 use crate::metrics::{Dropped, Queue};
 use crate::outbox::Unsent;
-use crate::route::{Peer, Standing, Standings};
+use crate::route::{Order, Peer, Standing, Standings};
 use crate::window::{Output, Window};
 
 impl Switchboard {
@@ -96,6 +96,17 @@ impl Switchboard {
             Ok(()) => self.metrics.to_managers.increment(1),
             Err(Unsent::Gone) => self.metrics.dropped(Dropped::UnknownManager),
             Err(full) => self.lost(full, Queue::Link),
+        }
+    }
+
+    /// For what is never answered, and so never tried again.
+    pub(super) fn send_to_first_live(&self, order: &Order, request: Bytes) {
+        let members = self.members.load();
+        let standings = self.standings(&members, self.now());
+        let live = order.iter().find(|peer| standings.of(**peer) == Standing::Live);
+        match live.is_some_and(|peer| self.send_to_peer(*peer, request, &members)) {
+            true => self.metrics.to_managers.increment(1),
+            false => self.metrics.dropped(Dropped::UnknownManager),
         }
     }
 
