@@ -64,6 +64,7 @@ impl Dispatcher {
             hold: Duration::from_secs(3),
             pause: Duration::from_millis(500),
             give_up: Duration::from_secs(32),
+            answered: 1_000,
         };
         let ranked = managers.iter().enumerate().map(|(node, (name, _))| (name.as_str(), peer(node)));
         Dispatcher {
@@ -176,7 +177,7 @@ impl Dispatcher {
                 });
             }
             // It may have gone to several nodes, and its sender hears the first of them only.
-            _ if !self.window.answered(back.key) => return,
+            _ if !self.window.answered(back.key, Instant(now)) => return,
             _ => {}
         }
         self.outgoing.push(Outgoing::ToPhone { leg: back.to, bytes: forward::returned(answer), from: None });
