@@ -4,6 +4,7 @@
 //! `UPDATE_LADDERS=1` and read the difference before committing it.
 
 mod death;
+mod feature_code;
 mod publish;
 mod register;
 mod stage;

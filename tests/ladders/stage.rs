@@ -251,6 +251,7 @@ fn config(node: NodeId, open: bool) -> Config {
         secret: Secret::new("the secret of the ladders"),
         open,
         md5_only: Vec::new(),
+        feature_code: "*48".into(),
         algorithms: vec![sip::digest::Algorithm::Md5, sip::digest::Algorithm::Sha256],
         sent_by: format!("127.0.0.1:710{node}"),
         subscribe: Default::default(),

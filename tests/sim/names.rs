@@ -50,6 +50,7 @@ pub fn config(node: usize, incarnation: u64) -> Config {
         open: false,
         algorithms: vec![sip::digest::Algorithm::Md5],
         md5_only: Vec::new(),
+        feature_code: "*48".into(),
         sent_by: manager(node).to_string(),
         subscribe: lives,
         publish: lives,

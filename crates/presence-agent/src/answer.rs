@@ -7,10 +7,11 @@ use presence::registration::{Binding, RegisterRefused};
 use presence::time::Timestamp;
 use sip::{Fault, Message, Name, ResponseWriter};
 
+use crate::sdp;
 use crate::shard::{Outcome, Refusal};
 
 /// The methods of this server (RFC 3261 20.5).
-pub(crate) const ALLOW: &str = "SUBSCRIBE, PUBLISH, REGISTER, OPTIONS";
+pub(crate) const ALLOW: &str = "SUBSCRIBE, PUBLISH, REGISTER, OPTIONS, MESSAGE, INVITE, ACK, BYE, CANCEL";
 
 /// Seconds after which a request refused for lack of room may come again.
 const RETRY_AFTER: u32 = 2;
@@ -42,6 +43,8 @@ pub(crate) enum Refuse {
     BodyTooLarge,
     UnknownDialog,
     UnknownTransaction,
+    /// A feature code without a digit that means something.
+    NoSuchDigit,
     Refused(Refusal),
     /// Certainly not stored, and may be tried again.
     Unavailable,
@@ -72,6 +75,7 @@ impl Refuse {
             Refuse::BodyTooLarge => (413, None),
             Refuse::UnknownDialog => (481, Some("Subscription Does Not Exist")),
             Refuse::UnknownTransaction => (481, None),
+            Refuse::NoSuchDigit => (484, Some("No Such Status Digit")),
             Refuse::Refused(refusal) => refusal_status(refusal),
             Refuse::Unavailable => (503, None),
         }
@@ -167,8 +171,20 @@ impl Answer {
         response.finish()
     }
 
-    pub fn cancelled(request: &Message, to_tag: &str) -> Bytes {
+    /// Nothing more is to be said.
+    pub fn taken(request: &Message, to_tag: &str) -> Bytes {
         ResponseWriter::new(request, 200).to_tag(to_tag).finish()
+    }
+
+    /// RFC 3261 13.3.1.4: a call is answered.
+    pub fn called(request: &Message, to_tag: &str, contact: &str, session: &str) -> Bytes {
+        ResponseWriter::new(request, 200)
+            .to_tag(to_tag)
+            .copy(Name::RecordRoute)
+            .header("Contact", format_args!("<{contact}>"))
+            .header("Allow", ALLOW)
+            .body(sdp::CONTENT_TYPE, session.as_bytes())
+            .finish()
     }
 
     pub fn options(request: &Message, to_tag: &str) -> Bytes {

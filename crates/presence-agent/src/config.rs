@@ -25,6 +25,8 @@ pub struct Config {
     pub md5_only: Vec<String>,
     /// `host:port` under which the SIP link of this manager is reached, for the Via of its requests.
     pub sent_by: String,
+    /// What a phone dials before the digit of a status, such as `*48`; empty turns it off.
+    pub feature_code: String,
     pub subscribe: Expires,
     pub publish: Expires,
     pub register: Expires,
@@ -46,6 +48,8 @@ pub struct Limits {
     pub server_transactions: usize,
     /// NOTIFYs awaiting their answer. Over it NOTIFYs wait; the newest state wins.
     pub client_transactions: usize,
+    /// Calls to feature codes that wait for their ACK. Over it: 503.
+    pub calls: usize,
     /// Requests waiting for a verdict or for the log. Over it: 503.
     pub pending: usize,
     /// Verdicts kept for their cache life. Over it the oldest go.
@@ -69,6 +73,7 @@ impl Default for Limits {
         Limits {
             server_transactions: 200_000,
             client_transactions: 8_192,
+            calls: 1_024,
             pending: 16_384,
             verdicts: 100_000,
             documents: 50_000,

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use placement::{NodeId, PresentityKey};
 use presence::repeat::RepeatKey;
-use sip::Message;
 use sip::transaction::TransactionKey;
+use sip::{Message, Method};
 
-use crate::agent::{LinkId, Ticket};
+use crate::agent::{Dial, LinkId, Ticket};
 use crate::api::ApiTicket;
 use crate::publish::Publish;
 use crate::register::Register;
@@ -63,6 +63,7 @@ pub(crate) enum Intent {
     Subscribe(Box<Subscribe>),
     Publish(Box<Publish>),
     Register(Box<Register>),
+    Dial(Box<Dial>),
 }
 
 impl Pending {
@@ -118,6 +119,7 @@ impl Intent {
             Intent::Subscribe(subscribe) => &subscribe.presentity,
             Intent::Publish(publish) => &publish.presentity,
             Intent::Register(register) => &register.aor,
+            Intent::Dial(dial) => &dial.presentity,
         }
     }
 
@@ -126,6 +128,15 @@ impl Intent {
             Intent::Subscribe(subscribe) => subscribe.package.name,
             Intent::Publish(publish) => publish.package.name,
             Intent::Register(_) => "",
+            Intent::Dial(_) => "presence",
+        }
+    }
+
+    /// The method that billing is asked about: to dial a feature code is to publish.
+    pub fn asked_as(&self, request: &Message) -> &'static str {
+        match self {
+            Intent::Dial(_) => Method::Publish.as_str(),
+            _ => request.method().as_str(),
         }
     }
 }

@@ -122,6 +122,19 @@ impl Status {
         TABLE.iter().map(|row| row.name)
     }
 
+    /// The status that a feature code's digit means, as in a Grandstream UCM's voice menu.
+    pub fn from_digit(digit: char) -> Option<Status> {
+        Some(match digit {
+            '1' => Status::Unreachable,
+            '2' => Status::Available,
+            '3' => Status::Away,
+            '4' => Status::Chat,
+            '5' => Status::DoNotDisturb,
+            '6' => Status::Custom,
+            _ => return None,
+        })
+    }
+
     pub fn name(self) -> &'static str {
         self.row().name
     }

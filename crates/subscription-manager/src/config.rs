@@ -32,6 +32,8 @@ pub struct Config {
     pub algorithms: Vec<Algorithm>,
     /// User-Agents that are offered MD5 alone, by how they begin.
     pub md5_only: Vec<String>,
+    /// What a phone dials before the digit of a status; empty turns feature codes off.
+    pub feature_code: String,
     pub subscribe: Expires,
     pub publish: Expires,
     pub register: Expires,

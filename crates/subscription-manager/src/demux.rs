@@ -45,6 +45,8 @@ impl Demux {
             Method::Subscribe => slot_of_dialog(message).or_else(|| slot_of(message.request_uri())),
             Method::Publish => slot_of(message.request_uri()),
             Method::Register => slot_of(message.to().ok()?.uri),
+            // Feature codes: whoever dials one changes his own state.
+            Method::Message | Method::Invite | Method::Ack | Method::Bye => slot_of(message.from().ok()?.uri),
             _ => None,
         };
         slot.map(|slot| self.table.group_of(slot)).or_else(|| self.any_group())

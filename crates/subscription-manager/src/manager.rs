@@ -190,6 +190,7 @@ impl Member {
             open: self.auth.is_none(),
             algorithms: config.algorithms.clone(),
             md5_only: config.md5_only.clone(),
+            feature_code: config.feature_code.clone(),
             sent_by: config.advertise_sip.clone(),
             subscribe: config.subscribe,
             publish: config.publish,

@@ -78,6 +78,8 @@ pub struct Manager {
     pub algorithms: Vec<String>,
     /// User-Agents, by how they begin, that are offered MD5 alone.
     pub md5_only: Vec<String>,
+    /// What a phone dials before the digit of a status, such as `*48`; empty turns it off.
+    pub feature_code: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -172,6 +174,7 @@ impl Default for Manager {
             algorithms: vec!["MD5".into(), "SHA-256".into()],
             // baresip 1.0 does not answer a challenge beside which another one names SHA-256.
             md5_only: vec!["baresip v0.".into(), "baresip v1.".into()],
+            feature_code: "*48".into(),
         }
     }
 }

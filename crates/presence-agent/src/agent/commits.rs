@@ -95,6 +95,7 @@ impl Agent {
                 self.answer_subscribe(client, &subscribe, 0, now);
                 self.notify_once(command, now);
             }
+            (Intent::Dial(dial), _) => self.answer_dial(client, &dial, now),
             (Intent::Register(register), _) => {
                 self.answer_register(client, &register, self.shard.stamp(), now)
             }

@@ -7,6 +7,7 @@
 //! transactions, what waits for an answer, and what it has delivered.
 
 mod commits;
+mod dialling;
 mod notifier;
 mod requests;
 mod upkeep;
@@ -26,6 +27,7 @@ use sip::Secret;
 use sip::transaction::{ClientTransactions, ServerTransactions};
 
 use crate::api::{ApiReply, ApiTicket, Counts, PresentityState, SetSource, WatcherState};
+use crate::calls::Calls;
 use crate::config::Config;
 use crate::delivery::Deliveries;
 use crate::documents::Documents;
@@ -36,6 +38,7 @@ use crate::shard::{Picture, Shard};
 use crate::tag::Tags;
 use crate::verdict::{Question, VerdictCache};
 
+pub(crate) use dialling::Dial;
 use notifier::Notified;
 
 pub struct Agent {
@@ -60,6 +63,7 @@ pub struct Agent {
     verdicts: VerdictCache,
     documents: Documents,
     deliveries: Deliveries,
+    calls: Calls,
     upkeep: upkeep::Upkeep,
     outputs: VecDeque<Output>,
 }
@@ -169,6 +173,7 @@ impl Agent {
             verdicts: VerdictCache::new(config.limits.verdicts),
             documents: Documents::new(config.limits.documents),
             deliveries: Deliveries::default(),
+            calls: Calls::new(config.limits.calls),
             upkeep: upkeep::Upkeep::new(now.monotonic),
             outputs: VecDeque::new(),
             config,
@@ -182,7 +187,12 @@ impl Agent {
     }
 
     pub fn poll_timeout(&self) -> Instant {
-        let timers = [self.servers.poll_timeout(), self.clients.poll_timeout(), self.deliveries.next_retry()];
+        let timers = [
+            self.servers.poll_timeout(),
+            self.clients.poll_timeout(),
+            self.deliveries.next_retry(),
+            self.calls.poll_timeout(),
+        ];
         timers.into_iter().flatten().fold(self.upkeep.next(), Instant::min)
     }
 
@@ -192,6 +202,7 @@ impl Agent {
         self.servers.handle_timeout(now.monotonic);
         self.clients.handle_timeout(now.monotonic);
         self.drain_clients(now);
+        self.keep_calls(now);
         for id in self.deliveries.take_retries(now.monotonic) {
             self.wake(&id);
         }

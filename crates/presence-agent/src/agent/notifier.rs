@@ -42,6 +42,7 @@ impl Agent {
             self.notified(tag, status, now);
             self.pump(now);
         }
+        self.calls.receive(response, now.monotonic);
     }
 
     /// Retransmits and gives up what the client transactions say.

@@ -7,7 +7,7 @@ use proto::v1::command::Kind;
 use sip::transaction::Received;
 use sip::{Message, Method};
 
-use super::{Agent, LinkId, Now, Output, Ticket};
+use super::{Agent, Dial, LinkId, Now, Output, Ticket};
 use crate::answer::{Answer, Refuse};
 use crate::identity;
 use crate::options;
@@ -23,14 +23,14 @@ use crate::verdict::{Decision, Question, Verdict};
 enum Intake {
     /// It asks for something that is kept or looked up.
     Intent(Intent),
-    Cancel,
+    /// It is done with: 200.
+    Done,
 }
 
 impl Agent {
     pub fn handle_request(&mut self, link: LinkId, request: Message, now: Now) {
         if request.method() == Method::Ack {
-            // An ACK is never answered, and we never asked for one.
-            return;
+            return self.acknowledged(&request, now);
         }
         let repeat = self.tags.repeat_key(&request);
         // Never a matter of room: a dispatcher asks so whether this manager serves.
@@ -66,22 +66,28 @@ impl Agent {
         let to_tag = self.tags.answer(client.repeat);
         match self.understand(&client) {
             Ok(Intake::Intent(intent)) => self.authorise(client, intent, now),
-            Ok(Intake::Cancel) => {
-                let bytes = Answer::cancelled(&client.request, &to_tag);
+            Ok(Intake::Done) => {
+                let bytes = Answer::taken(&client.request, &to_tag);
                 self.answer_stranger(client, bytes);
             }
             Err(refuse) => self.turn_away(client, &refuse),
         }
     }
 
-    fn understand(&self, client: &Client) -> Result<Intake, Refuse> {
+    fn understand(&mut self, client: &Client) -> Result<Intake, Refuse> {
         let request = &client.request;
         request.check().map_err(Refuse::Fault)?;
         match request.method() {
             // It has no effect on anything but an INVITE (RFC 3261 9.2).
-            Method::Cancel if self.servers.is_cancelled_by(request) => return Ok(Intake::Cancel),
+            Method::Cancel if self.servers.is_cancelled_by(request) => return Ok(Intake::Done),
             Method::Cancel => return Err(Refuse::UnknownTransaction),
+            Method::Bye => return self.hung_up(request).map(|()| Intake::Done),
             Method::Subscribe | Method::Publish | Method::Register => {}
+            Method::Invite | Method::Message if request.to().is_ok_and(|to| to.tag().is_some()) => {
+                return Err(Refuse::UnknownTransaction);
+            }
+            Method::Invite if self.calls.is_full() => return Err(Refuse::Unavailable),
+            Method::Invite | Method::Message => {}
             _ => return Err(Refuse::UnknownMethod),
         }
         if !self.is_serving() || self.pending.requests() >= self.config.limits.pending {
@@ -90,6 +96,7 @@ impl Agent {
         Ok(Intake::Intent(match request.method() {
             Method::Publish => Intent::Publish(Box::new(Publish::parse(request, &self.config)?)),
             Method::Register => Intent::Register(Box::new(Register::parse(request, &self.config)?)),
+            Method::Invite | Method::Message => Intent::Dial(Box::new(Dial::parse(request, &self.config)?)),
             _ => {
                 let known = self.known_presentity(request);
                 let subscribe = Subscribe::parse(request, known, client.repeat, &self.config, &self.tags)?;
@@ -151,7 +158,7 @@ impl Agent {
         Ok(Question {
             account: claim.account,
             username: claim.username,
-            method: request.method().as_str(),
+            method: intent.asked_as(request),
             event: intent.event().to_owned(),
             presentity: intent.presentity().to_string(),
             realm: claim.realm,
@@ -188,6 +195,7 @@ impl Agent {
                 publish.check_body(request)?;
             }
             Intent::Register(register) => register.shorten(verdict.max_expires),
+            Intent::Dial(_) => {}
         }
         Ok(())
     }
@@ -204,6 +212,7 @@ impl Agent {
             Intent::Publish(publish) => Kind::Publish(publish.command(request, repeat)),
             Intent::Register(register) if register.ask == Ask::Query => Kind::Read(v1::Read {}),
             Intent::Register(register) => Kind::Register(register.command(request, repeat)),
+            Intent::Dial(dial) => Kind::SetSource(dial.command(bytes::Bytes::copy_from_slice(&repeat.0))),
         };
         self.propose(Waiting::Commit { client, intent }, command);
     }
