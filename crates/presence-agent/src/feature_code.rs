@@ -6,10 +6,11 @@
 use presence::status::Status;
 
 /// The source that a feature code sets: hard state, kept until another code is dialled.
-pub(crate) const SOURCE: &str = "feature-code";
+pub const SOURCE: &str = "feature-code";
 
+/// The status that is dialled.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct FeatureCode {
+pub struct FeatureCode {
     pub status: Status,
     pub note: Option<String>,
 }

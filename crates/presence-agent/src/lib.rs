@@ -10,7 +10,7 @@ mod calls;
 pub mod config;
 mod delivery;
 mod documents;
-mod feature_code;
+pub mod feature_code;
 mod identity;
 pub mod mutants;
 mod notify;

@@ -37,6 +37,7 @@ pub struct Serving {
     pub directory: watch::Receiver<Arc<Directory>>,
     pub system: Group,
     pub domains: Vec<String>,
+    pub feature_code: String,
     pub demux: Demux,
     pub groups: Vec<Group>,
     pub drivers: HashMap<GroupId, mpsc::Sender<Input>>,
@@ -103,8 +104,12 @@ impl Presence for ApiLink {
         self.change(change.map_err(Status::invalid_argument)?).await
     }
 
-    async fn dial(&self, _: Request<DialRequest>) -> Result<Response<DialResponse>, Status> {
-        Err(Status::unimplemented("feature codes are not served"))
+    async fn dial(&self, request: Request<DialRequest>) -> Result<Response<DialResponse>, Status> {
+        let Serving { domains, feature_code, .. } = self.serving()?;
+        let dialled = codec::dial(request.into_inner(), feature_code, domains);
+        let (status, change) = dialled.map_err(Status::invalid_argument)?;
+        let position = self.change(change).await?.into_inner().position;
+        Ok(Response::new(DialResponse { status: status.name().to_owned(), position }))
     }
 
     async fn history(&self, _: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {

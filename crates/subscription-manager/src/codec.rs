@@ -7,6 +7,7 @@ use placement::directory::Member;
 use placement::{Directory, NodeId, PresentityKey};
 use presence::status::Status;
 use presence_agent::api::{Counts, PresentityState, SetSource, SourceState, WatcherState};
+use presence_agent::feature_code::{FeatureCode, SOURCE};
 use presence_agent::verdict::{Decision, Question, Verdict};
 use proto::v1;
 
@@ -38,6 +39,28 @@ pub fn set_source(request: v1::PublishRequest, domains: &[String]) -> Result<Set
     let note = Some(request.note).filter(|note| !note.is_empty());
     let state = Some(SourceState { status, note, expires: request.expires });
     Ok(SetSource { presentity, source: source(request.source)?, state })
+}
+
+/// The status that was dialled, and the change that it asks for.
+pub fn dial(
+    request: v1::DialRequest,
+    feature_code: &str,
+    domains: &[String],
+) -> Result<(Status, SetSource), Invalid> {
+    let presentity = presentity(&request.account, domains)?;
+    let dialled = FeatureCode::parse(feature_code, &request.code, &request.digit);
+    let dialled = dialled.ok_or_else(|| match feature_code {
+        "" => "feature codes are turned off".to_owned(),
+        code => format!("{:?} is no feature code; the one served here is {code}", request.code),
+    })?;
+    let FeatureCode { status, note } = dialled.map_err(|error| error.to_string())?;
+    let note = Some(request.note).filter(|note| !note.is_empty()).or(note);
+    if note.as_ref().is_some_and(|note| note.len() > MAX_NOTE) {
+        return Err(format!("the note is longer than the {MAX_NOTE} bytes that are kept"));
+    }
+    let code = FeatureCode { status, note };
+    let state = code.sets().map(|status| SourceState { status, note: code.note.clone(), expires: 0 });
+    Ok((status, SetSource { presentity, source: SOURCE.to_owned(), state }))
 }
 
 pub fn remove_source(request: v1::RemoveRequest, domains: &[String]) -> Result<SetSource, Invalid> {
@@ -153,5 +176,36 @@ pub fn verdict(response: v1::AuthoriseResponse) -> Verdict {
         ha1_sha256: response.ha1_sha256,
         cache: Duration::from_secs(u64::from(response.cache_seconds)),
         max_expires: response.max_expires,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialled(code: &str, digit: &str) -> Result<(Status, SetSource), Invalid> {
+        let request = v1::DialRequest {
+            account: "sip:alice@lab.test".into(),
+            code: code.into(),
+            digit: digit.into(),
+            note: String::new(),
+        };
+        dial(request, "*48", &["lab.test".to_owned()])
+    }
+
+    #[test]
+    fn a_voice_menu_sets_hard_state_and_available_clears_it() {
+        let (status, change) = dialled("*48", "5").unwrap();
+        let state = change.state.unwrap();
+        assert_eq!((status, state.status, state.expires), (Status::DoNotDisturb, Status::DoNotDisturb, 0));
+
+        let (status, change) = dialled("*482", "").unwrap();
+        assert_eq!((status, change.state.is_none()), (Status::Available, true));
+    }
+
+    #[test]
+    fn what_is_no_feature_code_is_told_with_the_one_that_is() {
+        assert!(dialled("*99", "5").unwrap_err().contains("*48"));
+        assert!(dialled("*48", "9").unwrap_err().contains("5 do not disturb"));
     }
 }

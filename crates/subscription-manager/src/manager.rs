@@ -136,6 +136,7 @@ impl Member {
             directory: self.node.directory(),
             system: self.node.system(),
             domains: self.config.domains.clone(),
+            feature_code: self.config.feature_code.clone(),
             demux: self.demux.clone(),
             groups: groups.iter().map(|(group, _)| group.clone()).collect(),
             drivers: senders.clone(),
