@@ -11,5 +11,6 @@ pub mod position;
 pub mod publication;
 pub mod registration;
 pub mod repeat;
+pub mod said;
 pub mod status;
 pub mod time;

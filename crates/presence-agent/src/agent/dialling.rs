@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use placement::{PresentityKey, Slot};
+use presence::status::Status;
 use proto::v1;
 use sip::{Message, Method, Name, Uri};
 
@@ -54,10 +55,11 @@ impl Dial {
     }
 
     pub fn command(&self, repeat_key: Bytes) -> v1::SetSource {
+        let uri = self.presentity.uri();
         let document = self
             .code
             .sets()
-            .map(|status| Bytes::from(status.document(&self.presentity.uri(), self.code.note.as_deref())));
+            .map(|status| Bytes::from(Status::document(Some(status), &uri, self.code.note.as_deref(), &[])));
         v1::SetSource {
             presentity: self.presentity.to_string(),
             source: SOURCE.to_owned(),

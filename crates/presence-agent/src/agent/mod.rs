@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use placement::{NodeId, PresentityKey};
+use presence::status::Status;
 use presence::time::Timestamp;
 use prost::Message as _;
 use proto::v1;
@@ -268,7 +269,8 @@ impl Agent {
         }
         let (document, expires) = match request.state {
             Some(state) => {
-                let document = state.status.document(&request.presentity.uri(), state.note.as_deref());
+                let uri = request.presentity.uri();
+                let document = Status::document(Some(state.status), &uri, state.note.as_deref(), &[]);
                 (Bytes::from(document), state.expires)
             }
             None => (Bytes::new(), 0),

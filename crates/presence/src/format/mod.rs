@@ -11,6 +11,7 @@ pub(crate) mod markup;
 pub(crate) mod page;
 pub mod pidf;
 pub(crate) mod schema;
+pub(crate) mod service;
 pub(crate) mod simple;
 pub(crate) mod vocabulary;
 mod xml;
@@ -26,6 +27,13 @@ pub struct Limits {
     pub attributes: usize,
     /// Namespace declarations in force at one place of the document.
     pub namespaces: usize,
+}
+
+impl Limits {
+    /// A composed document can itself be read, and carries declarations its parts did not; so its bounds are wider
+    /// than those a publisher must keep, and only a backstop.
+    pub(crate) const COMPOSED: Limits =
+        Limits { bytes: 4 * page::FULL, depth: 64, attributes: 256, namespaces: 256 };
 }
 
 /// The size that a document may have unless the operator says otherwise.

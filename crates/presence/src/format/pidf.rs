@@ -56,6 +56,11 @@ impl Basic {
             Basic::Closed => "closed",
         }
     }
+
+    /// Of several services: open if one is.
+    pub fn or(self, other: Basic) -> Basic {
+        if self == Basic::Open { self } else { other }
+    }
 }
 
 impl<'a> Document<'a> {
@@ -139,16 +144,41 @@ impl<'d> Tuple<'d> {
         timestamp(self.0)
     }
 
+    /// What Asterisk tells Digium's phones beside the status of the line; it stands in no namespace of its own.
+    pub(crate) fn digium(self) -> Option<Node<'d>> {
+        self.statuses().flat_map(Node::children).find(|child| child.local() == "digium_presence")
+    }
+
+    /// Whether the service takes messages and no calls: its capabilities (RFC 5196) say so, or its address does.
+    pub(crate) fn is_for_text(self) -> bool {
+        let says = |name: &str| self.capability(name) == Some(true);
+        match self.capability("audio") {
+            Some(true) => false,
+            _ if says("message") || says("text") => true,
+            _ => self.contact().is_some_and(|contact| contact.is_for_text()),
+        }
+    }
+
+    fn capability(self, name: &str) -> Option<bool> {
+        let sets = self.extensions().filter(|extension| extension.is(Namespace::Caps, "servcaps"));
+        let named = sets.flat_map(Node::children).filter(|child| child.is(Namespace::Caps, name));
+        named.filter_map(Node::text).find_map(|text| match lexis::trim(&text) {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        })
+    }
+
     pub(crate) fn extensions(self) -> impl Iterator<Item = Node<'d>> {
         extensions(self.0)
     }
 
-    /// Writes the tuple in the order of the schema.
-    pub(crate) fn write(self, page: &mut Page, id: &str) {
+    /// Writes the tuple in the order of the schema, open or closed as given.
+    pub(crate) fn write(self, page: &mut Page, id: &str, basic: Option<Basic>) {
         page.markup("<tuple");
         page.attribute("id", id);
         page.markup("><status>");
-        if let Some(basic) = self.basic() {
+        if let Some(basic) = basic {
             page.simple(Namespace::Pidf, "basic", basic.as_str());
         }
         for extension in self.statuses().flat_map(Node::children) {
@@ -219,7 +249,16 @@ impl<'d> Part<'d> {
     }
 }
 
+/// Schemes of what can be written to and not be spoken over.
+const TEXT_SCHEMES: [&str; 4] = ["im", "mailto", "sms", "xmpp"];
+
 impl Contact<'_> {
+    /// Whether it takes text and no calls.
+    pub(crate) fn is_for_text(&self) -> bool {
+        let scheme = self.uri.split_once(':').map_or("", |(scheme, _)| scheme);
+        TEXT_SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme))
+    }
+
     pub(crate) fn write(&self, page: &mut Page) {
         page.markup("<contact");
         if let Some(priority) = &self.priority {

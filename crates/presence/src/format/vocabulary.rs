@@ -33,7 +33,11 @@ pub fn find(namespace: Namespace, local: &str) -> Verdict {
 
 /// Whether RPID lists it as something a person can be doing.
 pub fn is_activity(local: &str) -> bool {
-    ACTIVITIES.iter().any(|(name, _)| *name == local)
+    activities().any(|name| name == local)
+}
+
+pub fn activities() -> impl Iterator<Item = &'static str> {
+    ACTIVITIES.iter().map(|(name, _)| *name)
 }
 
 /// An element that says all by its name.

@@ -3,7 +3,7 @@
 use crate::support::{ENTITY, assert_valid, captured, composed};
 use presence::compositor::compose;
 use presence::format::pidf::{Basic, Document, Limits};
-use presence::status::Status;
+use presence::status::{AltContact, Status};
 
 const BARESIP: &str = r#"<?xml version="1.0" encoding="UTF-8" standalone="no"?>
 <presence xmlns="urn:ietf:params:xml:ns:pidf"
@@ -57,14 +57,14 @@ fn what_baresip_pjsua_and_linphone_send_is_accepted_and_comes_out_in_order() {
 
     let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
 <presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" xmlns:rpid="urn:ietf:params:xml:ns:pidf:rpid" entity="sip:alice@lab.test">
-<tuple id="u-ct7y"><status><basic>open</basic><pidfonline:online xmlns:pidfonline="http://www.linphone.org/xsds/pidfonline.xsd"/></status><contact priority="0.8">sip:alice@lab.test</contact><timestamp>2026-11-21T02:26:30Z</timestamp></tuple>
 <tuple id="pjpb6oyr2ZbpVnZJWfbPKz7e5ArvlPoFW-"><status><basic>open</basic></status><note>in a meeting</note><timestamp>2026-11-21T02:04:35.917Z</timestamp></tuple>
+<tuple id="u-ct7y"><status><basic>open</basic><pidfonline:online xmlns:pidfonline="http://www.linphone.org/xsds/pidfonline.xsd"/></status><contact priority="0.8">sip:alice@lab.test</contact><timestamp>2026-11-21T02:26:30Z</timestamp></tuple>
 <tuple id="t4109"><status><basic>open</basic></status><contact>sip:carol@lab.test</contact></tuple>
 <dm:person id="pjWCk7d4nngD9ObfpB3ecMG.P3m2SGMfAA"><rpid:activities><rpid:busy/></rpid:activities><dm:note>in a meeting</dm:note></dm:person>
 </presence>
 "#;
     assert_eq!(std::str::from_utf8(&composed.document).unwrap(), expected);
-    assert_eq!(composed.basic, Basic::Open);
+    assert_eq!((composed.status, composed.basic), (Status::OnThePhone, Basic::Open));
     assert_eq!(composed.notes, ["in a meeting"]);
     assert_eq!(composed.activities, ["busy"]);
 }
@@ -97,10 +97,12 @@ fn what_nobody_published_and_every_status_is_valid() {
             (format!("reachable {reachable}"), compose(ENTITY, &[], reachable).document.to_vec())
         })
         .to_vec();
-    for status in Status::names().filter_map(Status::parse) {
-        documents.push((status.name().into(), status.document(ENTITY, None)));
-        documents
-            .push((format!("{} with a comment", status.name()), status.document(ENTITY, Some("<&\"\u{1}ü"))));
+    let contacts = AltContact::list([("tel:+1", 800), ("im:a@lab.test", 5)].into_iter()).unwrap();
+    for status in Status::names().map(Status::parse).chain([None]) {
+        let plain = Status::document(status, ENTITY, None, &[]);
+        let full = Status::document(status, ENTITY, Some("<&\"\u{1}ü"), &contacts);
+        documents.push((format!("{status:?}"), plain));
+        documents.push((format!("{status:?} with a comment and contacts"), full));
     }
     let statuses: Vec<&[u8]> = documents.iter().map(|(_, document)| document.as_slice()).collect();
     documents.push(("all together".into(), composed(&statuses).document.to_vec()));

@@ -4,3 +4,4 @@ mod captured;
 mod hostile;
 mod properties;
 mod support;
+mod truth;
