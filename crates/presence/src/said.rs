@@ -194,6 +194,8 @@ mod tests {
         says(&digium("not_set"), None, None);
         let away = person("<rpid:activities><rpid:away/></rpid:activities>");
         says(&(digium("dnd") + &away), Some(Status::DoNotDisturb), closed);
+        let calls = person("<rpid:activities><rpid:on-the-phone/></rpid:activities>");
+        says(&(digium("away") + &calls), Some(Status::OnThePhone), open);
     }
 
     #[test]

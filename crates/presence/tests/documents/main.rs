@@ -2,6 +2,7 @@
 
 mod captured;
 mod hostile;
+mod policy;
 mod properties;
 mod support;
 mod truth;
