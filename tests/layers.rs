@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 /// Crate folder, and what of ours it may depend on outside its tests.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("proto", &[]),
-    ("cluster", &["placement", "proto"]),
+    ("cluster", &["placement", "proto", "tls"]),
     ("crates/placement", &[]),
     ("crates/sip", &[]),
+    ("crates/tls", &[]),
     ("crates/presence", &["sip"]),
     ("crates/presence-agent", &["presence", "sip", "placement", "proto"]),
-    ("crates/dispatcher", &["sip", "placement", "proto"]),
-    ("crates/subscription-manager", &["presence-agent", "presence", "sip", "placement", "cluster", "proto"]),
-    ("crates/auth-adapter", &["sip", "placement", "proto"]),
-    ("crates/web", &["placement", "proto"]),
+    ("crates/dispatcher", &["sip", "placement", "proto", "tls"]),
+    (
+        "crates/subscription-manager",
+        &["presence-agent", "presence", "sip", "placement", "cluster", "proto", "tls"],
+    ),
+    ("crates/auth-adapter", &["sip", "placement", "proto", "tls"]),
+    ("crates/web", &["placement", "proto", "tls"]),
 ];
 
 /// Crates without I/O, clocks and chance.
@@ -31,6 +35,7 @@ const SPEAKERS: &[(&str, &str)] = &[
     ("quick_xml::", "crates/presence/src/format/xml.rs"),
     ("sled::", "cluster/src/raft/"),
     ("openraft::", "cluster/src/raft/"),
+    ("rustls::", "crates/tls/src/"),
 ];
 
 #[test]

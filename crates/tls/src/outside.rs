@@ -1,0 +1,112 @@
+//! TLS to servers of others, such as a provider's billing.
+//!
+//! They are verified by the host that was dialled, against a CA of their own or those that the system trusts; a
+//! certificate of ours is shown where they ask for one. All of it is read anew when it changes, the system's CAs excepted.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::certificate::Certificate;
+use crate::connect::{self, Connector};
+use crate::identity::{Identity, provider, trust};
+use crate::watched::{BadFiles, File, OfFiles, Watched};
+use crate::{Protocol, Stream};
+
+/// PEM files.
+#[derive(Clone, Debug, Default)]
+pub struct OutsideFiles {
+    /// Whom to trust, if not those whom the system trusts.
+    pub ca: Option<PathBuf>,
+    /// The certificate to show and its key.
+    pub own: Option<(PathBuf, PathBuf)>,
+}
+
+pub struct Outside {
+    watched: Arc<Watched<Client>>,
+}
+
+struct Client {
+    config: ClientConfig,
+    certificate: Option<Certificate>,
+    /// Trusted when no file says who is.
+    system: Option<Arc<RootCertStore>>,
+}
+
+impl Outside {
+    /// `what` it is for, for people and metrics: `billing`.
+    pub fn new(what: &'static str, files: OutsideFiles) -> Result<Arc<Outside>, BadFiles> {
+        let system = match files.ca {
+            Some(_) => None,
+            None => Some(system_roots()?),
+        };
+        let own = files.own.into_iter().flat_map(|(cert, key)| [cert, key]);
+        let paths = files.ca.into_iter().chain(own).collect();
+        let watched = Watched::new(what, paths, |files| Client::new(files, system))?;
+        Ok(Arc::new(Outside { watched: Arc::new(watched) }))
+    }
+
+    /// Takes up new certificates, for ever.
+    pub async fn keep_fresh(self: Arc<Self>) {
+        self.watched.clone().keep_fresh().await;
+    }
+
+    /// For an `Endpoint` of tonic or a client of hyper; its URI says https, or http for a connection without TLS.
+    pub fn connector(self: &Arc<Self>, protocol: Protocol) -> Connector {
+        Connector::to_others(self.clone(), protocol)
+    }
+
+    pub(crate) async fn open(&self, socket: TcpStream, host: &str, protocol: Protocol) -> io::Result<Stream> {
+        let _ = socket.set_nodelay(true);
+        let mut config = self.watched.current().config.clone();
+        config.alpn_protocols = protocol.alpn();
+        connect::handshake(&TlsConnector::from(Arc::new(config)), socket, host, connect::name_of(host)?).await
+    }
+}
+
+impl Client {
+    /// The files are the CA unless the system's are used, then the certificate and its key if there is one.
+    fn new(files: &[File], system: Option<Arc<RootCertStore>>) -> Result<Client, BadFiles> {
+        let (roots, own) = match (&system, files) {
+            (Some(roots), own) => (roots.clone(), own),
+            (None, [ca, own @ ..]) => (trust(ca)?, own),
+            (None, []) => return Err(BadFiles::Together("nobody is trusted".into())),
+        };
+        let mixed = |error: rustls::Error| BadFiles::Together(error.to_string());
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(mixed)?
+            .with_root_certificates(roots);
+        let [cert, key] = own else {
+            let config = builder.with_no_client_auth();
+            return Ok(Client { config, certificate: None, system });
+        };
+        let Identity { chain, key, certificate } = Identity::read(cert, key)?;
+        let config = builder.with_client_auth_cert(chain, key).map_err(mixed)?;
+        Ok(Client { config, certificate: Some(certificate), system })
+    }
+}
+
+impl OfFiles for Client {
+    fn remade(&self, files: &[File]) -> Result<Client, BadFiles> {
+        Client::new(files, self.system.clone())
+    }
+
+    fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
+    }
+}
+
+fn system_roots() -> Result<Arc<RootCertStore>, BadFiles> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (_, _odd) = roots.add_parsable_certificates(found.certs);
+    match roots.is_empty() {
+        false => Ok(Arc::new(roots)),
+        true => Err(BadFiles::Together("this system trusts no CA; name one".into())),
+    }
+}
