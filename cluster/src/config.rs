@@ -15,6 +15,8 @@ pub struct NodeConfig {
     /// Addresses that this node dials elsewhere. None but where something stands between nodes that must not be seen,
     /// such as the wires of a test.
     pub detours: BTreeMap<String, String>,
+    /// How the other nodes are reached.
+    pub wires: tls::Wires,
     pub timings: Timings,
     pub limits: Limits,
 }
@@ -246,6 +248,7 @@ mod tests {
             sip: "h:9".into(),
             data: PathBuf::new(),
             detours: BTreeMap::new(),
+            wires: tls::Wires::plain(),
             timings: Timings::default(),
             limits: Limits::default(),
         }

@@ -23,6 +23,7 @@ struct Shared {
     grpc: String,
     sip: String,
     detours: BTreeMap<String, String>,
+    wires: tls::Wires,
     /// Without a cluster until there is one.
     directory: watch::Sender<Arc<Directory>>,
     /// Members that said themselves where they are, until the directory says so.
@@ -59,6 +60,7 @@ impl Front {
             grpc: config.grpc().unwrap_or_default().to_owned(),
             sip: config.sip.clone(),
             detours: config.detours.clone(),
+            wires: config.wires.clone(),
             directory: watch::Sender::new(Arc::new(directory.unwrap_or_default())),
             heard: RwLock::default(),
             doubted: Notify::new(),
@@ -134,6 +136,11 @@ impl Front {
     /// What to dial to reach an address.
     pub fn dial<'a>(&'a self, address: &'a str) -> &'a str {
         self.0.detours.get(address).map_or(address, String::as_str)
+    }
+
+    /// By which that is dialled.
+    pub fn connector(&self) -> tls::Connector {
+        self.0.wires.connector()
     }
 
     /// A peer did not take our message for who we are.

@@ -48,7 +48,7 @@ impl Asker {
         address: &str,
         request: JoinRequest,
     ) -> Result<Directory, String> {
-        let mut client = self.client(front.dial(address))?;
+        let mut client = self.client(front, address)?;
         let mut request = Request::new(request);
         request.set_timeout(ADMISSION_WAIT);
         let answer = tokio::time::timeout(ADMISSION_WAIT, client.join(request)).await;
@@ -57,7 +57,7 @@ impl Asker {
     }
 
     pub async fn ask(&self, front: &Front, address: &str) -> Result<Introduction, String> {
-        let mut client = self.client(front.dial(address))?;
+        let mut client = self.client(front, address)?;
         let letterhead = front.letterhead();
         let member = Some(wire::member(letterhead.node, &front.member()));
         let hello = HelloRequest { cluster: letterhead.cluster.0, member };
@@ -77,7 +77,8 @@ impl Asker {
         .await
     }
 
-    fn client(&self, address: &str) -> Result<MembershipClient<Channel>, String> {
+    fn client(&self, front: &Front, address: &str) -> Result<MembershipClient<Channel>, String> {
+        let address = front.dial(address);
         let mut channels = self.0.lock();
         let channel = match channels.get(address) {
             Some(channel) => channel.clone(),
@@ -90,7 +91,7 @@ impl Asker {
                     .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
                     .keep_alive_timeout(KEEP_ALIVE_WAIT)
                     .keep_alive_while_idle(true);
-                let channel = endpoint.connect_lazy();
+                let channel = endpoint.connect_with_connector_lazy(front.connector());
                 channels.insert(address.to_owned(), channel.clone());
                 channel
             }

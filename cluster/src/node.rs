@@ -134,12 +134,11 @@ impl Node {
     }
 }
 
-/// A gRPC server with windows wide enough for replication.
+/// A gRPC server with windows wide enough for replication; what it serves comes from [`tls::Wires::accept`].
 pub fn server() -> tonic::transport::Server {
     tonic::transport::Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .tcp_nodelay(true)
 }
 
 /// A node whose groups are being started.

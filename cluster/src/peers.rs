@@ -37,7 +37,7 @@ impl Peers {
         match open.get(&node) {
             Some(held) if held.address == address => Some(held.peer.clone()),
             _ => {
-                let peer = Peer::new(self.front.dial(&address)).ok()?;
+                let peer = Peer::new(self.front.dial(&address), self.front.connector()).ok()?;
                 open.insert(node, Open { address, peer: peer.clone() });
                 Some(peer)
             }

@@ -59,19 +59,18 @@ pub struct Peer {
 
 impl Peer {
     /// Connects to nothing yet. `Err` if the address is none.
-    pub fn new(address: &str) -> Result<Peer, tonic::transport::Error> {
+    pub fn new(address: &str, connector: tls::Connector) -> Result<Peer, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(CONNECT_WAIT)
-            .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
             .keep_alive_timeout(KEEP_ALIVE_WAIT)
             .keep_alive_while_idle(true);
         Ok(Peer {
-            log: endpoint.connect_lazy(),
-            snapshots: endpoint.connect_lazy(),
-            proposals: endpoint.connect_lazy(),
+            log: endpoint.connect_with_connector_lazy(connector.clone()),
+            snapshots: endpoint.connect_with_connector_lazy(connector.clone()),
+            proposals: endpoint.connect_with_connector_lazy(connector),
         })
     }
 }

@@ -21,7 +21,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Status;
 use tonic::transport::Endpoint;
 
@@ -51,6 +50,7 @@ pub struct Place {
     pub address: SocketAddr,
     /// Where it really is, if that is another place: then nobody finds it.
     pub hidden: Option<SocketAddr>,
+    pub wires: tls::Wires,
     running: Option<Running>,
 }
 
@@ -129,7 +129,8 @@ impl Cluster {
         let place = |number| {
             let address = free_address();
             let folder = tempfile::tempdir().unwrap();
-            Place { name: format!("manager-{number}"), folder, address, hidden: None, running: None }
+            let (name, wires) = (format!("manager-{number}"), tls::Wires::plain());
+            Place { name, folder, address, hidden: None, wires, running: None }
         };
         Cluster { nodes: (1..=count).map(place).collect(), count, groups, limits, wires: None }
     }
@@ -165,9 +166,12 @@ impl Cluster {
             tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().unwrap();
         let door = runtime.block_on(Door::open(config))?;
         let listener = runtime.block_on(TcpListener::bind(place.hidden.unwrap_or(place.address))).unwrap();
-        let serve =
-            cluster::server().add_routes(door.routes()).serve_with_incoming(TcpListenerStream::new(listener));
-        runtime.spawn(serve);
+        let wires = place.wires.clone();
+        let routes = door.routes();
+        runtime.spawn(async move {
+            let incoming = wires.accept(listener, tls::Protocol::Grpc);
+            cluster::server().add_routes(routes).serve_with_incoming(incoming).await
+        });
         let waiting = door.waiting();
         let entering = Some(runtime.spawn(enter(door)));
         place.running = Some(Running { runtime, waiting, entering, entered: None });
@@ -211,6 +215,7 @@ impl Cluster {
             sip: "127.0.0.1:9".into(),
             data: self.nodes[at].folder.path().join("data"),
             detours: detours.collect(),
+            wires: self.nodes[at].wires.clone(),
             timings: Timings::default(),
             limits: self.limits.clone(),
         }
@@ -269,9 +274,10 @@ impl Cluster {
 
     /// A place for another node under the same name, with an empty disk.
     pub fn twin(&mut self, at: usize) -> usize {
-        let Place { name, address, .. } = &self.nodes[at];
-        let (name, address, folder) = (name.clone(), *address, tempfile::tempdir().unwrap());
-        self.nodes.push(Place { name, folder, address, hidden: None, running: None });
+        let Place { name, address, wires, .. } = &self.nodes[at];
+        let (name, address, wires) = (name.clone(), *address, wires.clone());
+        let folder = tempfile::tempdir().unwrap();
+        self.nodes.push(Place { name, folder, address, hidden: None, wires, running: None });
         self.nodes.len() - 1
     }
 

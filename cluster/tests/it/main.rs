@@ -13,4 +13,5 @@ mod limits;
 mod replacement;
 mod replication;
 mod restart;
+mod secrecy;
 mod strangers;

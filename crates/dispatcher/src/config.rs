@@ -17,6 +17,8 @@ pub struct Config {
     pub inner: Listener,
     /// The members, as they change; [`crate::directory`] tells them.
     pub managers: watch::Receiver<Vec<Manager>>,
+    /// How managers are reached, and reach us.
+    pub wires: tls::Wires,
     /// Hosts that name this service in a Route, as phones with an outbound proxy pre-load it.
     pub domains: Vec<String>,
     /// Where REGISTER goes instead of to the managers.
@@ -140,6 +142,7 @@ impl Config {
             listeners: listeners.into_iter().map(Listener::from).collect(),
             inner: inner.into(),
             managers,
+            wires: tls::Wires::plain(),
             domains: Vec::new(),
             upstream: None,
             trusted_peers: Vec::new(),

@@ -48,7 +48,11 @@ const LARGEST: usize = 256 << 10;
 
 /// Begins to follow the directory at these places, each `host:port`, and at those that it names itself. Goes on until
 /// nobody looks at the list any more.
-pub fn follow(places: &[String], timings: Timings) -> Result<watch::Receiver<Vec<Manager>>, PlaceError> {
+pub fn follow(
+    places: &[String],
+    timings: Timings,
+    wires: tls::Wires,
+) -> Result<watch::Receiver<Vec<Manager>>, PlaceError> {
     if places.is_empty() {
         return Err(PlaceError::None);
     }
@@ -62,6 +66,7 @@ pub fn follow(places: &[String], timings: Timings) -> Result<watch::Receiver<Vec
         known: Known::default(),
         found: found.clone(),
         timings,
+        wires,
         wait,
     };
     tokio::spawn(async move {
@@ -78,6 +83,7 @@ struct Follower {
     known: Known,
     found: watch::Sender<Vec<Manager>>,
     timings: Timings,
+    wires: tls::Wires,
     wait: Duration,
 }
 
@@ -115,12 +121,11 @@ impl Follower {
     async fn listen(&mut self, place: &str) -> Result<(), String> {
         let endpoint = Endpoint::from_shared(format!("http://{place}")).map_err(reason)?;
         let endpoint = endpoint
-            .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_EVERY)
             .keep_alive_while_idle(true);
         let ask = async {
-            let channel = endpoint.connect().await.map_err(reason)?;
+            let channel = endpoint.connect_with_connector(self.wires.connector()).await.map_err(reason)?;
             let mut client = DirectoryClient::new(channel).max_decoding_message_size(LARGEST);
             let mut states = client.follow(FollowRequest {}).await.map_err(reason)?.into_inner();
             let first = states.message().await.map_err(reason)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sip::{Frame, Message, Transport};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -195,6 +195,7 @@ fn board(
         names,
         ports,
         upstream,
+        wires: config.wires,
         limits,
         timings,
     }
@@ -243,19 +244,20 @@ async fn serve_managers(
     closing: CancellationToken,
 ) {
     let room = Arc::new(Semaphore::new(board.limits.inner_connections));
-    tcp::accept(listener, |stream, remote| {
+    let mut incoming = board.wires.accept(listener, tls::Protocol::Sip);
+    loop {
+        let (stream, remote) = incoming.accept().await;
         board.see(remote.ip());
-        let Ok(place) = room.clone().try_acquire_owned() else { return };
+        let Ok(place) = room.clone().try_acquire_owned() else { continue };
         let (board, closing) = (board.clone(), closing.clone());
         tasks.spawn(async move {
             until(closing, serve_manager(stream, &board)).await;
             drop(place);
         });
-    })
-    .await;
+    }
 }
 
-async fn serve_manager(connection: TcpStream, board: &Switchboard) {
+async fn serve_manager(connection: tls::Stream, board: &Switchboard) {
     let (reading, writing) = connection.into_split();
     let outbox = Outbox::new(board.limits.inner_queue);
     let take = |frame| {
@@ -271,7 +273,7 @@ async fn serve_manager(connection: TcpStream, board: &Switchboard) {
         true
     };
     tokio::select! {
-        _ = stream::read(&reading, &board.limits.inner_message, None, take) => {}
+        _ = stream::read(reading, &board.limits.inner_message, None, take) => {}
         _ = outbox.write_to(writing) => {}
     }
 }

@@ -3,6 +3,7 @@
 //! Requests of both directions and their answers share it. On it the manager is asked four times a second whether it
 //! serves; what it says, and whether it says anything, decides who gets requests (see [`crate::route::Liveness`]).
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +12,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sip::{Frame, Instant, Message, Method, RequestWriter};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -121,12 +121,14 @@ impl Link {
         let (shortest, longest) = board.timings.reconnect;
         let mut wait = shortest;
         loop {
-            if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(address)).await {
+            if let Ok(Ok(stream)) = timeout(CONNECT, self.connect(address, board)).await {
                 info!(manager = self.name, %address, "Connected");
                 self.serve(stream, address, board).await;
+                if self.has_answered() {
+                    wait = shortest;
+                }
                 self.disconnected(board);
                 info!(manager = self.name, %address, "Connection lost");
-                wait = shortest;
             }
             tokio::select! {
                 () = sleep(wait) => wait = (wait * 2).min(longest),
@@ -135,9 +137,14 @@ impl Link {
         }
     }
 
-    async fn serve(&self, stream: TcpStream, address: SocketAddr, board: &Switchboard) {
-        // Messages are written whole; waiting for more would only delay them.
-        let _ = stream.set_nodelay(true);
+    async fn connect(&self, address: SocketAddr, board: &Switchboard) -> io::Result<tls::Stream> {
+        match self.kind {
+            Kind::Manager => board.wires.connect(address).await,
+            Kind::Registrar => tls::Wires::plain().connect(address).await,
+        }
+    }
+
+    async fn serve(&self, stream: tls::Stream, address: SocketAddr, board: &Switchboard) {
         let (reading, writing) = stream.into_split();
         let outbox = Arc::new(Outbox::new(self.queue));
         self.liveness.lock().connected();
@@ -154,10 +161,15 @@ impl Link {
             }
         };
         tokio::select! {
-            _ = stream::read(&reading, &board.limits.inner_message, None, take) => {}
+            _ = stream::read(reading, &board.limits.inner_message, None, take) => {}
             _ = outbox.write_to(writing) => {}
             () = self.ping(address, board, &outbox), if self.kind == Kind::Manager => {}
         }
+    }
+
+    /// Whoever takes connections and says nothing on them is not reconnected to at once: it may refuse our certificate.
+    fn has_answered(&self) -> bool {
+        self.kind == Kind::Registrar || self.liveness.lock().heard().is_some()
     }
 
     /// What was on the connection, if there was one, goes to others.

@@ -77,6 +77,7 @@ impl Outbox {
         loop {
             let (batch, cost) = self.take().await;
             stream.write_all(&batch).await?;
+            stream.flush().await?;
             let mut state = self.state.lock();
             state.cost -= cost;
             self.budget.release(cost);

@@ -37,6 +37,7 @@ pub struct Switchboard {
     pub names: Names,
     pub limits: Limits,
     pub timings: Timings,
+    pub wires: tls::Wires,
     pub metrics: Metrics,
     pub connections: Connections,
     pub(crate) ports: Vec<UdpPort>,

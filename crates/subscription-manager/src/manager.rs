@@ -250,6 +250,7 @@ fn node_config(config: &Config) -> NodeConfig {
         sip: config.advertise_sip.clone(),
         data: config.data.clone(),
         detours: [].into(),
+        wires: tls::Wires::plain(),
         timings: config.timings.clone(),
         limits: config.cluster_limits.clone(),
     }

@@ -1,11 +1,13 @@
 //! Reading framed messages from a stream.
 
-use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sip::{Frame, Limits, StreamFramer};
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::timeout;
 
 /// Why reading ended.
@@ -25,23 +27,19 @@ const READ: usize = 16 * 1024;
 /// Hands every frame to `take`, until the peer closes, is silent for `idle`, or sends what is not SIP. `take` says
 /// whether what it was given was SIP.
 pub async fn read(
-    stream: &OwnedReadHalf,
+    mut stream: impl AsyncRead + Unpin,
     limits: &Limits,
     idle: Option<Duration>,
     mut take: impl FnMut(Frame) -> bool,
 ) -> End {
     let mut framer = StreamFramer::new(*limits);
     loop {
-        let ready = match idle {
-            Some(idle) => timeout(idle, stream.readable()).await,
-            None => Ok(stream.readable().await),
+        let pump = std::future::poll_fn(|cx| pump(Pin::new(&mut stream), cx, &mut framer, &mut take));
+        let pumped = match idle {
+            Some(idle) => timeout(idle, pump).await.unwrap_or(Some(End::Idle)),
+            None => pump.await,
         };
-        match ready {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return End::Closed,
-            Err(_) => return End::Idle,
-        }
-        if let Some(end) = pump(stream, &mut framer, &mut take) {
+        if let Some(end) = pumped {
             return end;
         }
         tokio::task::yield_now().await;
@@ -50,21 +48,21 @@ pub async fn read(
 
 /// One read and the frames that it completes.
 fn pump(
-    stream: &OwnedReadHalf,
+    stream: Pin<&mut impl AsyncRead>,
+    cx: &mut Context<'_>,
     framer: &mut StreamFramer,
     take: &mut impl FnMut(Frame) -> bool,
-) -> Option<End> {
-    let mut buffer = [0; READ];
-    match stream.try_read(&mut buffer) {
-        Ok(0) => return Some(End::Closed),
-        Ok(length) => framer.push(&buffer[..length]),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-        Err(_) => return Some(End::Closed),
+) -> Poll<Option<End>> {
+    let mut buffer = [MaybeUninit::uninit(); READ];
+    let mut buffer = ReadBuf::uninit(&mut buffer);
+    match ready!(stream.poll_read(cx, &mut buffer)) {
+        Ok(()) if !buffer.filled().is_empty() => framer.push(buffer.filled()),
+        Ok(()) | Err(_) => return Poll::Ready(Some(End::Closed)),
     }
     while let Some(frame) = framer.next() {
         if !frame.is_ok_and(&mut *take) {
-            return Some(End::NotSip);
+            return Poll::Ready(Some(End::NotSip));
         }
     }
-    None
+    Poll::Ready(None)
 }

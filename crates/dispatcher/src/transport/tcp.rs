@@ -78,7 +78,7 @@ async fn serve_phone(
     };
     let converse = async {
         let reason = tokio::select! {
-            end = stream::read(&reading, &board.limits.message, Some(board.timings.idle), take) => match end {
+            end = stream::read(reading, &board.limits.message, Some(board.timings.idle), take) => match end {
                 End::Closed => None,
                 End::Idle => Some(Closed::Idle),
                 End::NotSip => Some(Closed::NotSip),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use dispatcher::Manager;
-use dispatcher::directory::{PlaceError, Timings, follow};
+use dispatcher::directory::{self, PlaceError, Timings};
 use proto::v1::directory_server::{Directory, DirectoryServer};
 use proto::v1::{DirectoryMember, DirectoryState, FollowRequest};
 use sip::Method;
@@ -195,6 +195,10 @@ impl Drop for FakeDirectory {
             runtime.shutdown_background();
         }
     }
+}
+
+fn follow(places: &[String], timings: Timings) -> Result<watch::Receiver<Vec<Manager>>, PlaceError> {
+    directory::follow(places, timings, tls::Wires::plain())
 }
 
 fn hasty() -> Timings {

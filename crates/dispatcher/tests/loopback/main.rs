@@ -2,6 +2,7 @@
 
 mod directory;
 mod members;
+mod secrecy;
 mod support;
 
 use std::time::Duration;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use dispatcher::{Config, Dispatcher, Manager};
 use sip::{Frame, Limits, Message, Method, Name, ResponseWriter, Secret, StreamFramer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tls::{Protocol, Wires};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -80,15 +81,19 @@ impl FakeManager {
     }
 
     pub async fn start_at(address: SocketAddr) -> FakeManager {
-        FakeManager::start_as(address, Answers::OfTheTest).await
+        FakeManager::start_as(address, Answers::OfTheTest, Wires::plain()).await
     }
 
     /// Answers every request itself, and hands it to the test too.
     pub async fn busy() -> FakeManager {
-        FakeManager::start_as(loopback(), Answers::AtOnce).await
+        FakeManager::start_as(loopback(), Answers::AtOnce, Wires::plain()).await
     }
 
-    async fn start_as(address: SocketAddr, answers: Answers) -> FakeManager {
+    pub async fn behind(wires: &Wires) -> FakeManager {
+        FakeManager::start_as(loopback(), Answers::OfTheTest, wires.clone()).await
+    }
+
+    async fn start_as(address: SocketAddr, answers: Answers, wires: Wires) -> FakeManager {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (heard, received) = mpsc::unbounded_channel();
@@ -96,8 +101,9 @@ impl FakeManager {
         let serving = Arc::new(AtomicBool::new(true));
         let serves = serving.clone();
         let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let mut peer = Stream::new(stream);
+            let mut incoming = wires.accept(listener, Protocol::Sip);
+            loop {
+                let mut peer = Stream::new(incoming.accept().await.0);
                 loop {
                     tokio::select! {
                         message = peer.read() => match message {
@@ -132,6 +138,10 @@ impl FakeManager {
 
     pub async fn receive(&mut self) -> Message {
         soon(self.received.recv()).await.unwrap()
+    }
+
+    pub fn heard_nothing(&mut self) -> bool {
+        self.received.try_recv().is_err()
     }
 
     /// Waits for as many messages from now on.
@@ -191,16 +201,12 @@ pub async fn either(managers: &mut [FakeManager; 2]) -> (usize, Message) {
 }
 
 /// A stream of SIP messages: a phone over TCP, or one end of a link.
-pub struct Stream {
-    socket: TcpStream,
+pub struct Stream<S = TcpStream> {
+    socket: S,
     framer: StreamFramer,
 }
 
 impl Stream {
-    pub fn new(socket: TcpStream) -> Stream {
-        Stream { socket, framer: StreamFramer::new(Limits::default()) }
-    }
-
     pub async fn connect(address: SocketAddr) -> Stream {
         Stream::new(TcpStream::connect(address).await.unwrap())
     }
@@ -208,10 +214,17 @@ impl Stream {
     pub fn address(&self) -> SocketAddr {
         self.socket.local_addr().unwrap()
     }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
+    pub fn new(socket: S) -> Stream<S> {
+        Stream { socket, framer: StreamFramer::new(Limits::default()) }
+    }
 
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         // A peer that is being killed need not take it.
         let _ = self.socket.write_all(bytes.as_ref()).await;
+        let _ = self.socket.flush().await;
     }
 
     /// `None` once the other side has closed.
