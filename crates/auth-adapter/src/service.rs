@@ -13,7 +13,6 @@ use proto::v1::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 use tracing::{debug, warn};
 
@@ -34,6 +33,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 pub struct Config {
     pub listen: SocketAddr,
+    /// How managers reach us.
+    pub wires: tls::Wires,
     pub accounts: Accounts,
 }
 
@@ -41,6 +42,7 @@ pub struct Config {
 pub struct AuthAdapter {
     listener: TcpListener,
     address: SocketAddr,
+    wires: tls::Wires,
     accounts: Accounts,
 }
 
@@ -57,7 +59,7 @@ impl AuthAdapter {
         let bound = async {
             let listener = TcpListener::bind(config.listen).await?;
             let address = listener.local_addr()?;
-            Ok(AuthAdapter { listener, address, accounts: config.accounts })
+            Ok(AuthAdapter { listener, address, wires: config.wires, accounts: config.accounts })
         };
         bound.await.map_err(|error| BindError { address: config.listen, error })
     }
@@ -75,7 +77,7 @@ impl AuthAdapter {
             .http2_keepalive_interval(Some(PING_EVERY))
             .add_service(service.max_decoding_message_size(MAX_QUESTION))
             .serve_with_incoming_shutdown(
-                TcpIncoming::from(self.listener).with_nodelay(Some(true)),
+                self.wires.accept(self.listener, tls::Protocol::Grpc),
                 shutdown.clone().cancelled_owned(),
             );
         let overdue = async {

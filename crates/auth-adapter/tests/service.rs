@@ -9,8 +9,13 @@ use tonic::transport::{Channel, Endpoint};
 
 async fn adapter() -> (AuthAdapter, String) {
     let accounts = Accounts::from_pairs([("sip:alice@vedette.test", "alicepw")]).unwrap();
-    let adapter =
-        AuthAdapter::bind(Config { listen: "127.0.0.1:0".parse().unwrap(), accounts }).await.unwrap();
+    let adapter = AuthAdapter::bind(Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        wires: tls::Wires::plain(),
+        accounts,
+    })
+    .await
+    .unwrap();
     let url = format!("http://{}", adapter.address());
     (adapter, url)
 }
@@ -79,7 +84,8 @@ async fn a_shutdown_ends_it_while_managers_are_connected() {
 async fn a_port_in_use_is_refused_by_name() {
     let (adapter, _) = adapter().await;
 
-    let again = Config { listen: adapter.address(), accounts: Accounts::default() };
+    let again =
+        Config { listen: adapter.address(), wires: tls::Wires::plain(), accounts: Accounts::default() };
     let refusal = AuthAdapter::bind(again).await.err().expect("the port is taken").to_string();
 
     assert!(refusal.contains(&adapter.address().to_string()) && refusal.contains("in use"), "{refusal}");

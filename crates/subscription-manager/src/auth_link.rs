@@ -26,16 +26,15 @@ pub struct AuthLink {
 
 impl AuthLink {
     /// Connects at the first question, and again after every loss.
-    pub fn new(url: &str, limits: LinkLimits) -> anyhow::Result<AuthLink> {
+    pub fn new(url: &str, limits: LinkLimits, wires: &tls::Wires) -> anyhow::Result<AuthLink> {
         let endpoint = Endpoint::from_shared(url.to_owned())
             .with_context(|| {
                 format!("{url:?} is not the URL of an auth-adapter (like http://127.0.0.1:9100)")
             })?
-            .connect_timeout(limits.verdict_timeout)
-            .tcp_nodelay(true);
+            .connect_timeout(limits.verdict_timeout);
         let room = Arc::new(Semaphore::new(limits.questions));
         Ok(AuthLink {
-            client: AuthClient::new(endpoint.connect_lazy()),
+            client: AuthClient::new(endpoint.connect_with_connector_lazy(wires.connector())),
             room,
             timeout: limits.verdict_timeout,
         })

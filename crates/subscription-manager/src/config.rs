@@ -21,6 +21,8 @@ pub struct Config {
     pub grpc: SocketAddr,
     /// The folder of the log, the snapshots and the node's identity.
     pub data: PathBuf,
+    /// How all of these are reached, and reach us.
+    pub wires: tls::Wires,
     /// All managers, this one included; a birth needs them all.
     pub members: Vec<DeclaredMember>,
     /// How many presence groups the slots are dealt to at a birth.

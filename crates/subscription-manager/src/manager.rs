@@ -13,10 +13,10 @@ use placement::GroupId;
 use presence_agent::Agent;
 use proto::v1::admin_server::AdminServer;
 use proto::v1::presence_server::PresenceServer;
+use tls::{Incoming, Protocol};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tracing::{info, warn};
@@ -64,7 +64,9 @@ impl Manager {
                 warn!("auth = \"open\": NOBODY IS ASKED FOR A PASSWORD, everything is allowed to everyone");
                 None
             }
-            Auth::Adapter(url) => Some(AuthLink::new(url, config.limits).map_err(BindError::Config)?),
+            Auth::Adapter(url) => {
+                Some(AuthLink::new(url, config.limits, &config.wires).map_err(BindError::Config)?)
+            }
         };
         let door = Door::open(node_config(&config)).await?;
         Ok(Manager { config, door, auth, api: ApiLink::new(), demux: Arc::default(), sip, grpc })
@@ -89,7 +91,8 @@ impl Manager {
             .routes()
             .add_service(PresenceServer::new(self.api.clone()))
             .add_service(AdminServer::new(self.api.clone()));
-        let grpc = tokio::spawn(serve_grpc(self.grpc, routes, wires.clone(), shutdown.clone()));
+        let incoming = self.config.wires.accept(self.grpc, Protocol::Grpc);
+        let grpc = tokio::spawn(serve_grpc(incoming, routes, wires.clone(), shutdown.clone()));
         let entered = tokio::select! {
             () = shutdown.cancelled() => None,
             entered = self.door.enter() => Some(entered),
@@ -130,7 +133,8 @@ impl Member {
         shutdown: &CancellationToken,
     ) -> anyhow::Result<()> {
         let (senders, receivers) = queues(&groups, self.config.limits.inputs);
-        let links = Links::new(self.config.limits, self.demux.clone(), senders.clone());
+        let wires_of = self.config.wires.clone();
+        let links = Links::new(self.config.limits, wires_of, self.demux.clone(), senders.clone());
         self.api.open(Serving {
             name: self.config.name.clone(),
             directory: self.node.directory(),
@@ -217,14 +221,13 @@ impl Member {
 
 /// Serves until `stop`. However it ends, the manager does too: the others could not reach it any more.
 async fn serve_grpc(
-    listener: TcpListener,
+    incoming: Incoming,
     routes: Routes,
     stop: CancellationToken,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let _ends_the_manager = shutdown.drop_guard();
     // Streams of the other managers stay open for ever, so this ends with the wires, not after them.
-    let incoming = TcpListenerStream::new(listener);
     let serving = cluster::server().add_routes(routes).serve_with_incoming(incoming);
     tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -250,7 +253,7 @@ fn node_config(config: &Config) -> NodeConfig {
         sip: config.advertise_sip.clone(),
         data: config.data.clone(),
         detours: [].into(),
-        wires: tls::Wires::plain(),
+        wires: config.wires.clone(),
         timings: config.timings.clone(),
         limits: config.cluster_limits.clone(),
     }

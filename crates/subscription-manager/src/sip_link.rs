@@ -16,9 +16,9 @@ use parking_lot::Mutex;
 use placement::GroupId;
 use presence_agent::LinkId;
 use sip::{Frame, Limits, Message, StreamFramer, Uri};
+use tls::{Protocol, ReadHalf, Stream, Wires, WriteHalf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -36,6 +36,7 @@ struct Shared {
     table: Mutex<Table>,
     next: AtomicU64,
     limits: LinkLimits,
+    wires: Wires,
     demux: Demux,
     drivers: HashMap<GroupId, mpsc::Sender<Input>>,
 }
@@ -67,30 +68,31 @@ struct Outgoing {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Links {
-    pub fn new(limits: LinkLimits, demux: Demux, drivers: HashMap<GroupId, mpsc::Sender<Input>>) -> Links {
-        Links(Arc::new(Shared { table: Mutex::default(), next: AtomicU64::new(1), limits, demux, drivers }))
+    pub fn new(
+        limits: LinkLimits,
+        wires: Wires,
+        demux: Demux,
+        drivers: HashMap<GroupId, mpsc::Sender<Input>>,
+    ) -> Links {
+        let (table, next) = (Mutex::default(), AtomicU64::new(1));
+        Links(Arc::new(Shared { table, next, limits, wires, demux, drivers }))
     }
 
     /// Takes connections until `shutdown`.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
+        let mut incoming = self.0.wires.accept(listener, Protocol::Sip);
         loop {
-            let accepted = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 () = shutdown.cancelled() => return,
-                accepted = listener.accept() => accepted,
+                accepted = incoming.accept() => accepted,
             };
-            match accepted {
-                Ok((stream, peer)) if self.0.table.lock().queues.len() < self.0.limits.links => {
-                    info!(%peer, "A dispatcher connected");
-                    let (link, outgoing, closed) = self.open(shutdown.child_token());
-                    tokio::spawn(self.clone().carry(link, stream, outgoing, closed));
-                }
-                Ok((_, peer)) => warn!(%peer, "Refused a connection: there are too many"),
-                Err(error) => {
-                    // Out of descriptors, most likely: waiting is all one can do.
-                    warn!(%error, "Cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+            if self.0.table.lock().queues.len() >= self.0.limits.links {
+                warn!(%peer, "Refused a connection: there are too many");
+                continue;
             }
+            info!(%peer, "A dispatcher connected");
+            let (link, outgoing, closed) = self.open(shutdown.child_token());
+            tokio::spawn(self.clone().carry(link, stream, outgoing, closed));
         }
     }
 
@@ -151,7 +153,7 @@ impl Links {
         self.respond(link, bytes);
         let links = self.clone();
         tokio::spawn(async move {
-            match tokio::time::timeout(PATIENCE, TcpStream::connect(next_hop)).await {
+            match tokio::time::timeout(PATIENCE, links.0.wires.connect(next_hop)).await {
                 Ok(Ok(stream)) => links.carry(link, stream, outgoing, closed).await,
                 failed => {
                     debug!(%next_hop, ?failed, "A dispatcher cannot be reached");
@@ -161,9 +163,7 @@ impl Links {
         });
     }
 
-    async fn carry(self, link: LinkId, stream: TcpStream, outgoing: Outgoing, closed: CancellationToken) {
-        // Small messages one after another: waiting to fill a segment only adds delay.
-        let _ = stream.set_nodelay(true);
+    async fn carry(self, link: LinkId, stream: Stream, outgoing: Outgoing, closed: CancellationToken) {
         let (reader, writer) = stream.into_split();
         let writing = tokio::spawn(write(writer, outgoing));
         tokio::select! {
@@ -175,7 +175,7 @@ impl Links {
         let _ = tokio::time::timeout(PATIENCE, writing).await;
     }
 
-    async fn read(&self, link: LinkId, mut reader: OwnedReadHalf) {
+    async fn read(&self, link: LinkId, mut reader: ReadHalf) {
         let mut framer = StreamFramer::new(Limits::default());
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -228,13 +228,13 @@ impl Links {
 }
 
 /// Writes what waits in one go, so that a burst costs few system calls.
-async fn write(mut writer: OwnedWriteHalf, mut outgoing: Outgoing) {
+async fn write(mut writer: WriteHalf, mut outgoing: Outgoing) {
     let mut batch = Vec::with_capacity(64);
     let mut buffer = Vec::with_capacity(64 * 1024);
     while outgoing.queue.recv_many(&mut batch, 64).await > 0 {
         buffer.clear();
         batch.drain(..).for_each(|bytes| buffer.extend_from_slice(&bytes));
-        if writer.write_all(&buffer).await.is_err() {
+        if writer.write_all(&buffer).await.is_err() || writer.flush().await.is_err() {
             return;
         }
         outgoing.waiting.fetch_sub(buffer.len(), Ordering::Relaxed);

@@ -3,6 +3,7 @@
 //! Each kind notices when the other side is of the other one. Whoever writes must flush: TLS keeps what the socket did not
 //! take at once.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -219,6 +220,15 @@ impl AsyncWrite for WriteHalf {
             WriteHalf::Plain(half) => Pin::new(half).poll_shutdown(cx),
             WriteHalf::Tls(half) => Pin::new(half).poll_shutdown(cx),
         }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.wire {
+            Wire::Plain(_) => "plain",
+            Wire::Tls(_) => "TLS",
+        })
     }
 }
 

@@ -35,8 +35,12 @@ pub struct Settings {
     pub manager: Manager,
     pub auth: Auth,
     pub http: Http,
+    pub tls: Tls,
     pub expires: AllExpires,
     pub limits: Limits,
+    /// What `tls` says, once it is opened.
+    #[serde(skip)]
+    pub wires: tls::Wires,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -110,6 +114,19 @@ pub struct Http {
     pub event_streams: Option<usize>,
 }
 
+/// Mutual TLS on every wire between the roles: PEM files that are read anew when they change.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// This role's certificate, and those between it and the CA.
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// Who signs the certificates of the roles.
+    pub ca: Option<PathBuf>,
+    /// A name in the certificate of each role, which is looked for instead of the host or address that was dialled.
+    pub name: Option<String>,
+}
+
 /// Lifetimes in seconds.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -153,8 +170,10 @@ impl Default for Settings {
             manager: Manager::default(),
             auth: Auth::default(),
             http: Http::default(),
+            tls: Tls::default(),
             expires: AllExpires::default(),
             limits: Limits::default(),
+            wires: tls::Wires::plain(),
         }
     }
 }
@@ -245,6 +264,19 @@ fn override_value(text: &str) -> figment::value::Value {
     text.parse().unwrap_or_else(|_| text.into())
 }
 
+impl Tls {
+    /// Without any of its keys the wires are plain; with some of them they are not wires at all.
+    pub fn wires(&self) -> anyhow::Result<tls::Wires> {
+        match self.clone() {
+            Tls { cert: None, key: None, ca: None, name: None } => Ok(tls::Wires::plain()),
+            Tls { cert: Some(cert), key: Some(key), ca: Some(ca), name } => {
+                tls::Wires::mutual(tls::Files { cert, key, ca, name }).context("`tls`")
+            }
+            _ => bail!("`tls` needs `cert`, `key` and `ca`"),
+        }
+    }
+}
+
 impl Expires {
     pub fn policy(self) -> presence_agent::config::Expires {
         presence_agent::config::Expires { min: self.min, default: self.default, max: self.max }
@@ -314,6 +346,14 @@ mod tests {
         let error = load(Some(&file.path().to_owned()), &[]).unwrap_err().to_string();
 
         assert!(error.contains(file.path().to_str().unwrap()) && error.lines().count() == 1, "{error}");
+    }
+
+    #[test]
+    fn half_of_what_tls_needs_is_not_taken_for_none_of_it() {
+        assert!(with(&[]).unwrap().tls.wires().unwrap().is_plain());
+        for half in ["tls.name=a", "tls.ca=a", "tls.cert=a"] {
+            assert!(with(&[half]).unwrap().tls.wires().unwrap_err().to_string().contains("`key`"), "{half}");
+        }
     }
 
     #[test]

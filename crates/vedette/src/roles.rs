@@ -23,7 +23,9 @@ const LOG: &str = "info,openraft=off,sled=warn";
 
 pub async fn dispatcher(args: RoleArgs) -> anyhow::Result<()> {
     let (settings, metrics, shutdown) = start(&args)?;
-    let dispatcher = Dispatcher::bind(dispatcher_config(&settings)?).await?;
+    let config = dispatcher_config(&settings)?;
+    warn_if_exposed("dispatcher.inner", config.inner.bind, &settings);
+    let dispatcher = Dispatcher::bind(config).await?;
     let http = serve_http(&settings, dispatcher_ready(&dispatcher), metrics, &shutdown).await?;
     info!(listen = ?settings.dispatcher.listen, "The dispatcher serves");
     dispatcher.serve(shutdown).await;
@@ -33,8 +35,8 @@ pub async fn dispatcher(args: RoleArgs) -> anyhow::Result<()> {
 pub async fn manager(args: RoleArgs) -> anyhow::Result<()> {
     let (settings, metrics, shutdown) = start(&args)?;
     let config = manager_config(&settings)?;
-    warn_if_exposed("manager.sip", config.sip);
-    warn_if_exposed("manager.grpc", config.grpc);
+    warn_if_exposed("manager.sip", config.sip, &settings);
+    warn_if_exposed("manager.grpc", config.grpc, &settings);
     let manager = Manager::bind(config).await?;
     let http = serve_http(&settings, Arc::new(manager.ready()), metrics, &shutdown).await?;
     info!(name = settings.manager.name, "The manager starts");
@@ -47,24 +49,31 @@ pub async fn auth(args: RoleArgs) -> anyhow::Result<()> {
     let listen = settings.auth.listen.context("`auth.listen` is missing")?;
     let file = settings.auth.accounts.as_ref().context("`auth.accounts` is missing")?;
     let accounts = Accounts::from_file(file)?;
-    warn_if_exposed("auth.listen", listen);
-    let adapter = AuthAdapter::bind(auth_adapter::Config { listen, accounts }).await?;
+    warn_if_exposed("auth.listen", listen, &settings);
+    let adapter =
+        AuthAdapter::bind(auth_adapter::Config { listen, wires: settings.wires.clone(), accounts }).await?;
     let http = serve_http(&settings, Arc::new(|| Ok(())), metrics, &shutdown).await?;
     info!(%listen, "The auth-adapter serves");
     adapter.serve(shutdown).await?;
     http.await.context("HTTP")
 }
 
-/// Nobody is asked who they are on the inner ports.
-fn warn_if_exposed(key: &str, address: SocketAddr) {
-    if !address.ip().is_loopback() {
-        warn!(key, %address, "An inner port is not on loopback: keep everybody but the cluster away from it");
+/// Without TLS nobody is asked who they are on the inner ports.
+fn warn_if_exposed(key: &str, address: SocketAddr, settings: &Settings) {
+    if !address.ip().is_loopback() && settings.wires.is_plain() {
+        warn!(
+            key, %address,
+            "An inner port is not on loopback and speaks no TLS: set [tls], or keep everybody but the cluster away"
+        );
     }
 }
 
 fn start(args: &RoleArgs) -> anyhow::Result<(Settings, Metrics, CancellationToken)> {
-    let settings = args.load()?;
-    Ok((settings, telemetry::start(LOG)?, shutdown::on_signal()?))
+    let mut settings = args.load()?;
+    let metrics = telemetry::start(LOG)?;
+    settings.wires = settings.tls.wires()?;
+    tokio::spawn(settings.wires.clone().keep_fresh());
+    Ok((settings, metrics, shutdown::on_signal()?))
 }
 
 /// The HTTP side of a role: the three questions of an orchestrator, and the API where managers are named.
@@ -95,6 +104,7 @@ pub fn web_config(settings: &Settings, listen: SocketAddr, ready: Ready, metrics
     web::Config {
         listen,
         managers: settings.http.managers.clone(),
+        wires: settings.wires.clone(),
         token: settings.http.token.clone(),
         event_streams: settings.http.event_streams.unwrap_or(web::DEFAULT_EVENT_STREAMS),
         ready,
@@ -110,10 +120,11 @@ pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Conf
     if own.listen.is_empty() {
         bail!("`dispatcher.listen` is empty");
     }
-    let managers =
-        directory::follow(&own.directory, directory::Timings::default()).context("`dispatcher.directory`")?;
+    let managers = directory::follow(&own.directory, directory::Timings::default(), settings.wires.clone())
+        .context("`dispatcher.directory`")?;
     let secret = Secret::new(&settings.secret);
     let mut config = dispatcher::Config::new([], inner, managers, secret);
+    config.wires = settings.wires.clone();
     config.listeners = listeners(&own.listen, &own.advertise)?;
     config.domains = settings.domains.clone();
     config.upstream = own.upstream.as_deref().map(upstream).transpose()?;
@@ -168,6 +179,7 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
         None => bail!("`manager.auth` is missing: \"open\", or the URL of an auth-adapter"),
         Some("open") => Auth::Open,
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+            check_scheme(url, settings)?;
             Auth::Adapter(url.to_owned())
         }
         Some(other) => {
@@ -179,6 +191,7 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
         sip,
         advertise_sip: advertised(own.advertise_sip.as_deref(), sip)?,
         grpc: own.grpc.context("`manager.grpc` is missing: the address managers reach this manager at")?,
+        wires: settings.wires.clone(),
         data: own.data.clone().context("`manager.data` is missing: the folder of this node's log")?,
         members,
         groups: own.groups.max(1),
@@ -200,6 +213,15 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
     settings.limits.cluster(&mut config.cluster_limits);
     settings.limits.links(&mut config.limits);
     Ok(config)
+}
+
+/// The wires decide; a URL that says otherwise is a mistake about one of them.
+fn check_scheme(auth: &str, settings: &Settings) -> anyhow::Result<()> {
+    match (auth.starts_with("https://"), settings.wires.is_plain()) {
+        (true, true) => bail!("`manager.auth` is {auth}, but TLS inside needs [tls]"),
+        (false, false) => bail!("`manager.auth` is {auth}, but with [tls] the auth-adapter is at https://"),
+        _ => Ok(()),
+    }
 }
 
 /// What dispatchers are told.

@@ -72,6 +72,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let metrics = telemetry::start(LOG)?;
     let shutdown = shutdown::on_signal()?;
     let mut settings = config::load(args.config.as_ref(), &[])?;
+    if !settings.tls.wires()?.is_plain() {
+        bail!(
+            "`tls`: a cluster in one process speaks plainly inside, on loopback; [tls] is for roles that run alone"
+        );
+    }
     let folder = Folder::of(args.data.as_deref())?;
     let _lock = ports::lock(folder.path())?;
     let inner = Inner::of(folder.path(), usize::from(args.managers))?;
@@ -85,7 +90,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let ready = roles::dispatcher_ready(&dispatcher);
     let web = Web::bind(roles::web_config(&settings, args.http, ready.clone(), metrics)).await?;
     if let Some(accounts) = accounts {
-        let adapter = AuthAdapter::bind(auth_adapter::Config { listen: inner.auth, accounts }).await?;
+        let adapter = AuthAdapter::bind(auth_adapter::Config {
+            listen: inner.auth,
+            wires: settings.wires.clone(),
+            accounts,
+        })
+        .await?;
         let stop = managers.clone();
         tasks.spawn(async move { adapter.serve(stop).await.context("auth-adapter") });
     }

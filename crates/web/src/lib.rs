@@ -39,6 +39,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The managers' gRPC addresses, `host:port`.
     pub managers: Vec<String>,
+    /// How they are reached.
+    pub wires: tls::Wires,
     /// What a write must present as its bearer token; without one, writes are refused.
     pub token: Option<String>,
     pub event_streams: usize,
@@ -73,7 +75,7 @@ pub enum BindError {
 impl Web {
     /// Takes the port. Managers are connected to when they are first needed, so they may start later.
     pub async fn bind(config: Config) -> Result<Web, BindError> {
-        let managers = Managers::new(&config.managers)?;
+        let managers = Managers::new(&config.managers, &config.wires)?;
         let access = WriteAccess::new(config.token)?;
         let server = Server::bind(config.listen).await?;
         Ok(Web {

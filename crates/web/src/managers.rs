@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use proto::v1::admin_client::AdminClient;
 use proto::v1::presence_client::PresenceClient;
 use proto::v1::{NodeStatus, PresentityState, StatusRequest, WatchRequest};
+use tls::Wires;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
@@ -55,9 +56,9 @@ enum Kind {
 }
 
 impl Managers {
-    pub fn new(addresses: &[String]) -> Result<Managers, BindError> {
+    pub fn new(addresses: &[String], wires: &Wires) -> Result<Managers, BindError> {
         let managers: Vec<_> =
-            addresses.iter().map(|address| Manager::new(address)).collect::<Result<_, _>>()?;
+            addresses.iter().map(|address| Manager::new(address, wires)).collect::<Result<_, _>>()?;
         if managers.is_empty() {
             return Err(BindError::NoManagers);
         }
@@ -147,7 +148,7 @@ impl Managers {
 }
 
 impl Manager {
-    fn new(address: &str) -> Result<Manager, BindError> {
+    fn new(address: &str, wires: &Wires) -> Result<Manager, BindError> {
         let bad = || BindError::BadManager(address.to_owned());
         let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
         if host.is_empty() || host.contains('/') || port.parse::<u16>().is_err() {
@@ -156,10 +157,9 @@ impl Manager {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| bad())?;
         let channel = endpoint
             .connect_timeout(CONNECT_TIME)
-            .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_EVERY)
-            .connect_lazy();
+            .connect_with_connector_lazy(wires.connector());
         Ok(Manager { address: address.to_owned(), channel, serving: AtomicBool::new(false) })
     }
 
@@ -210,7 +210,10 @@ mod tests {
     use super::*;
 
     fn managers(addresses: &[&str]) -> Result<Managers, BindError> {
-        Managers::new(&addresses.iter().map(|&address| address.to_owned()).collect::<Vec<_>>())
+        Managers::new(
+            &addresses.iter().map(|&address| address.to_owned()).collect::<Vec<_>>(),
+            &Wires::plain(),
+        )
     }
 
     fn order(managers: &Managers) -> Vec<&str> {

@@ -195,6 +195,7 @@ impl Api {
 
 pub fn config(managers: &[&str]) -> Config {
     Config {
+        wires: tls::Wires::plain(),
         listen: "127.0.0.1:0".parse().unwrap(),
         managers: managers.iter().map(|&address| address.into()).collect(),
         token: Some(TOKEN.into()),
