@@ -12,6 +12,7 @@ Usage: local.sh COMMAND
 
   start [N]     start N managers (default 3), a dispatcher with HTTP, and an auth-adapter; returns when they serve
   stop          end them all, in an orderly way; their data stays in DIR
+  renew         a new certificate for each process; those that run take them up (with TLS=1)
   status        the processes, and what `vedette ctl status` says
   kill ID       kill -9 of a manager
   restart ID    start a manager again (ending it first if it runs); returns when it has caught up with its leader
@@ -26,6 +27,7 @@ From the environment, at `start`; what is not given is as it was at the last sta
   HTTP=ADDR:PORT                 the HTTP API [127.0.0.1:8080]
   DOMAIN=NAME                    the domain served [vedette.test]
   AUTH=demo|open|accounts:FILE   alice, bob and carol; nobody is asked for a password; an accounts file [demo]
+  TLS=0|1                        whether the processes reach each other by mutual TLS; needs openssl [0]
   BIN=FILE                       the vedette binary [built by cargo build --release]; also at `restart`
 
 Exit status: 0 done, 1 not done, 2 wrong usage.
@@ -37,16 +39,17 @@ readonly PATIENCE=60 # seconds until a start that does not serve has failed
 readonly GRACE=10    # seconds until an orderly end is no longer waited for
 readonly DIR=${DIR:-${XDG_RUNTIME_DIR:-/tmp}/vedette-local-$UID}
 # What is kept in the file `cluster`.
-readonly SETTINGS=(BIN SIP HTTP DOMAIN AUTH SECRET TOKEN MANAGERS SIP_PORTS GRPC_PORTS PROBE_PORTS INNER_PORT AUTH_PORT)
+readonly SETTINGS=(BIN SIP HTTP DOMAIN AUTH TLS SECRET TOKEN MANAGERS SIP_PORTS GRPC_PORTS PROBE_PORTS INNER_PORT AUTH_PORT)
 
 main() {
   local command=${1-} id=${2-}
-  declare -gA asked=([BIN]=${BIN-} [SIP]=${SIP-} [HTTP]=${HTTP-} [DOMAIN]=${DOMAIN-} [AUTH]=${AUTH-})
+  declare -gA asked=([BIN]=${BIN-} [SIP]=${SIP-} [HTTP]=${HTTP-} [DOMAIN]=${DOMAIN-} [AUTH]=${AUTH-} [TLS]=${TLS-})
   load
   case $command in
     start) start "$id" ;;
     stop) stop ;;
     status) born && status ;;
+    renew) born && renew ;;
     kill | restart | pause | resume)
       born
       id=$(manager "$id")
@@ -109,6 +112,12 @@ status() {
   return $failed
 }
 
+renew() {
+  [[ $TLS == 1 ]] || fail "the processes speak no TLS (start with TLS=1)"
+  local process
+  for process in $(processes); do issue "$process"; done
+}
+
 kill_manager() {
   local pid
   pid=$(running "$1")
@@ -163,13 +172,14 @@ choose() { # [N]
   [[ -z $MANAGERS || ${1:-$MANAGERS} == "$MANAGERS" ]] ||
     fail "$DIR was born with $MANAGERS managers: start it without a number, or choose another DIR"
   : "${MANAGERS:=${1:-3}}"
-  for name in SIP HTTP DOMAIN AUTH; do
+  for name in SIP HTTP DOMAIN AUTH TLS; do
     [[ -z ${asked[$name]} ]] || printf -v "$name" '%s' "${asked[$name]}"
   done
-  : "${SIP:=127.0.0.1:5060}" "${HTTP:=127.0.0.1:8080}" "${DOMAIN:=vedette.test}" "${AUTH:=demo}"
+  : "${SIP:=127.0.0.1:5060}" "${HTTP:=127.0.0.1:8080}" "${DOMAIN:=vedette.test}" "${AUTH:=demo}" "${TLS:=0}"
   : "${SECRET:=$(random_hex)}" "${TOKEN:=$(random_hex)}"
   [[ -n $SIP_PORTS ]] || choose_ports
   choose_accounts
+  choose_certificates
   [[ -n $BIN ]] || build
   [[ -x $BIN ]] || fail "BIN=$BIN is no program"
 }
@@ -208,6 +218,39 @@ choose_accounts() {
   esac
 }
 
+# One CA, and a certificate for each process, which the next start uses again. A deleted one is made anew.
+choose_certificates() {
+  local process
+  case $TLS in
+    0) return ;;
+    1) command -v openssl >/dev/null || fail "TLS=1 needs openssl" ;;
+    *) fail "TLS is 0 or 1, not \"$TLS\"" ;;
+  esac
+  [[ -d $DIR/tls ]] || mkdir -m 700 "$DIR/tls"
+  [[ -f $DIR/tls/ca.crt ]] || quietly openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
+    -subj "/CN=local.sh $(random_hex)" -keyout "$DIR/tls/ca.key" -out "$DIR/tls/ca.crt"
+  for process in $(processes); do
+    [[ -f $DIR/tls/$process.crt ]] || issue "$process"
+  done
+}
+
+# Key and certificate are each replaced at once: a process that runs takes them up.
+issue() { # PROCESS
+  local at=$DIR/tls/$1
+  quietly openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
+    -keyout "$at.key.new" -out "$at.csr"
+  quietly openssl x509 -req -in "$at.csr" -CA "$DIR/tls/ca.crt" -CAkey "$DIR/tls/ca.key" -CAcreateserial -days 365 \
+    -extfile <(printf 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n') -out "$at.crt.new"
+  mv "$at.key.new" "$at.key"
+  mv "$at.crt.new" "$at.crt"
+  rm "$at.csr"
+}
+
+quietly() { # COMMAND
+  local said
+  said=$("$@" 2>&1) || fail "$1: $said"
+}
+
 build() {
   local root
   root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
@@ -232,6 +275,7 @@ names() { # ROLE
 # The one place that knows the keys of the configuration (crates/vedette/vedette.toml).
 write_toml() { # PROCESS
   local n sip grpc probe members='' addresses='' auth=http://127.0.0.1:$AUTH_PORT accounts=$DIR/accounts.toml
+  [[ $TLS != 1 ]] || auth=https://127.0.0.1:$AUTH_PORT
   read -ra sip <<<"$SIP_PORTS"
   read -ra grpc <<<"$GRPC_PORTS"
   read -ra probe <<<"$PROBE_PORTS"
@@ -256,6 +300,8 @@ write_toml() { # PROCESS
       printf '[http]\nlisten = "%s"\nmanagers = [%s]\ntoken = "%s"\n' "$HTTP" "$addresses" "$TOKEN"
       ;;
   esac
+  [[ $TLS != 1 ]] || printf '\n[tls]\ncert = "%s.crt"\nkey = "%s.key"\nca = "%s/ca.crt"\n' \
+    "$DIR/tls/$1" "$DIR/tls/$1" "$DIR/tls"
 }
 
 # --- processes --------------------------------------------------------------------------------------------------------
