@@ -81,9 +81,9 @@ pub fn name_of(host: &str) -> io::Result<ServerName<'static>> {
 pub async fn handshake(
     connector: &TlsConnector,
     socket: TcpStream,
-    host: &str,
     name: ServerName<'static>,
 ) -> io::Result<Stream> {
+    let dialled = socket.peer_addr().map_or_else(|_| "unknown".to_owned(), |address| address.to_string());
     match connector.connect(name, socket).await {
         Ok(stream) => {
             counter!(HANDSHAKES, "side" => "client").increment(1);
@@ -98,7 +98,7 @@ pub async fn handshake(
             );
             let reason = Reason::of(&error).or_else(|| closed.then(left));
             let Some(reason) = reason else { return Err(error) };
-            complain(host, &reason);
+            complain(&dialled, &reason);
             Err(reason.into())
         }
     }

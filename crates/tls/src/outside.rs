@@ -64,7 +64,7 @@ impl Outside {
         let _ = socket.set_nodelay(true);
         let mut config = self.watched.current().config.clone();
         config.alpn_protocols = protocol.alpn();
-        connect::handshake(&TlsConnector::from(Arc::new(config)), socket, host, connect::name_of(host)?).await
+        connect::handshake(&TlsConnector::from(Arc::new(config)), socket, connect::name_of(host)?).await
     }
 }
 

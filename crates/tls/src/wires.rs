@@ -86,7 +86,7 @@ impl Wires {
         let Some(watched) = &self.0 else { return Ok(Stream::plain(socket)) };
         let mutual = watched.current();
         let name = mutual.name.clone().map_or_else(|| connect::name_of(host), Ok)?;
-        connect::handshake(&mutual.connector(protocol), socket, host, name).await
+        connect::handshake(&mutual.connector(protocol), socket, name).await
     }
 
     pub(crate) fn acceptor(&self, protocol: Protocol) -> Option<TlsAcceptor> {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tls::authority::Authority;
 
 /// Counted from 1, as in `manager-1`.
 pub type Number = usize;
@@ -17,6 +18,8 @@ pub type Number = usize;
 pub struct Cluster {
     folder: TempDir,
     ports: Ports,
+    /// Who signs the certificates, if they reach each other by TLS.
+    authority: Option<Authority>,
     processes: Vec<(String, Child)>,
 }
 
@@ -24,6 +27,7 @@ struct Ports {
     public: SocketAddr,
     inner: SocketAddr,
     http: SocketAddr,
+    auth: SocketAddr,
     managers: Vec<ManagerPorts>,
 }
 
@@ -39,8 +43,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl Cluster {
     /// Returns when phones may ask.
     pub fn start() -> Cluster {
+        Cluster::start_with(None)
+    }
+
+    /// The same over TLS, with an auth-adapter of its own.
+    pub fn start_over_tls() -> Cluster {
+        Cluster::start_with(Some(Authority::new()))
+    }
+
+    fn start_with(authority: Option<Authority>) -> Cluster {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut cluster = Cluster { folder, ports: Ports::choose(), processes: Vec::new() };
+        let mut cluster = Cluster { folder, ports: Ports::choose(), authority, processes: Vec::new() };
+        if cluster.authority.is_some() {
+            let auth = cluster.auth_config();
+            cluster.launch("auth", "auth", &auth);
+        }
         for manager in 1..=MANAGERS {
             cluster.start_manager(manager);
         }
@@ -125,7 +142,7 @@ impl Cluster {
 
     fn launch(&mut self, name: &str, role: &str, config: &str) {
         let file = self.folder.path().join(format!("{name}.toml"));
-        std::fs::write(&file, config).expect("the folder takes files");
+        std::fs::write(&file, format!("{config}{}", self.tls_config(name))).expect("the folder takes files");
         let log =
             File::options().create(true).append(true).open(self.log(name)).expect("the folder takes files");
         let mut command = vedette();
@@ -147,6 +164,10 @@ impl Cluster {
     fn manager_config(&self, manager: Number) -> String {
         let ManagerPorts { sip, grpc } = &self.ports.managers[manager - 1];
         let data = self.folder.path().join(format!("manager-{manager}"));
+        let auth = match self.authority {
+            None => "open".to_owned(),
+            Some(_) => format!("https://{}", self.ports.auth),
+        };
         let members = self
             .ports
             .managers
@@ -154,14 +175,30 @@ impl Cluster {
             .zip(1..)
             .map(|(ports, node)| format!("{{ name = \"manager-{node}\", grpc = \"{}\" }},", ports.grpc));
         format!(
-            "{COMMON}[manager]\nname = \"manager-{manager}\"\nsip = \"{sip}\"\ngrpc = \"{grpc}\"\ndata = {data:?}\nauth = \"open\"\n\
+            "{COMMON}[manager]\nname = \"manager-{manager}\"\nsip = \"{sip}\"\ngrpc = \"{grpc}\"\ndata = {data:?}\nauth = \"{auth}\"\n\
              members = [{}]\n",
             members.collect::<String>(),
         )
     }
 
+    fn auth_config(&self) -> String {
+        let accounts = self.folder.path().join("accounts.toml");
+        let account =
+            |name| format!("[[account]]\nuri = \"sip:{name}@vedette.test\"\npassword = \"{name}pw\"\n");
+        std::fs::write(&accounts, ["alice", "bob"].map(account).concat()).expect("the folder takes files");
+        format!("{COMMON}[auth]\nlisten = \"{}\"\naccounts = {accounts:?}\n", self.ports.auth)
+    }
+
+    fn tls_config(&self, name: &str) -> String {
+        let Some(authority) = &self.authority else { return String::new() };
+        let folder = self.folder.path().join(format!("{name}-tls"));
+        std::fs::create_dir_all(&folder).expect("the folder takes folders");
+        let files = authority.issue(&["127.0.0.1"]).write(&folder, &authority.pem);
+        format!("[tls]\ncert = {:?}\nkey = {:?}\nca = {:?}\n", files.cert, files.key, files.ca)
+    }
+
     fn dispatcher_config(&self) -> String {
-        let Ports { public, inner, http, managers } = &self.ports;
+        let Ports { public, inner, http, managers, .. } = &self.ports;
         let addresses: String = managers.iter().map(|ports| format!("\"{}\",", ports.grpc)).collect();
         format!(
             "{COMMON}[dispatcher]\nlisten = [\"{public}\"]\ninner = \"{inner}\"\ndirectory = [{addresses}]\n\
@@ -186,12 +223,12 @@ impl Drop for Cluster {
 impl Ports {
     fn choose() -> Ports {
         // All are held until the last is found, so that none is given twice.
-        let held: Vec<_> = (0..3 + 2 * MANAGERS).map(|_| free_port()).collect();
+        let held: Vec<_> = (0..4 + 2 * MANAGERS).map(|_| free_port()).collect();
         let mut free = held.iter().map(|listener| listener.local_addr().expect("it is bound"));
         let mut next = || free.next().expect("as many were taken as there are uses");
-        let (public, inner, http) = (next(), next(), next());
+        let (public, inner, http, auth) = (next(), next(), next(), next());
         let managers = (0..MANAGERS).map(|_| ManagerPorts { sip: next(), grpc: next() }).collect();
-        Ports { public, inner, http, managers }
+        Ports { public, inner, http, auth, managers }
     }
 }
 

@@ -65,7 +65,7 @@ fn watcher_of(manager: Number, cluster: &Cluster) -> (Phone, Dialog, Message) {
 }
 
 /// Asks again when it is told to come later, as a phone does.
-fn until_granted(mut ask: impl FnMut() -> Message) -> Message {
+pub fn until_granted(mut ask: impl FnMut() -> Message) -> Message {
     loop {
         let answer = ask();
         if answer.status() != Some(503) {

@@ -8,3 +8,4 @@ mod kill;
 #[allow(dead_code)]
 #[path = "../up/phone.rs"]
 mod phone;
+mod secrecy;
