@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::complaints::complain;
-use crate::metrics::HANDSHAKES as DONE;
+use crate::metrics::{HANDSHAKES as DONE, REFUSED};
 use crate::reason::Reason;
 use crate::{Protocol, Stream, Wires};
 
@@ -56,8 +56,10 @@ impl Incoming {
         loop {
             // What is ready is handed out before more is begun.
             while let Poll::Ready(Some(done)) = self.handshakes.poll_join_next(cx) {
-                if let Ok(Some(accepted)) = done {
-                    return Poll::Ready(accepted);
+                match done {
+                    Ok(Some(accepted)) => return Poll::Ready(accepted),
+                    Ok(None) => {}
+                    Err(_gave_way) => counter!(REFUSED, "reason" => "crowded").increment(1),
                 }
             }
             let (socket, peer) = ready!(self.poll_socket(cx));

@@ -48,7 +48,7 @@ impl Reason {
                 Reason::new("not_yet", format!("the certificate is not valid yet ({problem})"))
             }
             Problem::UnknownIssuer | Problem::BadSignature => {
-                Reason::new("issuer", "the certificate was not signed by the CA in `tls.ca`")
+                Reason::new("issuer", "the certificate was not signed by the CA that we trust")
             }
             Problem::NotValidForName | Problem::NotValidForNameContext { .. } => Reason::new(
                 "name",

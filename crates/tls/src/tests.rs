@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use tower_service::Service;
+
 use crate::accept::{HANDSHAKES, PATIENCE};
 use crate::authority::{Authority, Issued, Party};
 use crate::certificate::Certificate;
@@ -178,6 +180,26 @@ async fn a_connection_to_the_wrong_port_fails_at_once() {
     let error = party.wires.open(socket, "127.0.0.1", Protocol::Grpc).await.err().unwrap().to_string();
 
     assert!(error.contains("right port"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_of_others_is_verified_by_the_host_that_was_dialled() {
+    let (ca, another) = (Authority::new(), Authority::new());
+    let server = ca.party(HERE, None);
+    let door = Door::of(&server.wires).await;
+    let dial = async |trusted: &Authority, url: String| {
+        let folder = tempfile::tempdir().unwrap();
+        let billing = outsider(&folder, trusted, Some(&ca.issue(HERE)));
+        billing.connector(Protocol::Sip).call(url.parse().unwrap()).await
+    };
+    let port = door.address.port();
+
+    let known = dial(&ca, format!("https://127.0.0.1:{port}")).await.unwrap();
+    assert_eq!(serial(known.inner()), serial_in(&server));
+    let elsewhere = dial(&ca, format!("https://localhost:{port}")).await.unwrap_err().to_string();
+    assert!(elsewhere.contains("another name"), "{elsewhere}");
+    let stranger = dial(&another, format!("https://127.0.0.1:{port}")).await.unwrap_err().to_string();
+    assert!(stranger.contains("not signed by the CA"), "{stranger}");
 }
 
 #[tokio::test]

@@ -246,3 +246,19 @@ fn algorithms(names: &[String]) -> anyhow::Result<Vec<Algorithm>> {
     };
     names.iter().map(known).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_promises_tls_without_any_is_refused_and_the_other_way_round() {
+        let ca = tls::authority::Authority::new();
+        let party = ca.party(&["127.0.0.1"], None);
+        let plain = Settings::default();
+        let secure = Settings { wires: party.wires.clone(), ..Settings::default() };
+
+        assert!(check_scheme("http://a:1", &plain).is_ok() && check_scheme("https://a:1", &secure).is_ok());
+        assert!(check_scheme("https://a:1", &plain).is_err() && check_scheme("http://a:1", &secure).is_err());
+    }
+}
