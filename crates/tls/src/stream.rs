@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use hyper_util::client::legacy::connect::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -220,6 +221,13 @@ impl AsyncWrite for WriteHalf {
             WriteHalf::Plain(half) => Pin::new(half).poll_shutdown(cx),
             WriteHalf::Tls(half) => Pin::new(half).poll_shutdown(cx),
         }
+    }
+}
+
+/// For clients of hyper.
+impl Connection for Stream {
+    fn connected(&self) -> hyper_util::client::legacy::connect::Connected {
+        hyper_util::client::legacy::connect::Connected::new()
     }
 }
 
