@@ -3,6 +3,7 @@
 //! A ladder is compared with the file beside this one. When a change of behaviour is meant, run the tests with
 //! `UPDATE_LADDERS=1` and read the difference before committing it.
 
+mod billing;
 mod death;
 mod feature_code;
 mod publish;

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use placement::{GroupId, NodeId};
+use placement::{GroupId, NodeId, PresentityKey};
 use presence::time::Timestamp;
 use presence_agent::agent::Entry;
-use presence_agent::verdict::{Decision, Verdict};
+use presence_agent::verdict::{Invalidated, Proof, Subject, Verdict};
 use presence_agent::{Agent, Config, LinkId, Now, Output, Silence, Ticket};
 use prost::Message as _;
 use proto::v1;
@@ -137,11 +137,22 @@ impl Stage {
     }
 
     /// Billing answers the oldest question.
-    pub fn billing_allows(&mut self, ha1_md5: &str) {
-        let _ = writeln!(self.ladder, "billing -> agent   allow\n");
-        let verdict = Verdict { decision: Decision::Allow, ha1_md5: ha1_md5.into(), ..Verdict::allowed() };
+    pub fn billing_says(&mut self, verdict: Verdict) {
+        let decision = format!("{:?}", verdict.decision).to_lowercase();
+        let secret = if verdict.has_secret() { ", with the secret" } else { "" };
+        let _ = writeln!(self.ladder, "billing -> agent   {decision}{secret}\n");
         let (at, ticket) = self.asked.remove(0);
         self.managers[at].agent.handle_verdict(ticket, verdict, self.now);
+        self.collect();
+    }
+
+    /// Billing names an account that has changed.
+    pub fn billing_names(&mut self, account: &str) {
+        let _ = writeln!(self.ladder, "billing -> all     {account} has changed\n");
+        let named = Invalidated::Accounts(vec![PresentityKey::restored(account)]);
+        for manager in &mut self.managers {
+            manager.agent.handle_invalidated(&named, self.now);
+        }
         self.collect();
     }
 
@@ -221,16 +232,23 @@ impl Stage {
                 self.heard = text;
             }
             Output::Authorise { ticket, question, source } => {
-                let (account, what, whom) = (&question.account, question.method, &question.presentity);
-                let _ =
-                    writeln!(self.ladder, "{who:<6} -> billing  {account} {what} {whom}, from {source}\n");
+                let Subject { account, method, presentity, .. } = question.subject;
+                let proof = match question.proof {
+                    Proof::Digest(_) => "by a digest",
+                    Proof::Dialog => "in the dialog",
+                    Proof::Asserted(_) => "asserted by a peer",
+                };
+                let _ = writeln!(
+                    self.ladder,
+                    "{who:<6} -> billing  {account} {method} {presentity}, from {source}, {proof}\n"
+                );
                 self.asked.push((at, ticket));
             }
             Output::Propose { ticket, command } => {
                 let _ = writeln!(self.ladder, "{who:<6} -> log      {}\n", name(&command));
                 self.proposed.push(Proposed { by: at, ticket, command });
             }
-            Output::Reply { .. } | Output::Changed(_) => {}
+            Output::Reply { .. } | Output::Changed(_) | Output::Note(_) => {}
             Output::Diverged { .. } | Output::Stop(_) => panic!("{who} says {output:?}"),
         }
     }
@@ -252,6 +270,7 @@ fn config(node: NodeId, open: bool) -> Config {
         open,
         md5_only: Vec::new(),
         feature_code: "*48".into(),
+        trust_asserted_identity: true,
         algorithms: vec![sip::digest::Algorithm::Md5, sip::digest::Algorithm::Sha256],
         sent_by: format!("127.0.0.1:710{node}"),
         subscribe: Default::default(),
@@ -277,5 +296,6 @@ fn name(command: &Bytes) -> &'static str {
         Kind::RaiseEpoch(_) => "RaiseEpoch",
         Kind::TakeOver(_) => "TakeOver",
         Kind::Checksum(_) => "Checksum",
+        Kind::Judge(_) => "Judge",
     }
 }

@@ -1,5 +1,9 @@
 //! A subscription from its challenge to its last NOTIFY.
 
+use std::time::Duration;
+
+use presence_agent::verdict::{Decision, Verdict};
+
 use crate::stage::{PHONE, Stage};
 
 pub fn subscribe(cseq: u32, expires: u32, to_tag: &str, more: &str) -> String {
@@ -39,7 +43,7 @@ pub fn value<'a>(heard: &'a str, after: &str, until: char) -> &'a str {
 }
 
 /// RFC 2617 without qop, which old phones still send.
-fn credentials(nonce: &str) -> (String, String) {
+pub fn credentials(nonce: &str) -> (String, String) {
     // H(a:b:c) is all that is needed, and the split of the method and URI falls on a colon too.
     let md5 = |a: &str, b: &str, c: &str| sip::digest::ha1(sip::digest::Algorithm::Md5, a, b, c);
     let ha1 = md5("bob", "lab.test", "bobpw");
@@ -49,6 +53,12 @@ fn credentials(nonce: &str) -> (String, String) {
          response=\"{response}\"\n"
     );
     (header, ha1)
+}
+
+/// Billing gives the secret, and an answer that holds for a minute.
+pub fn verifies(ha1: &str) -> Verdict {
+    let cache = Duration::from_secs(60);
+    Verdict { decision: Decision::Verify, ha1_md5: ha1.into(), cache, ..Verdict::allowed() }
 }
 
 #[test]
@@ -61,14 +71,21 @@ fn a_subscription_is_challenged_recorded_notified_refreshed_and_ended() {
     stage.say("With credentials: billing, the log, the 200, and the NOTIFY that every 2xx owes");
     let (authorization, ha1) = credentials(&nonce);
     stage.phone(&subscribe(2, 600, "", &authorization));
-    stage.billing_allows(&ha1);
+    stage.billing_says(verifies(&ha1));
     stage.commit();
     stage.phone_answers("200 OK");
     let local_tag = value(value(&stage.heard, "From: ", '\r'), "tag=", ';').to_owned();
 
-    stage.say("A refresh in the dialog, over the flow it was made on, needs no credentials");
-    stage.pass(300);
+    stage.say("A refresh in the dialog, over the flow it was made on, needs no credentials, nor billing for a while");
+    stage.pass(59);
     stage.phone(&subscribe(3, 600, &local_tag, ""));
+    stage.commit();
+    stage.phone_answers("200 OK");
+
+    stage.say("Later billing is asked, and has nothing to verify");
+    stage.pass(300);
+    stage.phone(&subscribe(4, 600, &local_tag, ""));
+    stage.billing_says(Verdict::allowed());
     stage.commit();
     stage.phone_answers("200 OK");
 
@@ -76,8 +93,8 @@ fn a_subscription_is_challenged_recorded_notified_refreshed_and_ended() {
     stage.phone(&subscribe(2, 0, &local_tag, "User-Agent: late\n"));
     stage.commit();
 
-    stage.say("The end");
-    stage.phone(&subscribe(4, 0, &local_tag, ""));
+    stage.say("The end, which nobody has to grant");
+    stage.phone(&subscribe(5, 0, &local_tag, ""));
     stage.commit();
     stage.phone_answers("200 OK");
     stage.compare("subscribe.ladder");

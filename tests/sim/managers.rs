@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use presence::time::Timestamp;
 use presence_agent::agent::Entry;
-use presence_agent::verdict::{Question, Verdict};
+use presence_agent::verdict::{Proof, Question, Verdict};
 use presence_agent::{Now, Output, Silence, Ticket};
 use sip::digest::{Algorithm, ha1};
 use sip::{Limits, Message};
@@ -146,7 +146,7 @@ impl World {
                 }
                 Output::Authorise { ticket, question, .. } => self.authorise(node, ticket, question),
                 Output::Propose { ticket, command } => self.propose(node, ticket, command)?,
-                Output::Reply { .. } | Output::Changed(_) => {}
+                Output::Reply { .. } | Output::Changed(_) | Output::Note(_) => {}
                 Output::Diverged { index, slot, nodes } => {
                     return broken(
                         "P1 replicas report that they differ",
@@ -200,7 +200,7 @@ impl World {
             Verdict::unavailable()
         } else {
             Verdict {
-                ha1_md5: ha1(Algorithm::Md5, &question.username, &question.realm, PASSWORD),
+                ha1_md5: self.secret_of(&question),
                 cache: Duration::from_secs(self.rng.between(0, 20)),
                 ..Verdict::allowed()
             }
@@ -209,6 +209,14 @@ impl World {
         let incarnation = self.nodes[node].incarnation;
         let input = Input::Verdict { ticket, verdict };
         self.queue.push(self.now + delay, Event::AtNode { node, incarnation, input });
+    }
+
+    /// The HA1 that a digest is held against.
+    fn secret_of(&self, question: &Question) -> String {
+        match &question.proof {
+            Proof::Digest(digest) => ha1(Algorithm::Md5, &digest.username, &digest.realm, PASSWORD),
+            _ => String::new(),
+        }
     }
 
     fn propose(&mut self, node: usize, ticket: Ticket, command: Bytes) -> Check {

@@ -51,6 +51,7 @@ pub fn config(node: usize, incarnation: u64) -> Config {
         algorithms: vec![sip::digest::Algorithm::Md5],
         md5_only: Vec::new(),
         feature_code: "*48".into(),
+        trust_asserted_identity: false,
         sent_by: manager(node).to_string(),
         subscribe: lives,
         publish: lives,

@@ -23,6 +23,7 @@ pub(crate) enum Refuse {
     /// No credentials, or none that count any more; with the values of WWW-Authenticate.
     Challenge(Vec<String>),
     Forbidden(&'static str),
+    WrongCredentials,
     /// Billing said no, in its own words.
     Denied {
         status: u16,
@@ -60,6 +61,7 @@ impl Refuse {
             Refuse::Fault(fault) => (fault.status, Some(fault.reason)),
             Refuse::Challenge(_) => (401, None),
             Refuse::Forbidden(reason) => (403, Some(reason)),
+            Refuse::WrongCredentials => (403, Some("Wrong Credentials")),
             Refuse::Denied { status, reason } => {
                 (*status, Some(reason.as_str()).filter(|reason| !reason.is_empty()))
             }
@@ -94,6 +96,7 @@ fn refusal_status(refusal: &Refusal) -> (u16, Option<&'static str>) {
         Refusal::Register(RegisterRefused::TooMany) => (403, Some("Too Many Contacts")),
         Refusal::TooMany(_, "publications") => (403, Some("Too Many Publications")),
         Refusal::TooMany(..) => (403, Some("Too Many Watchers")),
+        Refusal::QuotaUsedUp(_) => (403, Some("Too Many Subscriptions Of This Account")),
         Refusal::Malformed(_) => (400, None),
     }
 }

@@ -1,5 +1,7 @@
 //! Presence for programs: what the API asks of an agent, and what it is answered.
 
+use std::fmt;
+
 use bytes::Bytes;
 use placement::{NodeId, PresentityKey};
 use presence::position::Position;
@@ -11,6 +13,16 @@ use crate::shard::Refusal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApiTicket(pub u64);
 
+/// A user's name and password, as billing knows them.
+#[derive(Clone)]
+pub struct Credentials {
+    pub username: String,
+    pub realm: String,
+    pub password: String,
+    /// Where the program is, "address:port".
+    pub source: String,
+}
+
 /// One change of a source. Its name must be short, because every replica keeps it.
 #[derive(Clone, Debug)]
 pub struct SetSource {
@@ -18,6 +30,8 @@ pub struct SetSource {
     pub source: String,
     /// `None` removes the source.
     pub state: Option<SourceState>,
+    /// If there, they must be the presentity's own, or nothing is changed.
+    pub credentials: Option<Credentials>,
 }
 
 #[derive(Clone, Debug)]
@@ -28,11 +42,15 @@ pub struct SourceState {
     pub expires: u32,
 }
 
-/// What became of a [`SetSource`].
+/// What became of a change or a read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ApiReply {
     Done(Position),
     Refused(Refusal),
+    /// The credentials are not what billing knows.
+    WrongCredentials,
+    /// The account may not do this, in the words of billing or ours.
+    Denied(String),
     /// Certainly not stored.
     Unavailable,
     /// It may be stored or not; nobody can say in time.
@@ -44,6 +62,8 @@ pub enum ApiReply {
 pub struct PresentityState {
     pub presentity: PresentityKey,
     pub position: Position,
+    /// Up to where this replica had applied the log.
+    pub as_of: Position,
     pub open: bool,
     pub notes: Vec<String>,
     pub activities: Vec<String>,
@@ -53,14 +73,33 @@ pub struct PresentityState {
     pub document: Bytes,
 }
 
+impl PresentityState {
+    /// Whether somebody who has seen the state at `seen` has not seen this one. Of whom nothing is left there is no
+    /// position; then it counts how far this replica has come, which may lag behind the one that was asked before.
+    pub fn is_news_after(&self, seen: Position) -> bool {
+        match self.position == Position::default() {
+            true => seen > Position::default() && self.as_of > seen,
+            false => self.position > seen,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct WatcherState {
     pub watcher: String,
     pub event: String,
+    pub pending: bool,
     pub ended: bool,
     pub seconds_left: u32,
     pub owner: NodeId,
     pub call_id: String,
+    pub tenant: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials {{ {} }}", self.username)
+    }
 }
 
 /// Counts for an operator.

@@ -23,6 +23,9 @@ pub struct Config {
     /// User-Agents, by how they begin, that are offered MD5 alone: they give up when any of several challenges names an
     /// algorithm they do not know.
     pub md5_only: Vec<String>,
+    /// Whether P-Asserted-Identity (RFC 3325) is believed. Only behind dispatchers or proxies that strip it from whoever
+    /// they do not trust.
+    pub trust_asserted_identity: bool,
     /// `host:port` under which the SIP link of this manager is reached, for the Via of its requests.
     pub sent_by: String,
     /// What a phone dials before the digit of a status, such as `*48`; empty turns it off.

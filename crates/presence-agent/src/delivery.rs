@@ -5,6 +5,7 @@
 //! dirty: it is tried again after a while, at the next change, and when the watcher refreshes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 use presence::position::Position;
@@ -96,6 +97,11 @@ impl Deliveries {
 
     pub fn ids(&self) -> impl Iterator<Item = &SubscriptionId> {
         self.held.keys()
+    }
+
+    /// Those behind a bound, in their order.
+    pub fn ids_from(&self, from: Bound<SubscriptionId>) -> impl Iterator<Item = &SubscriptionId> {
+        self.held.range((from, Bound::Unbounded)).map(|(id, _)| id)
     }
 
     /// The watcher is alive, whatever failed before.

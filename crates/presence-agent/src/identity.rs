@@ -1,19 +1,26 @@
-//! Who sends a request: digest authentication at the notifier (RFC 7616, RFC 8760, DESIGN D14).
+//! Who sends a request, and whether billing's verdict grants it (RFC 7616, RFC 8760, RFC 3325, DESIGN D14).
 //!
 //! A nonce is signed, so any node can tell a fresh one from a stale or a forged one without having sent it. How
 //! clients count `nc` is not held against them: real ones repeat it. Nothing is stored for a request without
 //! credentials, and nobody is asked about it.
+//!
+//! Who proves himself with a digest must be named in From too. Who is asserted by a trusted peer need not be: inside a
+//! trust domain the asserted identity stands in place of From, which may be anonymous (RFC 3325 sections 5 and 9.1).
+//! Both may publish and register for nobody but themselves.
 
 use std::time::Duration;
 
 use placement::PresentityKey;
+use proto::v1::Standing;
 use sip::digest::{self, Algorithm, Credentials, NonceState, Nonces};
-use sip::{Message, Name, Uri};
+use sip::header::NameAddr;
+use sip::{Message, Name, Scheme, Uri};
 
 use crate::agent::Now;
 use crate::answer::Refuse;
+use crate::api;
 use crate::config::Config;
-use crate::verdict::Verdict;
+use crate::verdict::{Decision, Digest, Proof, Question, Verdict};
 
 #[derive(Debug)]
 pub(crate) struct Identification {
@@ -21,16 +28,15 @@ pub(crate) struct Identification {
     algorithms: Vec<Algorithm>,
     md5_only: Vec<String>,
     open: bool,
+    trusts_assertions: bool,
 }
 
-/// Who a request says it is from; proven only when [`Identification::prove`] agrees.
+/// Who a request says it is from, and how that is known or will be.
 #[derive(Debug)]
 pub(crate) struct Claim {
     /// `user@domain`
     pub account: String,
-    /// As the client wrote it.
-    pub username: String,
-    pub realm: String,
+    pub proof: Proof,
 }
 
 impl Identification {
@@ -42,14 +48,15 @@ impl Identification {
             algorithms: config.algorithms.clone(),
             md5_only: config.md5_only.clone(),
             open: config.open,
+            trusts_assertions: config.trust_asserted_identity,
         }
     }
 
     /// Reads the claim, or says what to challenge with. The realm is the domain of who sends.
     pub fn claim(&self, request: &Message, realm: &str, now: Now) -> Result<Claim, Refuse> {
         if self.open {
-            let account = sender(request)?.to_string();
-            return Ok(Claim { username: account.clone(), account, realm: realm.to_owned() });
+            let sender = sender(request)?;
+            return Ok(Claim { account: sender.to_string(), proof: Proof::Asserted(sender.uri()) });
         }
         let Some(credentials) = digest::credentials(request, realm) else {
             return Err(self.challenge(request, realm, false, now));
@@ -59,46 +66,104 @@ impl Identification {
             return Err(self.challenge(request, realm, false, now));
         }
         match self.nonces.check(&credentials.nonce, realm, now.unix) {
-            NonceState::Fresh => Ok(Claim {
-                account: account(&credentials, realm),
-                username: credentials.username.into_owned(),
-                realm: realm.to_owned(),
-            }),
+            NonceState::Fresh => {
+                let digest = Digest::new(&credentials, request.method_text(), &request.body());
+                Ok(Claim {
+                    account: account(&credentials.username, realm),
+                    proof: Proof::Digest(Box::new(digest)),
+                })
+            }
             NonceState::Stale => Err(self.challenge(request, realm, true, now)),
             NonceState::Forged => Err(self.challenge(request, realm, false, now)),
         }
     }
 
-    /// Holds the claim against the HA1 that billing gave.
-    pub fn prove(&self, request: &Message, realm: &str, verdict: &Verdict) -> Result<(), Refuse> {
-        if self.open {
-            return Ok(());
+    /// Who a trusted peer says has sent the request: the first SIP address, or else the first that is one at all
+    /// (RFC 3325 9.1 allows one of each kind). Dispatchers strip the header from everybody whom they do not trust.
+    pub fn asserted(&self, request: &Message) -> Option<Claim> {
+        if self.open || !self.trusts_assertions {
+            return None;
         }
-        let wrong = Refuse::Forbidden("Wrong Credentials");
-        let credentials = digest::credentials(request, realm).ok_or_else(|| wrong.clone())?;
-        let ha1 = match credentials.algorithm {
-            Algorithm::Md5 => &verdict.ha1_md5,
-            Algorithm::Sha256 => &verdict.ha1_sha256,
-        };
-        let proven =
-            !ha1.is_empty() && digest::verify(&credentials, request.method_text(), ha1, &request.body());
-        proven.then_some(()).ok_or(wrong)
+        let uris =
+            || request.values(Name::PAssertedIdentity).filter_map(NameAddr::parse).map(|value| value.uri);
+        let key = |uri: &str| PresentityKey::of(uri);
+        let is_sip =
+            |uri: &&str| Uri::parse(uri).is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
+        let identity = uris().filter(is_sip).find_map(key).or_else(|| uris().find_map(key))?;
+        Some(Claim { account: identity.to_string(), proof: Proof::Asserted(identity.uri()) })
     }
 
-    /// Whether the proven `account` may act as `owner`, and says so in From too.
-    pub fn is_own(&self, request: &Message, account: &str, owner: &PresentityKey) -> Result<(), Refuse> {
+    /// Digest credentials for somebody whose password a program has sent, under a nonce of ours, for billing that keeps
+    /// the secret to itself.
+    pub fn digest_of(&self, credentials: &api::Credentials, uri: &str, cnonce: &str, now: Now) -> Proof {
+        let algorithm = self.algorithms.first().copied().unwrap_or(Algorithm::Sha256);
+        let (username, realm) = (credentials.username.as_str(), credentials.realm.as_str());
+        let mut client = Credentials {
+            username: username.into(),
+            realm: realm.into(),
+            nonce: self.nonces.mint(realm, now.unix).into(),
+            uri: uri.into(),
+            response: "".into(),
+            algorithm,
+            qop: Some("auth"),
+            nc: Some("00000001"),
+            cnonce: Some(cnonce),
+            opaque: None,
+        };
+        let ha1 = digest::ha1(algorithm, username, realm, &credentials.password);
+        client.response = digest::response(&client, "PUBLISH", &ha1, b"").unwrap_or_default().into();
+        Proof::Digest(Box::new(Digest::new(&client, "PUBLISH", b"")))
+    }
+
+    /// What the verdict on a request comes to.
+    pub fn granted(
+        &self,
+        request: &Message,
+        question: &Question,
+        verdict: &Verdict,
+    ) -> Result<Standing, Refuse> {
+        if self.open {
+            return Ok(Standing::Active);
+        }
+        granted(question, verdict, || {
+            let credentials = digest::credentials(request, &question.realm);
+            credentials.is_some_and(|credentials| {
+                let ha1 = verdict.ha1(credentials.algorithm);
+                !ha1.is_empty() && digest::verify(&credentials, request.method_text(), ha1, &request.body())
+            })
+        })
+    }
+
+    /// What the verdict on a program's change comes to, whose password came with it.
+    pub fn granted_to_program(
+        &self,
+        credentials: &api::Credentials,
+        question: &Question,
+        verdict: &Verdict,
+    ) -> Result<(), Refuse> {
+        let api::Credentials { username, realm, password, .. } = credentials;
+        let matches = |algorithm| {
+            let ha1 = digest::ha1(algorithm, username, realm, password);
+            verdict.ha1(algorithm).eq_ignore_ascii_case(&ha1)
+        };
+        let known = || [Algorithm::Md5, Algorithm::Sha256].into_iter().any(matches);
+        granted(question, verdict, known).map(drop)
+    }
+
+    /// Whether the claimed account is `owner`, and From says so too.
+    pub fn is_own(&self, request: &Message, claim: &Claim, owner: &PresentityKey) -> Result<(), Refuse> {
         if self.open {
             return Ok(());
         }
-        if account != owner.as_str() {
+        if claim.account != owner.as_str() {
             return Err(Refuse::Forbidden("Not Your Presentity"));
         }
-        self.is_sender(request, account)
+        self.is_sender(request, &claim.account, &claim.proof)
     }
 
-    /// Whether From names the proven account (DESIGN D14).
-    pub fn is_sender(&self, request: &Message, account: &str) -> Result<(), Refuse> {
-        if self.open || sender(request)?.as_str() == account {
+    /// Whether From names the account, where it is the account that must prove itself (DESIGN D14).
+    pub fn is_sender(&self, request: &Message, account: &str, proof: &Proof) -> Result<(), Refuse> {
+        if self.open || !proof.is_digest() || sender(request)?.as_str() == account {
             return Ok(());
         }
         Err(Refuse::Forbidden("From Is Not The Authenticated User"))
@@ -118,6 +183,29 @@ impl Identification {
     }
 }
 
+/// The rules of `auth.proto`. `matches`: whether what proves the account matches an HA1 of the verdict.
+fn granted(
+    question: &Question,
+    verdict: &Verdict,
+    matches: impl FnOnce() -> bool,
+) -> Result<Standing, Refuse> {
+    let denied = || match verdict.status {
+        // Billing has checked the digest, and means us: the client has had its challenge.
+        401 | 407 => Refuse::WrongCredentials,
+        status => Refuse::Denied { status, reason: verdict.reason.clone() },
+    };
+    let must_match = verdict.has_secret() || verdict.decision == Decision::Verify;
+    if question.proof.is_digest() && must_match && !matches() {
+        return Err(Refuse::WrongCredentials);
+    }
+    match verdict.decision {
+        Decision::Allow | Decision::Verify => Ok(Standing::Active),
+        Decision::Pending if question.subject.method == "SUBSCRIBE" => Ok(Standing::Pending),
+        Decision::Pending | Decision::Deny => Err(denied()),
+        Decision::Unavailable => Err(Refuse::Unavailable),
+    }
+}
+
 /// The address-of-record in From.
 pub(crate) fn sender(request: &Message) -> Result<PresentityKey, Refuse> {
     let from = request.from().map_err(Refuse::Fault)?;
@@ -132,13 +220,10 @@ pub(crate) fn realm<'a>(request: &Message, resource: &'a PresentityKey, domains:
 }
 
 /// Phones write the user name alone or the whole address-of-record.
-fn account(credentials: &Credentials<'_>, realm: &str) -> String {
-    let name = credentials.username.as_ref();
-    let name = name.strip_prefix("sip:").unwrap_or(name);
-    match name.rsplit_once('@') {
-        Some((user, domain)) => format!("{user}@{}", domain.to_ascii_lowercase()),
-        None => format!("{name}@{realm}"),
-    }
+pub(crate) fn account(username: &str, realm: &str) -> String {
+    let name = username.strip_prefix("sip:").unwrap_or(username);
+    let address = if name.contains('@') { name.to_owned() } else { format!("{name}@{realm}") };
+    PresentityKey::of(&format!("sip:{address}")).map_or(address, |key| key.to_string())
 }
 
 #[cfg(test)]
@@ -147,6 +232,7 @@ mod tests {
     use sip::{Instant, Limits, Secret};
 
     use super::*;
+    use crate::verdict::Subject;
 
     const REALM: &str = "lab.test";
 
@@ -154,27 +240,166 @@ mod tests {
         Now { monotonic: Instant(0), log: Timestamp(0), unix: 1_000, lease: Instant(0) }
     }
 
-    fn request(nonce: &str, algorithm: &str) -> Message {
+    fn identification() -> Identification {
+        Identification {
+            nonces: Nonces::new(Secret::new("a secret of sixteen"), Duration::from_secs(300)),
+            algorithms: vec![Algorithm::Sha256],
+            md5_only: Vec::new(),
+            open: false,
+            trusts_assertions: true,
+        }
+    }
+
+    fn with(lines: &str) -> Message {
         let text = format!(
             "PUBLISH sip:bob@lab.test SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\n\
              From: <sip:bob@lab.test>;tag=a\r\nTo: <sip:bob@lab.test>\r\nCall-ID: c\r\nCSeq: 1 PUBLISH\r\n\
-             Authorization: Digest username=\"bob\", realm=\"{REALM}\", nonce=\"{nonce}\", uri=\"sip:bob@lab.test\", \
-             response=\"0\", algorithm={algorithm}\r\nContent-Length: 0\r\n\r\n"
+             {lines}Content-Length: 0\r\n\r\n"
         );
         Message::parse(text.into(), &Limits::default()).unwrap()
     }
 
+    fn request(nonce: &str, algorithm: &str) -> Message {
+        with(&format!(
+            "Authorization: Digest username=\"bob\", realm=\"{REALM}\", nonce=\"{nonce}\", uri=\"sip:bob@lab.test\", \
+             response=\"0\", algorithm={algorithm}\r\n"
+        ))
+    }
+
+    fn password(password: &str) -> api::Credentials {
+        let text = str::to_owned;
+        let (username, realm) = (text("bob"), text(REALM));
+        api::Credentials { username, realm, password: text(password), source: String::new() }
+    }
+
+    fn question(method: &'static str, proof: Proof) -> Question {
+        let (account, event) = ("bob@lab.test".to_owned(), "presence".to_owned());
+        let subject = Subject { presentity: account.clone(), account, method, event };
+        Question { subject, proof, watcher: String::new(), realm: REALM.to_owned() }
+    }
+
+    fn digest() -> Proof {
+        identification().digest_of(&password("bobpw"), "sip:bob@lab.test", "c", now())
+    }
+
+    /// What a verdict on a SUBSCRIBE comes to, its HA1 being of this password.
+    fn outcome(proof: Proof, decision: Decision, secret: &str) -> Result<Standing, Refuse> {
+        let ha1 = |password| digest::ha1(Algorithm::Sha256, "bob", REALM, password);
+        let ha1_sha256 = if secret.is_empty() { String::new() } else { ha1(secret) };
+        let verdict = Verdict { decision, ha1_sha256, ..Verdict::allowed() };
+        granted(&question("SUBSCRIBE", proof), &verdict, || verdict.ha1_sha256 == ha1("bobpw"))
+    }
+
     #[test]
     fn credentials_in_an_algorithm_that_was_not_offered_are_challenged_again() {
-        let nonces = Nonces::new(Secret::new("a secret of sixteen"), Duration::from_secs(300));
-        let nonce = nonces.mint(REALM, 1_000);
-        let identification =
-            Identification { nonces, algorithms: vec![Algorithm::Sha256], md5_only: Vec::new(), open: false };
+        let nonce = identification().nonces.mint(REALM, 1_000);
 
-        let weak = identification.claim(&request(&nonce, "MD5"), REALM, now());
-        let strong = identification.claim(&request(&nonce, "SHA-256"), REALM, now());
+        let weak = identification().claim(&request(&nonce, "MD5"), REALM, now());
+        let strong = identification().claim(&request(&nonce, "SHA-256"), REALM, now());
 
         assert!(matches!(weak, Err(Refuse::Challenge(_))));
         assert_eq!(strong.map(|claim| claim.account).ok(), Some("bob@lab.test".to_owned()));
+    }
+
+    #[test]
+    fn a_digest_must_match_the_secret_whatever_billing_decided() {
+        for decision in [Decision::Allow, Decision::Verify, Decision::Pending, Decision::Deny] {
+            assert_eq!(outcome(digest(), decision, "other"), Err(Refuse::WrongCredentials), "{decision:?}");
+        }
+        assert_eq!(outcome(digest(), Decision::Verify, "bobpw"), Ok(Standing::Active));
+        assert_eq!(outcome(digest(), Decision::Allow, "bobpw"), Ok(Standing::Active));
+        assert_eq!(outcome(digest(), Decision::Pending, "bobpw"), Ok(Standing::Pending));
+    }
+
+    #[test]
+    fn without_a_secret_billing_has_checked_the_digest_unless_it_asks_us_to() {
+        assert_eq!(outcome(digest(), Decision::Allow, ""), Ok(Standing::Active));
+        assert_eq!(outcome(digest(), Decision::Pending, ""), Ok(Standing::Pending));
+        assert_eq!(outcome(digest(), Decision::Verify, ""), Err(Refuse::WrongCredentials));
+    }
+
+    #[test]
+    fn who_is_known_otherwise_has_nothing_to_match() {
+        for proof in [Proof::Dialog, Proof::Asserted("sip:bob@lab.test".into())] {
+            assert_eq!(outcome(proof.clone(), Decision::Verify, ""), Ok(Standing::Active));
+            assert_eq!(outcome(proof, Decision::Allow, "other"), Ok(Standing::Active));
+        }
+    }
+
+    #[test]
+    fn only_a_subscribe_can_wait_for_approval() {
+        let verdict = Verdict { decision: Decision::Pending, ..Verdict::allowed() };
+
+        let publish = granted(&question("PUBLISH", digest()), &verdict, || true);
+
+        assert_eq!(publish, Err(Refuse::Denied { status: 403, reason: String::new() }));
+    }
+
+    #[test]
+    fn a_digest_that_billing_found_wrong_is_not_challenged_for_ever() {
+        let verdict = Verdict { decision: Decision::Deny, status: 401, ..Verdict::allowed() };
+
+        assert_eq!(granted(&question("PUBLISH", digest()), &verdict, || true), Err(Refuse::WrongCredentials));
+    }
+
+    #[test]
+    fn a_password_is_known_by_either_hash_or_by_the_digest_made_of_it() {
+        let known = |algorithm| digest::ha1(algorithm, "bob", REALM, "bobpw");
+        let (ha1_md5, ha1_sha256) = (known(Algorithm::Md5), known(Algorithm::Sha256));
+        let question = question("PUBLISH", digest());
+        let asks = |text: &str, verdict| {
+            identification().granted_to_program(&password(text), &question, &verdict).is_ok()
+        };
+
+        for verdict in
+            [Verdict { ha1_md5, ..Verdict::allowed() }, Verdict { ha1_sha256, ..Verdict::allowed() }]
+        {
+            assert!(asks("bobpw", verdict.clone()) && !asks("wrong", verdict));
+        }
+        let Proof::Digest(digest) = &question.proof else { panic!("no digest") };
+        let client = Credentials {
+            username: "bob".into(),
+            realm: REALM.into(),
+            nonce: digest.nonce.as_str().into(),
+            uri: digest.uri.as_str().into(),
+            response: digest.response.as_str().into(),
+            algorithm: Algorithm::Sha256,
+            qop: Some(&digest.qop),
+            nc: Some(&digest.nc),
+            cnonce: Some(&digest.cnonce),
+            opaque: None,
+        };
+        assert!(digest::verify(&client, &digest.method, &known(Algorithm::Sha256), b""));
+    }
+
+    fn asserted(lines: &str) -> Option<String> {
+        identification().asserted(&with(lines)).map(|claim| claim.account)
+    }
+
+    #[test]
+    fn the_first_sip_address_that_is_asserted_counts_before_a_number() {
+        let both = "P-Asserted-Identity: <tel:+4930123>, \"Bob\" <sip:bob@lab.test>\r\n";
+        let lines = "P-Asserted-Identity: <tel:+4930123>\r\nP-Asserted-Identity: <sips:bob@LAB.test>\r\n";
+
+        assert_eq!([both, lines].map(asserted), [Some("bob@lab.test".into()), Some("bob@lab.test".into())]);
+        assert_eq!(asserted("P-Asserted-Identity: <tel:+49-30-123>\r\n"), Some("tel:+4930123".into()));
+        assert_eq!(["", "P-Asserted-Identity: nonsense\r\n"].map(asserted), [None, None]);
+    }
+
+    #[test]
+    fn an_asserted_identity_counts_only_where_it_is_trusted() {
+        let distrusting = Identification { trusts_assertions: false, ..identification() };
+
+        assert!(distrusting.asserted(&with("P-Asserted-Identity: <sip:bob@lab.test>\r\n")).is_none());
+    }
+
+    #[test]
+    fn from_may_say_anything_where_the_identity_is_asserted() {
+        let carol = with("");
+        let trusted = Proof::Asserted("sip:carol@lab.test".into());
+
+        assert!(identification().is_sender(&carol, "carol@lab.test", &trusted).is_ok());
+        assert!(identification().is_sender(&carol, "carol@lab.test", &digest()).is_err());
+        assert!(identification().is_sender(&carol, "bob@lab.test", &digest()).is_ok());
     }
 }

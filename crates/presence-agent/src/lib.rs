@@ -19,11 +19,13 @@ mod pending;
 mod publish;
 mod register;
 mod request;
+mod reviews;
 mod sdp;
 pub mod shard;
 mod subscribe;
 mod tag;
 pub mod verdict;
+mod verdict_cache;
 
-pub use agent::{Agent, LinkId, Now, Output, Silence, Ticket};
+pub use agent::{Agent, LinkId, Note, Now, Output, Silence, Ticket};
 pub use config::Config;

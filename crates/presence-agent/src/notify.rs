@@ -11,14 +11,17 @@ pub(crate) struct Notify<'a> {
     pub cseq: u64,
     /// `None` while the subscription lives, else why it ended.
     pub ended: Option<&'a str>,
+    /// The watcher waits for approval.
+    pub pending: bool,
     pub expires_at: Timestamp,
     pub now: Timestamp,
     pub branch: &'a str,
 }
 
 impl Notify<'_> {
-    /// `sent_by` is this manager's SIP address.
-    pub fn write(&self, sent_by: &str, document: &[u8]) -> Bytes {
+    /// `sent_by` is this manager's SIP address. Without a document nothing is told of the presentity: the body is left
+    /// out (RFC 6665 section 4.2.2), rather than filled with a made-up state.
+    pub fn write(&self, sent_by: &str, document: Option<&[u8]>) -> Bytes {
         let dialog = self.dialog;
         let mut request = RequestWriter::new("NOTIFY", &dialog.remote_target)
             .header("Via", format_args!("SIP/2.0/TCP {sent_by};branch={}", self.branch))
@@ -34,9 +37,9 @@ impl Notify<'_> {
             .header("Contact", format_args!("<{}>", dialog.contact))
             .header("Event", self.event())
             .header("Subscription-State", self.state());
-        match dialog.accept.first() {
-            Some(content_type) => request.body(content_type, document).finish(),
-            None => request.finish(),
+        match (dialog.accept.first(), document) {
+            (Some(content_type), Some(document)) => request.body(content_type, document).finish(),
+            _ => request.finish(),
         }
     }
 
@@ -49,7 +52,10 @@ impl Notify<'_> {
 
     fn state(&self) -> String {
         match self.ended {
-            None => format!("active;expires={}", self.expires_at.seconds_after(self.now)),
+            None => {
+                let state = if self.pending { "pending" } else { "active" };
+                format!("{state};expires={}", self.expires_at.seconds_after(self.now))
+            }
             Some(reason) => format!("terminated;reason={reason}"),
         }
     }
@@ -85,16 +91,21 @@ mod tests {
     }
 
     fn text(ended: Option<&str>) -> String {
+        with(ended, false, Some(b"<presence/>"))
+    }
+
+    fn with(ended: Option<&str>, pending: bool, document: Option<&[u8]>) -> String {
         let dialog = dialog();
         let notify = Notify {
             dialog: &dialog,
             cseq: 4097,
             ended,
+            pending,
             expires_at: Timestamp(60_500),
             now: Timestamp(0),
             branch: "z9hG4bK-1",
         };
-        String::from_utf8(notify.write("127.0.0.1:7101", b"<presence/>").to_vec()).unwrap()
+        String::from_utf8(notify.write("127.0.0.1:7101", document).to_vec()).unwrap()
     }
 
     #[test]
@@ -110,6 +121,14 @@ mod tests {
         );
         assert!(text.contains("Event: presence;id=7\r\nSubscription-State: active;expires=61\r\n"));
         assert!(text.ends_with("\r\n\r\n<presence/>"));
+    }
+
+    #[test]
+    fn who_waits_for_approval_is_told_so_and_no_more() {
+        let text = with(None, true, None);
+
+        assert!(text.contains("Subscription-State: pending;expires=61\r\n"), "{text}");
+        assert!(!text.contains("Content-Type") && text.ends_with("Content-Length: 0\r\n\r\n"), "{text}");
     }
 
     #[test]

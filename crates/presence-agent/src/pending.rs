@@ -8,11 +8,11 @@ use sip::transaction::TransactionKey;
 use sip::{Message, Method};
 
 use crate::agent::{Dial, LinkId, Ticket};
-use crate::api::ApiTicket;
+use crate::api::{ApiTicket, Credentials, SetSource};
 use crate::publish::Publish;
 use crate::register::Register;
 use crate::shard::SubscriptionId;
-use crate::subscribe::Subscribe;
+use crate::subscribe::{Subscribe, SubscribeKind};
 use crate::verdict::Question;
 
 #[derive(Debug)]
@@ -27,11 +27,11 @@ pub(crate) struct Pending {
 
 #[derive(Debug)]
 pub(crate) enum Waiting {
-    /// For billing's verdict.
+    /// For billing's verdict. `count`: how many messages on changed accounts had come before.
     Verdict {
-        client: Client,
-        intent: Intent,
+        asked: Asked,
         question: Question,
+        count: u64,
     },
     /// For the log.
     Commit {
@@ -46,6 +46,28 @@ pub(crate) enum Waiting {
     Checksum,
     EndSubscription(SubscriptionId),
     RaiseEpoch(SubscriptionId),
+    Judge(SubscriptionId),
+}
+
+/// For whose sake billing is asked.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Request {
+        client: Client,
+        intent: Intent,
+    },
+    /// A program's change, with its user's password.
+    Program {
+        ticket: ApiTicket,
+        change: SetSource,
+        credentials: Credentials,
+    },
+    /// A subscription that lives already. `source`: where its watcher is.
+    Review {
+        id: SubscriptionId,
+        epoch: u64,
+        source: String,
+    },
 }
 
 /// A request that somebody waits for, and the way back.
@@ -101,7 +123,10 @@ impl Pending {
 
 impl Waiting {
     fn is_request(&self) -> bool {
-        matches!(self, Waiting::Verdict { .. } | Waiting::Commit { .. } | Waiting::Api(_))
+        match self {
+            Waiting::Verdict { asked, .. } => !matches!(asked, Asked::Review { .. }),
+            waiting => matches!(waiting, Waiting::Commit { .. } | Waiting::Api(_)),
+        }
     }
 
     fn proposed_by(&self) -> Option<RepeatKey> {
@@ -121,6 +146,12 @@ impl Intent {
             Intent::Register(register) => &register.aor,
             Intent::Dial(dial) => &dial.presentity,
         }
+    }
+
+    /// Whether it only takes back a subscription.
+    pub fn ends_dialog(&self) -> bool {
+        matches!(self, Intent::Subscribe(subscribe)
+            if subscribe.kind == SubscribeKind::InDialog && subscribe.expires == 0)
     }
 
     pub fn event(&self) -> &str {

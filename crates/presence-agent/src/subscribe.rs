@@ -6,6 +6,7 @@ use placement::{NodeId, PresentityKey, Slot};
 use presence::package::{self, Package};
 use presence::repeat::RepeatKey;
 use proto::v1;
+use proto::v1::Standing;
 use sip::Flow;
 use sip::header::Contacts;
 use sip::{Message, Name, Scheme, Uri};
@@ -14,6 +15,7 @@ use crate::answer::Refuse;
 use crate::config::Config;
 use crate::request::{at_most, extensions, lifetime, own_contact, presentity, route_uri};
 use crate::tag::Tags;
+use crate::verdict::Verdict;
 
 #[derive(Debug)]
 pub(crate) struct Subscribe {
@@ -24,10 +26,21 @@ pub(crate) struct Subscribe {
     pub expires: u32,
     /// The content type chosen for the bodies.
     pub accept: &'static str,
-    /// The longest lifetime that billing granted; 0 says nothing.
-    pub max_expires: u32,
+    /// What billing granted.
+    pub grant: Grant,
     /// The local tag: quoted by the request in a dialog, else freshly made from it.
     pub local_tag: String,
+}
+
+/// What billing says besides yes. By default nothing: then a dialog stays as it is.
+#[derive(Debug, Default)]
+pub(crate) struct Grant {
+    pub standing: Standing,
+    /// The longest lifetime; 0 says nothing.
+    pub max_expires: u32,
+    /// How many subscriptions the watcher may have; 0 sets no limit.
+    pub max_subscriptions: u32,
+    pub tenant: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +89,19 @@ impl Subscribe {
         };
         let local_tag = quoted
             .unwrap_or_else(|| tags.dialog(Slot::of(&presentity), repeat, request.call_id(), &from_tag));
-        Ok(Subscribe { presentity, package, kind, expires, accept, max_expires: 0, local_tag })
+        Ok(Subscribe { presentity, package, kind, expires, accept, grant: Grant::default(), local_tag })
     }
 
-    /// Holds the lifetime to what billing grants.
-    pub fn grant(&mut self, max_expires: u32) {
-        self.max_expires = max_expires;
+    /// Holds the subscription to what billing grants.
+    pub fn grant(&mut self, standing: Standing, verdict: &Verdict) {
+        let Verdict { max_expires, max_subscriptions, .. } = *verdict;
         self.expires = at_most(self.expires, max_expires);
+        self.grant = Grant { standing, max_expires, max_subscriptions, tenant: verdict.tenant.clone() };
+    }
+
+    /// Whether the watcher waits for approval.
+    pub fn is_pending(&self) -> bool {
+        self.grant.standing == Standing::Pending
     }
 
     /// The command that records this subscription on `owner`.
@@ -114,7 +133,10 @@ impl Subscribe {
             expires: self.expires,
             owner: owner.0,
             in_dialog: self.kind == SubscribeKind::InDialog,
-            max_expires: self.max_expires,
+            max_expires: self.grant.max_expires,
+            standing: self.grant.standing.into(),
+            max_subscriptions: self.grant.max_subscriptions,
+            tenant: self.grant.tenant.clone(),
         }
     }
 }

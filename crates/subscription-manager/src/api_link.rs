@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use cluster::Group;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, future};
 use placement::{Directory, GroupId, PresentityKey};
-use presence_agent::api::{ApiReply, Counts, SetSource};
+use presence::position::Position;
+use presence_agent::api::{self, ApiReply, Counts, SetSource};
 use proto::v1::admin_server::Admin;
 use proto::v1::presence_server::Presence;
 use proto::v1::{
@@ -79,14 +80,25 @@ impl ApiLink {
 
     async fn change(&self, request: SetSource) -> Result<Response<PublishResponse>, Status> {
         let group = self.serving()?.demux.group_of(&request.presentity);
-        match self.ask(group, |reply| Input::SetSource { request, reply }).await? {
-            ApiReply::Done(position) => Ok(Response::new(PublishResponse { position: position.to_string() })),
-            ApiReply::Refused(refusal) => Err(Status::failed_precondition(refusal.to_string())),
-            ApiReply::Unavailable => {
-                Err(Status::unavailable("no leader takes changes now; nothing was stored"))
-            }
-            ApiReply::Unknown => Err(Status::deadline_exceeded("whether the change was stored is not known")),
+        let reply = self.ask(group, |reply| Input::SetSource { request, reply }).await?;
+        done(reply).map(|position| Response::new(PublishResponse { position: position.to_string() }))
+    }
+}
+
+/// The position of what was done, or why it was not, in words for a program.
+fn done(reply: ApiReply) -> Result<Position, Status> {
+    match reply {
+        ApiReply::Done(position) => Ok(position),
+        ApiReply::Refused(refusal) => Err(Status::failed_precondition(refusal.to_string())),
+        ApiReply::WrongCredentials => Err(Status::unauthenticated("the name or the password is wrong")),
+        ApiReply::Denied(reason) if reason.is_empty() => {
+            Err(Status::permission_denied("the account may not do this"))
         }
+        ApiReply::Denied(reason) => Err(Status::permission_denied(reason)),
+        ApiReply::Unavailable => {
+            Err(Status::unavailable("no leader or no billing answers now; nothing was changed"))
+        }
+        ApiReply::Unknown => Err(Status::deadline_exceeded("whether it was done is not known")),
     }
 }
 
@@ -118,6 +130,9 @@ impl Presence for ApiLink {
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<PresentityState>, Status> {
         let (key, group) = self.key(&request.get_ref().presentity)?;
+        if request.get_ref().consistent {
+            done(self.ask(group, |reply| Input::Read { reply }).await?)?;
+        }
         let state = self.ask(group, |reply| Input::Get { key, reply }).await?;
         Ok(Response::new(codec::state(state)))
     }
@@ -135,10 +150,13 @@ impl Presence for ApiLink {
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let (key, group) = self.key(&request.get_ref().presentity)?;
+        let seen = codec::position(&request.get_ref().after).map_err(Status::invalid_argument)?;
         let followed = self.ask(group, |reply| Input::Follow { key, reply }).await?;
         let states =
             followed.map_err(|_| Status::resource_exhausted("too many programs follow presentities here"))?;
-        Ok(Response::new(Box::pin(WatchStream::new(states).map(|state| Ok(codec::state(state))))))
+        let is_news = move |state: &api::PresentityState| seen.is_none_or(|seen| state.is_news_after(seen));
+        let states = WatchStream::new(states).filter(move |state| future::ready(is_news(state)));
+        Ok(Response::new(Box::pin(states.map(|state| Ok(codec::state(state))))))
     }
 }
 

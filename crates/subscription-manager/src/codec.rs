@@ -1,19 +1,19 @@
 //! Between the agent's values and the messages of the contracts.
 
-use std::time::Duration;
-
 use cluster::{Group, Role};
 use placement::directory::Member;
 use placement::{Directory, NodeId, PresentityKey};
+use presence::position::Position;
 use presence::status::Status;
-use presence_agent::api::{Counts, PresentityState, SetSource, SourceState, WatcherState};
+use presence_agent::api::{Counts, Credentials, PresentityState, SetSource, SourceState, WatcherState};
 use presence_agent::feature_code::{FeatureCode, SOURCE};
-use presence_agent::verdict::{Decision, Question, Verdict};
 use proto::v1;
 
 /// The longest name of a source and the longest note, in bytes: every replica keeps them.
 const MAX_SOURCE: usize = 128;
 const MAX_NOTE: usize = 1_024;
+/// The longest part of credentials, in bytes.
+const MAX_CREDENTIAL: usize = 512;
 
 /// An invalid request, in a sentence that says what would be valid.
 pub type Invalid = String;
@@ -29,6 +29,10 @@ pub fn presentity(text: &str, domains: &[String]) -> Result<PresentityKey, Inval
 
 pub fn set_source(request: v1::PublishRequest, domains: &[String]) -> Result<SetSource, Invalid> {
     let presentity = presentity(&request.presentity, domains)?;
+    let credentials = credentials(request.credentials)?;
+    if !request.contacts.is_empty() {
+        return Err("contacts are not taken yet: leave them out".to_owned());
+    }
     let status = Status::parse(&request.status).ok_or_else(|| {
         let names: Vec<_> = Status::names().collect();
         format!("{:?} is no status; there are {}", request.status, names.join(", "))
@@ -38,7 +42,7 @@ pub fn set_source(request: v1::PublishRequest, domains: &[String]) -> Result<Set
     }
     let note = Some(request.note).filter(|note| !note.is_empty());
     let state = Some(SourceState { status, note, expires: request.expires });
-    Ok(SetSource { presentity, source: source(request.source)?, state })
+    Ok(SetSource { presentity, source: source(request.source)?, state, credentials })
 }
 
 /// The status that was dialled, and the change that it asks for.
@@ -60,12 +64,36 @@ pub fn dial(
     }
     let code = FeatureCode { status, note };
     let state = code.sets().map(|status| SourceState { status, note: code.note.clone(), expires: 0 });
-    Ok((status, SetSource { presentity, source: SOURCE.to_owned(), state }))
+    Ok((status, SetSource { presentity, source: SOURCE.to_owned(), state, credentials: None }))
 }
 
 pub fn remove_source(request: v1::RemoveRequest, domains: &[String]) -> Result<SetSource, Invalid> {
     let presentity = presentity(&request.presentity, domains)?;
-    Ok(SetSource { presentity, source: source(request.source)?, state: None })
+    let credentials = credentials(request.credentials)?;
+    Ok(SetSource { presentity, source: source(request.source)?, state: None, credentials })
+}
+
+fn credentials(credentials: Option<v1::Credentials>) -> Result<Option<Credentials>, Invalid> {
+    let Some(v1::Credentials { username, realm, password, source }) = credentials else { return Ok(None) };
+    let is_short = [&username, &realm, &password, &source].iter().all(|text| text.len() <= MAX_CREDENTIAL);
+    match is_short && !username.is_empty() && !realm.is_empty() {
+        true => Ok(Some(Credentials { username, realm, password, source })),
+        false => Err(format!(
+            "credentials have a username, a realm and a password of up to {MAX_CREDENTIAL} bytes"
+        )),
+    }
+}
+
+/// A position as this API writes it, "index.offset"; nothing where there is none.
+pub fn position(text: &str) -> Result<Option<Position>, Invalid> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parts = text.split_once('.').and_then(|(entry, offset)| {
+        let (entry, offset) = (entry.parse::<u64>().ok()?, offset.parse::<usize>().ok()?);
+        (entry < 1 << 53 && offset < 1 << 10).then(|| Position::new(entry, offset))
+    });
+    parts.map(Some).ok_or_else(|| format!("{text:?} is no position, as an answer had it (like 120.3)"))
 }
 
 fn source(name: String) -> Result<String, Invalid> {
@@ -92,12 +120,17 @@ pub fn watcher(watcher: WatcherState, directory: &Directory) -> v1::Watcher {
     v1::Watcher {
         watcher: PresentityKey::restored(&watcher.watcher).uri(),
         event: watcher.event,
-        state: if watcher.ended { "terminated" } else { "active" }.to_owned(),
+        state: match (watcher.ended, watcher.pending) {
+            (true, _) => "terminated",
+            (false, true) => "pending",
+            (false, false) => "active",
+        }
+        .to_owned(),
         expires: watcher.seconds_left,
         owner: watcher.owner.0,
         owner_name: directory.name_of(watcher.owner),
         call_id: watcher.call_id,
-        tenant: String::new(),
+        tenant: watcher.tenant,
     }
 }
 
@@ -137,51 +170,20 @@ pub fn group(group: &Group, counts: Counts) -> v1::GroupStatus {
     }
 }
 
-pub fn question(question: Question, source: String) -> v1::AuthoriseRequest {
-    // A user name that is an address-of-record itself is escaped, so that the HA1 comes back for what the client
-    // hashed.
-    let user = question
-        .username
-        .strip_prefix("sip:")
-        .unwrap_or(&question.username)
-        .replace('%', "%25")
-        .replace('@', "%40");
-    v1::AuthoriseRequest {
-        account: format!("sip:{user}@{}", question.realm),
-        method: question.method.to_owned(),
-        event: question.event,
-        presentity: PresentityKey::restored(&question.presentity).uri(),
-        realm: question.realm,
-        source,
-        ..v1::AuthoriseRequest::default()
-    }
-}
-
-pub fn verdict(response: v1::AuthoriseResponse) -> Verdict {
-    let decision = match response.decision() {
-        v1::Decision::Allow | v1::Decision::Verify => Decision::Allow,
-        v1::Decision::Deny | v1::Decision::Pending => Decision::Deny {
-            // A refusal of billing is the account's own: it is never ours to say 5xx for it.
-            status: match response.sip_status {
-                status @ (400..=499 | 600..=699) => status as u16,
-                _ => 403,
-            },
-            reason: response.sip_reason,
-        },
-        v1::Decision::Unspecified => Decision::Unavailable,
-    };
-    Verdict {
-        decision,
-        ha1_md5: response.ha1_md5,
-        ha1_sha256: response.ha1_sha256,
-        cache: Duration::from_secs(u64::from(response.cache_seconds)),
-        max_expires: response.max_expires,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_position_is_read_as_it_is_written() {
+        let position_7_3 = Position::new(7, 3);
+
+        assert_eq!(position(&position_7_3.to_string()), Ok(Some(position_7_3)));
+        assert_eq!(position(""), Ok(None));
+        for nonsense in ["7", "7.x", "-1.0", "1.1024", "99999999999999999999.0", "9007199254740992.0"] {
+            assert!(position(nonsense).is_err(), "{nonsense}");
+        }
+    }
 
     fn dialled(code: &str, digit: &str) -> Result<(Status, SetSource), Invalid> {
         let request = v1::DialRequest {

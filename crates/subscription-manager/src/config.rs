@@ -36,6 +36,8 @@ pub struct Config {
     pub md5_only: Vec<String>,
     /// What a phone dials before the digit of a status; empty turns feature codes off.
     pub feature_code: String,
+    /// Whether P-Asserted-Identity is believed.
+    pub trust_asserted_identity: bool,
     pub subscribe: Expires,
     pub publish: Expires,
     pub register: Expires,

@@ -12,8 +12,8 @@ use placement::{Directory, PresentityKey};
 use presence::time::Timestamp;
 use presence_agent::agent::Entry;
 use presence_agent::api::{ApiReply, ApiTicket, Counts, PresentityState, SetSource, WatcherState};
-use presence_agent::verdict::Verdict;
-use presence_agent::{Agent, LinkId, Now, Output, Silence, Ticket};
+use presence_agent::verdict::{Invalidated, Verdict};
+use presence_agent::{Agent, LinkId, Note, Now, Output, Silence, Ticket};
 use sip::{Instant, Message};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -22,19 +22,46 @@ use tracing::error;
 use crate::auth_link::AuthLink;
 use crate::demux::Demux;
 use crate::followers::{Followers, TooMany};
-use crate::metrics::{DIVERGED, NOTIFIES, PROPOSALS, PROPOSALS_FULL};
+use crate::metrics::{
+    ASKED_AGAIN, DIVERGED, NOTIFIES, PENDING, PROPOSALS, PROPOSALS_FULL, QUOTA_USED_UP, REJECTED,
+};
 use crate::sip_link::Links;
 
 /// Everything that reaches an agent from its neighbours, besides the log.
 pub enum Input {
-    Request { link: LinkId, message: Message },
+    Request {
+        link: LinkId,
+        message: Message,
+    },
     Response(Message),
-    Verdict { ticket: Ticket, verdict: Verdict },
-    SetSource { request: SetSource, reply: oneshot::Sender<ApiReply> },
-    Get { key: PresentityKey, reply: oneshot::Sender<PresentityState> },
-    Watchers { key: PresentityKey, reply: oneshot::Sender<Vec<WatcherState>> },
-    Follow { key: PresentityKey, reply: oneshot::Sender<Result<watch::Receiver<PresentityState>, TooMany>> },
-    Counts { reply: oneshot::Sender<Counts> },
+    Verdict {
+        ticket: Ticket,
+        verdict: Verdict,
+    },
+    Invalidated(Invalidated),
+    SetSource {
+        request: SetSource,
+        reply: oneshot::Sender<ApiReply>,
+    },
+    Get {
+        key: PresentityKey,
+        reply: oneshot::Sender<PresentityState>,
+    },
+    /// Everything committed before is to be in this replica.
+    Read {
+        reply: oneshot::Sender<ApiReply>,
+    },
+    Watchers {
+        key: PresentityKey,
+        reply: oneshot::Sender<Vec<WatcherState>>,
+    },
+    Follow {
+        key: PresentityKey,
+        reply: oneshot::Sender<Result<watch::Receiver<PresentityState>, TooMany>>,
+    },
+    Counts {
+        reply: oneshot::Sender<Counts>,
+    },
 }
 
 pub struct Driver {
@@ -196,8 +223,13 @@ impl Driver {
             Input::Verdict { ticket, verdict } => self.agent.handle_verdict(ticket, verdict, now),
             Input::SetSource { request, reply } => {
                 let ticket = self.replies.wait(reply);
-                self.agent.set_source(ticket, request);
+                self.agent.set_source(ticket, request, now);
             }
+            Input::Read { reply } => {
+                let ticket = self.replies.wait(reply);
+                self.agent.read(ticket);
+            }
+            Input::Invalidated(invalidated) => self.agent.handle_invalidated(&invalidated, now),
             Input::Get { key, reply } => drop(reply.send(self.agent.presentity(&key))),
             Input::Watchers { key, reply } => drop(reply.send(self.agent.watchers(&key, now))),
             Input::Follow { key, reply } => {
@@ -232,6 +264,7 @@ impl Driver {
                     self.followers.tell(state);
                 }
                 Output::Changed(_) => {}
+                Output::Note(note) => counter!(name(note)).increment(1),
                 Output::Diverged { index, slot, nodes: [one, other] } => {
                     counter!(DIVERGED).increment(1);
                     error!(group = %self.group.id(), index, slot, %one, %other, "Two replicas do not hold the same state");
@@ -255,6 +288,16 @@ impl Driver {
             counter!(PROPOSALS_FULL).increment(1);
             self.agent.handle_failed(ticket, self.now());
         }
+    }
+}
+
+/// The counter that a note belongs to.
+fn name(note: Note) -> &'static str {
+    match note {
+        Note::Pending => PENDING,
+        Note::QuotaUsedUp => QUOTA_USED_UP,
+        Note::Rejected => REJECTED,
+        Note::AskedAgain => ASKED_AGAIN,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod api_link;
 mod auth_link;
+mod billing_codec;
 mod codec;
 pub mod config;
 mod demux;

@@ -145,6 +145,8 @@ impl Member {
             groups: groups.iter().map(|(group, _)| group.clone()).collect(),
             drivers: senders.clone(),
         });
+        let following =
+            self.auth.clone().map(|auth| tokio::spawn(auth.follow(senders.values().cloned().collect())));
         let mut drivers = JoinSet::new();
         for ((group, events), inputs) in groups.into_iter().zip(receivers) {
             let own_inputs = senders[&group.id()].clone();
@@ -153,6 +155,9 @@ impl Member {
         }
         let links = tokio::spawn(links.serve(sip, wires.clone()));
         let outcome = self.until_drivers_end(drivers, shutdown).await;
+        if let Some(following) = following {
+            following.abort();
+        }
         // While the others can still reach this node: they need its vote.
         self.node.hand_over().await;
         wires.cancel();
@@ -196,6 +201,7 @@ impl Member {
             algorithms: config.algorithms.clone(),
             md5_only: config.md5_only.clone(),
             feature_code: config.feature_code.clone(),
+            trust_asserted_identity: config.trust_asserted_identity,
             sent_by: config.advertise_sip.clone(),
             subscribe: config.subscribe,
             publish: config.publish,

@@ -12,6 +12,18 @@ pub const PROPOSALS_FULL: &str = "vedette_manager_proposals_full_total";
 pub const QUESTIONS: &str = "vedette_manager_questions_total";
 /// Questions that got no verdict in time or for lack of room.
 pub const QUESTIONS_FAILED: &str = "vedette_manager_questions_failed_total";
+/// SUBSCRIBEs accepted that wait for approval.
+pub const PENDING: &str = "vedette_manager_subscribes_pending_total";
+/// SUBSCRIBEs refused because their account has as many subscriptions as it may.
+pub const QUOTA_USED_UP: &str = "vedette_manager_subscribes_over_quota_total";
+/// Subscriptions that ended because billing changed its mind.
+pub const REJECTED: &str = "vedette_manager_subscriptions_rejected_total";
+/// Questions asked again about subscriptions that live.
+pub const ASKED_AGAIN: &str = "vedette_manager_questions_again_total";
+/// Accounts that billing named as changed; naming all counts as one.
+pub const INVALIDATED: &str = "vedette_manager_accounts_invalidated_total";
+/// Whether billing tells of accounts that change: 1 while it does.
+pub const INVALIDATIONS_HEARD: &str = "vedette_manager_invalidations_heard";
 /// Messages for a dispatcher that could not be handed to its link.
 pub const LINK_DROPPED: &str = "vedette_manager_link_dropped_total";
 /// Bytes from a dispatcher that are no SIP message.

@@ -5,11 +5,11 @@ use prost::Message as _;
 use proto::v1;
 use proto::v1::command::Kind;
 
-use super::{Agent, Entry, Now, Output, Ticket};
+use super::{Agent, Entry, Note, Now, Output, Ticket};
 use crate::answer::{self, Answer};
 use crate::api::ApiReply;
 use crate::pending::{Client, Intent, Waiting};
-use crate::shard::{Effect, Outcome};
+use crate::shard::{Effect, Outcome, Refusal};
 use crate::subscribe::{Subscribe, SubscribeKind};
 
 impl Agent {
@@ -28,7 +28,7 @@ impl Agent {
                 self.committed(waiting, applied.outcome, position, now);
             }
             for effect in applied.effects {
-                self.feel(effect);
+                self.feel(effect, now);
             }
         }
         self.applied = entry.index;
@@ -78,6 +78,9 @@ impl Agent {
     }
 
     fn answer(&mut self, client: Client, intent: Intent, outcome: Outcome, now: Now) {
+        if matches!(outcome, Outcome::Refused(Refusal::QuotaUsedUp(_))) {
+            self.outputs.push_back(Output::Note(Note::QuotaUsedUp));
+        }
         if let Some(refuse) = answer::refusal(&outcome) {
             return self.refuse(client, &refuse, now);
         }
@@ -88,12 +91,15 @@ impl Agent {
                 self.respond(client, bytes, now);
             }
             (Intent::Subscribe(subscribe), Outcome::Subscribed { lifetime, .. }) => {
+                if subscribe.kind == SubscribeKind::Initial && subscribe.is_pending() {
+                    self.outputs.push_back(Output::Note(Note::Pending));
+                }
                 self.answer_subscribe(client, &subscribe, lifetime.0, now);
             }
             (Intent::Subscribe(subscribe), Outcome::Done) if subscribe.kind == SubscribeKind::Fetch => {
                 let command = subscribe.command(&client.request, "", client.repeat, self.config.node);
                 self.answer_subscribe(client, &subscribe, 0, now);
-                self.notify_once(command, now);
+                self.notify_once(&command, now);
             }
             (Intent::Dial(dial), _) => self.answer_dial(client, &dial, now),
             (Intent::Register(register), _) => {
@@ -110,13 +116,13 @@ impl Agent {
     }
 
     /// Looks at what an effect points to. Before our Boot nothing is ours to look at.
-    fn feel(&mut self, effect: Effect) {
+    fn feel(&mut self, effect: Effect, now: Now) {
         match effect {
             Effect::NodeBooted(node) if node == self.config.node => {
                 let incarnation = self.shard.node(node).map(|state| state.incarnation);
                 self.booted = incarnation == Some(self.config.incarnation);
                 if self.booted {
-                    self.scan();
+                    self.scan(now);
                 }
             }
             Effect::NodeBooted(_) => {}
@@ -132,9 +138,21 @@ impl Agent {
                 self.own(&id, Position::default());
                 self.deliveries.heard_from(&id);
                 self.wake(&id);
+                self.doubt(&id, now);
+            }
+            Effect::SubscriptionJudged(id) => {
+                self.own(&id, Position::default());
+                self.wake(&id);
+                if self
+                    .shard
+                    .subscription(&id)
+                    .is_some_and(|held| held.owner == self.config.node && held.ended.is_some())
+                {
+                    self.outputs.push_back(Output::Note(Note::Rejected));
+                }
             }
             Effect::SubscriptionEnded(id) => self.disown(&id),
-            Effect::OwnersMoved => self.scan(),
+            Effect::OwnersMoved => self.scan(now),
         }
     }
 }

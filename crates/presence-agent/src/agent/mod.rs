@@ -9,7 +9,9 @@
 mod commits;
 mod dialling;
 mod notifier;
+mod programs;
 mod requests;
+mod reviews;
 mod upkeep;
 
 use std::collections::VecDeque;
@@ -18,7 +20,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use placement::{NodeId, PresentityKey};
-use presence::status::Status;
 use presence::time::Timestamp;
 use prost::Message as _;
 use proto::v1;
@@ -27,7 +28,7 @@ use sip::Instant;
 use sip::Secret;
 use sip::transaction::{ClientTransactions, ServerTransactions};
 
-use crate::api::{ApiReply, ApiTicket, Counts, PresentityState, SetSource, WatcherState};
+use crate::api::{ApiReply, ApiTicket};
 use crate::calls::Calls;
 use crate::config::Config;
 use crate::delivery::Deliveries;
@@ -35,9 +36,11 @@ use crate::documents::Documents;
 use crate::identity::Identification;
 use crate::mutants::{Mutant, broken};
 use crate::pending::{Pending, Waiting};
+use crate::reviews::Reviews;
 use crate::shard::{Picture, Shard};
 use crate::tag::Tags;
-use crate::verdict::{Question, VerdictCache};
+use crate::verdict::Question;
+use crate::verdict_cache::VerdictCache;
 
 pub(crate) use dialling::Dial;
 use notifier::Notified;
@@ -62,6 +65,7 @@ pub struct Agent {
     branches: u64,
     pending: Pending,
     verdicts: VerdictCache,
+    reviews: Reviews,
     documents: Documents,
     deliveries: Deliveries,
     calls: Calls,
@@ -132,6 +136,8 @@ pub enum Output {
     },
     /// A presentity changed: followers may look again.
     Changed(PresentityKey),
+    /// Something to be counted.
+    Note(Note),
     /// Two replicas differ in a slot after entry `index`. Nothing is done about it but to say so.
     Diverged {
         index: u64,
@@ -140,6 +146,19 @@ pub enum Output {
     },
     /// The log holds what this build does not understand: this shard must not go on here.
     Stop(String),
+}
+
+/// What an operator counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A SUBSCRIBE was accepted, and waits for approval.
+    Pending,
+    /// A SUBSCRIBE was refused because its account has as many as it may.
+    QuotaUsedUp,
+    /// A subscription of ours ended because billing changed its mind.
+    Rejected,
+    /// Billing is asked again about a subscription that lives.
+    AskedAgain,
 }
 
 /// One entry of the log. A command of this node's present start comes with its ticket.
@@ -172,6 +191,7 @@ impl Agent {
             branches: 0,
             pending: Pending::new(),
             verdicts: VerdictCache::new(config.limits.verdicts),
+            reviews: Reviews::default(),
             documents: Documents::new(config.limits.documents),
             deliveries: Deliveries::default(),
             calls: Calls::new(config.limits.calls),
@@ -247,7 +267,7 @@ impl Agent {
         self.booted =
             self.shard.node(self.config.node).is_some_and(|node| node.incarnation == self.config.incarnation);
         if self.booted && !broken(Mutant::SnapshotUnscanned) {
-            self.scan();
+            self.scan(now);
             self.pump(now);
         }
     }
@@ -260,70 +280,6 @@ impl Agent {
     /// A copy-on-write picture of the state as of the last entry handled.
     pub fn picture(&self) -> Picture {
         self.shard.picture()
-    }
-
-    pub fn set_source(&mut self, ticket: ApiTicket, request: SetSource) {
-        if !self.is_serving() || self.pending.requests() >= self.config.limits.pending {
-            self.outputs.push_back(Output::Reply { ticket, reply: ApiReply::Unavailable });
-            return;
-        }
-        let (document, expires) = match request.state {
-            Some(state) => {
-                let uri = request.presentity.uri();
-                let document = Status::document(Some(state.status), &uri, state.note.as_deref(), &[]);
-                (Bytes::from(document), state.expires)
-            }
-            None => (Bytes::new(), 0),
-        };
-        let presentity = request.presentity.to_string();
-        let name = self.next_branch();
-        let repeat = self.tags.own_key(&name);
-        let repeat_key = Bytes::copy_from_slice(&repeat.0);
-        let command = v1::SetSource { presentity, source: request.source, document, expires, repeat_key };
-        self.propose(Waiting::Api(ticket), Kind::SetSource(command));
-    }
-
-    pub fn presentity(&mut self, key: &PresentityKey) -> PresentityState {
-        let held = self.shard.presentity(key);
-        let composed = self.documents.composed(key, "presence", held);
-        PresentityState {
-            presentity: key.clone(),
-            position: held.map(|held| held.position).unwrap_or_default(),
-            open: composed.basic == presence::format::pidf::Basic::Open,
-            notes: composed.notes.clone(),
-            activities: composed.activities.clone(),
-            publications: held.map_or(0, |held| held.publications.len()),
-            sources: held.map_or(0, |held| held.sources.len()),
-            bindings: held.map_or(0, |held| held.bindings.len()),
-            document: composed.document.clone(),
-        }
-    }
-
-    pub fn watchers(&self, key: &PresentityKey, now: Now) -> Vec<WatcherState> {
-        let watchers = self.shard.presentity(key).into_iter().flat_map(|presentity| &presentity.watchers);
-        let subscriptions = watchers.filter_map(|id| self.shard.subscription(id));
-        subscriptions
-            .map(|subscription| WatcherState {
-                watcher: subscription.request.watcher.clone(),
-                event: subscription.request.event.clone(),
-                ended: subscription.ended.is_some(),
-                seconds_left: subscription.expires_at.seconds_after(now.log),
-                owner: subscription.owner,
-                call_id: subscription.request.call_id.clone(),
-            })
-            .collect()
-    }
-
-    pub fn counts(&self) -> Counts {
-        Counts {
-            presentities: self.shard.presentity_count(),
-            publications: self.shard.publication_count(),
-            sources: self.shard.source_count(),
-            bindings: self.shard.binding_count(),
-            subscriptions: self.shard.subscription_count(),
-            owned: self.deliveries.len(),
-            dirty: self.deliveries.dirty().len(),
-        }
     }
 
     /// A name unique in space and time: the group (so that an answer finds it), the node, its start, and a count.

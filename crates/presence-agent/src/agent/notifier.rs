@@ -64,10 +64,13 @@ impl Agent {
     }
 
     /// Looks at all we own: after a start, after a takeover, and after a snapshot took the place of entries we never saw.
-    pub(super) fn scan(&mut self) {
+    pub(super) fn scan(&mut self, now: Now) {
         let me = self.config.node;
         self.disown_all_but_ours();
         let owned: Vec<_> = self.shard.subscriptions().filter(|(_, held)| held.owner == me).collect();
+        let new = owned.iter().filter(|(id, _)| !self.deliveries.has(id));
+        let new = new.map(|(id, held)| (*id, held.request.watcher.as_str()));
+        self.reviews.doubt_each(new, now.monotonic);
         let owned: Vec<_> = owned.into_iter().map(|(id, held)| (id.clone(), self.shard.owed(held))).collect();
         for (id, owed) in owned {
             let may_owe = self.shard.node(me).is_none_or(|node| node.may_owe(&id, owed));
@@ -132,6 +135,7 @@ impl Agent {
         let Some(held) = ours else { return self.disown(id) };
         let (dialog, epoch, ended, expires_at) =
             (held.request.clone(), held.epoch, held.ended.clone(), held.expires_at);
+        let (pending, shown) = (held.is_pending(), held.is_shown());
         let owed = self.shard.owed(held);
         let branch = self.next_branch();
         let Some(turn) = self.deliveries.start(id, owed, &branch) else { return };
@@ -143,32 +147,38 @@ impl Agent {
         let notify = Notify {
             cseq,
             ended: ended.as_deref(),
+            pending,
             expires_at,
             now: now.log,
             branch: &branch,
             dialog: &dialog,
         };
-        if !self.send_notify(&notify, tag, now) {
+        if !self.send_notify(&notify, shown, tag, now) {
             self.undelivered(id, now);
         }
     }
 
-    /// The one NOTIFY of a fetch (RFC 6665 4.4.3): the state, and that this was all.
-    pub(super) fn notify_once(&mut self, dialog: v1::Subscribe, now: Now) {
-        let Some(next_hop) = next_hop(&dialog) else { return };
+    /// The one NOTIFY of a fetch (RFC 6665 4.4.3): the state, and that this was all. Whoever would have to be approved is
+    /// shown nothing.
+    pub(super) fn notify_once(&mut self, dialog: &v1::Subscribe, now: Now) {
+        let Some(next_hop) = next_hop(dialog) else { return };
         let branch = self.next_branch();
-        let (expires_at, ended) = (Timestamp::default(), Some("timeout"));
-        let notify = Notify { cseq: 1, ended, expires_at, now: now.log, branch: &branch, dialog: &dialog };
-        self.send_notify(&notify, Notified::Fetch { next_hop }, now);
+        let pending = dialog.standing() == v1::Standing::Pending;
+        let ended = Some(if pending { "giveup" } else { "timeout" });
+        let (expires_at, now_log) = (Timestamp::default(), now.log);
+        let notify = Notify { cseq: 1, ended, pending, expires_at, now: now_log, branch: &branch, dialog };
+        self.send_notify(&notify, !pending, Notified::Fetch { next_hop }, now);
     }
 
-    /// Whether there was a way to send it.
-    fn send_notify(&mut self, notify: &Notify<'_>, tag: Notified, now: Now) -> bool {
+    /// Whether there was a way to send it. `shown`: with the state.
+    fn send_notify(&mut self, notify: &Notify<'_>, shown: bool, tag: Notified, now: Now) -> bool {
         let dialog = notify.dialog;
         let Some(next_hop) = next_hop(dialog) else { return false };
         let key = PresentityKey::restored(&dialog.presentity);
-        let composed = self.documents.composed(&key, &dialog.event, self.shard.presentity(&key));
-        let bytes = notify.write(&self.config.sent_by, &composed.document);
+        let composed =
+            shown.then(|| self.documents.composed(&key, &dialog.event, self.shard.presentity(&key)));
+        let document = composed.as_ref().map(|composed| composed.document.as_ref());
+        let bytes = notify.write(&self.config.sent_by, document);
         // The hop to the dispatcher is reliable; whether to send again is decided by the phone's own hop.
         let flow = dialog.route_set.first().and_then(|route| route_uri(route.as_bytes()));
         let flow = flow.and_then(|uri| flow_of_route(uri, &self.flow_key));

@@ -7,17 +7,17 @@ use proto::v1::command::Kind;
 use sip::transaction::Received;
 use sip::{Message, Method};
 
-use super::{Agent, Dial, LinkId, Now, Output, Ticket};
+use super::{Agent, Dial, LinkId, Note, Now, Output, Ticket};
 use crate::answer::{Answer, Refuse};
-use crate::identity;
+use crate::identity::{self, Claim};
 use crate::options;
-use crate::pending::{Client, Intent, Waiting};
+use crate::pending::{Asked, Client, Intent, Waiting};
 use crate::publish::Publish;
 use crate::register::{Ask, Register};
 use crate::request::{at_most, phone_hop, source};
 use crate::shard::SubscriptionId;
 use crate::subscribe::{Subscribe, SubscribeKind, flow, flow_of_route};
-use crate::verdict::{Decision, Question, Verdict};
+use crate::verdict::{Decision, Proof, Question, Subject, Verdict};
 
 /// What a request turns out to be.
 enum Intake {
@@ -57,9 +57,44 @@ impl Agent {
     }
 
     pub fn handle_verdict(&mut self, ticket: Ticket, verdict: Verdict, now: Now) {
-        let Some(Waiting::Verdict { client, intent, question }) = self.pending.take(ticket) else { return };
-        self.verdicts.put(question.clone(), verdict.clone(), now.monotonic);
-        self.judge(client, intent, &question, &verdict);
+        let Some(Waiting::Verdict { asked, question, count }) = self.pending.take(ticket) else { return };
+        // The account has changed since it was asked about, so this may be an answer of yesterday.
+        if self.reviews.was_named_since(&question.subject.account, count) {
+            return self.ask(asked, question, now);
+        }
+        self.verdicts.put(&question, &verdict, now.monotonic);
+        self.answered(asked, &question, &verdict, now);
+    }
+
+    /// Asks billing, or who knows already.
+    pub(super) fn ask(&mut self, asked: Asked, question: Question, now: Now) {
+        if self.config.open {
+            return self.answered(asked, &question, &Verdict::allowed(), now);
+        }
+        if let Some(verdict) = self.verdicts.get(&question, now.monotonic).cloned() {
+            return self.answered(asked, &question, &verdict, now);
+        }
+        let source = match &asked {
+            Asked::Request { client, .. } => source(&client.request),
+            Asked::Program { credentials, .. } => credentials.source.clone(),
+            Asked::Review { source, .. } => {
+                self.outputs.push_back(Output::Note(Note::AskedAgain));
+                source.clone()
+            }
+        };
+        let count = self.reviews.count();
+        let ticket = self.pending.add(Waiting::Verdict { asked, question: question.clone(), count });
+        self.outputs.push_back(Output::Authorise { ticket, question, source });
+    }
+
+    fn answered(&mut self, asked: Asked, question: &Question, verdict: &Verdict, now: Now) {
+        match asked {
+            Asked::Request { client, intent } => self.judge(client, intent, question, verdict),
+            Asked::Program { ticket, change, credentials } => {
+                self.judge_program(ticket, change, &credentials, question, verdict);
+            }
+            Asked::Review { id, epoch, .. } => self.reviewed(id, epoch, verdict, now),
+        }
     }
 
     fn begin(&mut self, client: Client, now: Now) {
@@ -111,29 +146,46 @@ impl Agent {
         Some(self.shard.subscription(&SubscriptionId::from(to.tag()?))?.presentity())
     }
 
-    fn authorise(&mut self, client: Client, mut intent: Intent, now: Now) {
-        if let Some(watcher) = self.trusted_watcher(&client.request, &mut intent) {
-            self.record(client, intent, &watcher);
-            return;
-        }
+    fn authorise(&mut self, client: Client, intent: Intent, now: Now) {
         let question = match self.question(&client.request, &intent, now) {
             Ok(question) => question,
             Err(refuse) => return self.turn_away(client, &refuse),
         };
-        if self.config.open {
-            return self.judge(client, intent, &question, &Verdict::allowed());
+        // Nobody needs a grant to end what is known to be his.
+        if intent.ends_dialog() && !question.proof.is_digest() {
+            return self.record(client, intent, &question.subject.account);
         }
-        if let Some(verdict) = self.verdicts.get(&question, now.monotonic).cloned() {
-            return self.judge(client, intent, &question, &verdict);
+        self.ask(Asked::Request { client, intent }, question, now);
+    }
+
+    /// What to ask billing about a request; or a challenge, if nothing is known of who sends it.
+    fn question(&self, request: &Message, intent: &Intent, now: Now) -> Result<Question, Refuse> {
+        let realm = identity::realm(request, intent.presentity(), &self.config.domains);
+        let known = self.identification.asserted(request).or_else(|| self.begun_by(request, intent));
+        let claim = match known {
+            Some(claim) => claim,
+            None => self.identification.claim(request, realm, now)?,
+        };
+        let is_subscribe = matches!(intent, Intent::Subscribe(_));
+        if !is_subscribe {
+            self.identification.is_own(request, &claim, intent.presentity())?;
         }
-        let source = source(&client.request);
-        let ticket = self.pending.add(Waiting::Verdict { client, intent, question: question.clone() });
-        self.outputs.push_back(Output::Authorise { ticket, question, source });
+        let watcher = match identity::sender(request) {
+            Ok(sender) if is_subscribe => sender.to_string(),
+            _ => String::new(),
+        };
+        let subject = Subject {
+            account: claim.account,
+            method: intent.asked_as(request),
+            event: intent.event().to_owned(),
+            presentity: intent.presentity().to_string(),
+        };
+        Ok(Question { subject, proof: claim.proof, watcher, realm: realm.to_owned() })
     }
 
     /// A request in a dialog that we signed, over the flow and with the Contact that it was made with, needs no
-    /// credentials (DESIGN D14). Gives who the watcher was found to be then; what billing granted then holds on.
-    fn trusted_watcher(&self, request: &Message, intent: &mut Intent) -> Option<String> {
+    /// credentials (DESIGN D14): it comes from whoever began the dialog.
+    fn begun_by(&self, request: &Message, intent: &Intent) -> Option<Claim> {
         let Intent::Subscribe(subscribe) = intent else { return None };
         if subscribe.kind != SubscribeKind::InDialog {
             return None;
@@ -142,33 +194,19 @@ impl Agent {
         let route = crate::request::route_uri(held.request.route_set.first()?.as_bytes())?;
         let (then, now) = (flow_of_route(route, &self.flow_key)?, flow(request, &self.flow_key)?);
         let contact = request.contact().ok().flatten()?;
-        if then != now || contact.uri != held.request.remote_target {
-            return None;
-        }
-        subscribe.grant(held.request.max_expires);
-        Some(held.request.watcher.clone())
-    }
-
-    fn question(&self, request: &Message, intent: &Intent, now: Now) -> Result<Question, Refuse> {
-        let realm = identity::realm(request, intent.presentity(), &self.config.domains);
-        let claim = self.identification.claim(request, realm, now)?;
-        if !matches!(intent, Intent::Subscribe(_)) {
-            self.identification.is_own(request, &claim.account, intent.presentity())?;
-        }
-        Ok(Question {
-            account: claim.account,
-            username: claim.username,
-            method: intent.asked_as(request),
-            event: intent.event().to_owned(),
-            presentity: intent.presentity().to_string(),
-            realm: claim.realm,
-        })
+        let is_same = then == now && contact.uri == held.request.remote_target;
+        is_same.then(|| Claim { account: held.request.watcher.clone(), proof: Proof::Dialog })
     }
 
     fn judge(&mut self, client: Client, mut intent: Intent, question: &Question, verdict: &Verdict) {
         match self.granted(&client.request, &mut intent, question, verdict) {
-            Ok(()) => self.record(client, intent, &question.account),
-            Err(refuse) => self.turn_away(client, &refuse),
+            Ok(()) => self.record(client, intent, &question.subject.account),
+            Err(refuse) => {
+                if verdict.decision == Decision::Deny && !question.proof.is_digest() {
+                    self.reject_dialog(&intent, &question.subject.account);
+                }
+                self.turn_away(client, &refuse);
+            }
         }
     }
 
@@ -179,17 +217,10 @@ impl Agent {
         question: &Question,
         verdict: &Verdict,
     ) -> Result<(), Refuse> {
-        match &verdict.decision {
-            Decision::Allow => {}
-            Decision::Deny { status, reason } => {
-                return Err(Refuse::Denied { status: *status, reason: reason.clone() });
-            }
-            Decision::Unavailable => return Err(Refuse::Unavailable),
-        }
-        self.identification.prove(request, &question.realm, verdict)?;
-        self.identification.is_sender(request, &question.account)?;
+        let standing = self.identification.granted(request, question, verdict)?;
+        self.identification.is_sender(request, &question.subject.account, &question.proof)?;
         match intent {
-            Intent::Subscribe(subscribe) => subscribe.grant(verdict.max_expires),
+            Intent::Subscribe(subscribe) => subscribe.grant(standing, verdict),
             Intent::Publish(publish) => {
                 publish.expires = at_most(publish.expires, verdict.max_expires);
                 publish.check_body(request)?;

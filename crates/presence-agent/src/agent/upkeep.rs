@@ -87,6 +87,7 @@ impl Agent {
             self.propose_boot();
         }
         self.upkeep.note_lease(now);
+        self.review(now);
         if let Some(silences) = leading {
             self.sweep(now);
             self.take_over_the_silent(silences);
@@ -195,6 +196,7 @@ impl Agent {
                 self.deliveries.claim_failed();
             }
             Waiting::EndSubscription(id) | Waiting::RaiseEpoch(id) => self.undelivered(&id, now),
+            Waiting::Judge(id) => self.reviews.add(id),
             // The others of the same position are compared all the same.
             Waiting::Checksum => {}
             Waiting::Verdict { .. } | Waiting::Commit { .. } | Waiting::Api(_) => {}

@@ -17,6 +17,7 @@ mod slot_state;
 mod snapshot;
 mod subscription;
 mod totals;
+mod watchers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use presentity::{Presentity, Source};
 pub use snapshot::{BadSnapshot, Picture};
 pub use subscription::{Subscription, SubscriptionId};
 use totals::Totals;
+use watchers::Watchers;
 
 /// The state of one group.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +55,7 @@ pub struct Shard {
     deadlines: Deadlines,
     owners: Owners,
     totals: Totals,
+    watchers: Watchers,
     checksums: Checksums,
     stamp: Timestamp,
     position: Position,
@@ -88,6 +91,8 @@ pub enum Refusal {
     OutOfOrder,
     #[error("a presentity holds at most {0} {1}")]
     TooMany(usize, &'static str),
+    #[error("the watcher may have at most {0} subscriptions at one time")]
+    QuotaUsedUp(u32),
     #[error("the command is malformed: {0}")]
     Malformed(&'static str),
 }
@@ -99,6 +104,8 @@ pub enum Effect {
     PresentityChanged(PresentityKey),
     SubscriptionAsked(SubscriptionId),
     SubscriptionEnded(SubscriptionId),
+    /// Billing changed its mind.
+    SubscriptionJudged(SubscriptionId),
     NodeBooted(NodeId),
     /// Subscriptions of a lost node went to others.
     OwnersMoved,
@@ -138,6 +145,7 @@ impl Shard {
             Kind::Register(register) => self.register(register, moment),
             Kind::Subscribe(subscribe) => self.subscribe(subscribe, moment),
             Kind::EndSubscription(end) => self.end_subscription(&end.id, end.epoch, moment),
+            Kind::Judge(judge) => self.judge(&judge, moment),
             Kind::RaiseEpoch(raise) => self.raise_epoch(&raise.id, raise.epoch),
             Kind::Expire(expire) => self.expire(Timestamp(expire.upto), moment),
             Kind::Boot(boot) => self.boot(NodeId(boot.node), boot.incarnation),
@@ -255,9 +263,10 @@ impl Shard {
         let Some(slot) = id.slot() else {
             return Applied::refused(Refusal::Malformed("local tag without a slot"));
         };
+        let has = self.watchers.count(&subscribe.watcher);
         let state = self.slot_mut(slot);
         let before = state.subscriptions.get(&id).cloned();
-        let applied = state.subscribe(&id, subscribe, moment);
+        let applied = state.subscribe(&id, subscribe, has, moment);
         let after = state.subscriptions.get(&id).cloned();
         self.index(id, before.as_ref(), after.as_ref());
         applied
@@ -281,6 +290,22 @@ impl Shard {
             node.pending.remove(&id);
         }
         Applied::done().with(Some(Effect::SubscriptionEnded(id)))
+    }
+
+    /// Billing's word on a subscription. In a later epoch the watcher has asked again, or somebody else owns the dialog,
+    /// and billing is asked anew.
+    fn judge(&mut self, judge: &v1::Judge, moment: Moment) -> Applied {
+        let id = SubscriptionId::from(judge.id.as_str());
+        let Some(slot) = id.slot() else { return Applied::done() };
+        let held = self.slot_mut(slot).subscriptions.get_mut(&id);
+        let Some(subscription) = held.filter(|held| held.epoch == judge.epoch) else {
+            return Applied::done();
+        };
+        let before = subscription.clone();
+        let judged = subscription.judge(judge.standing(), moment);
+        let after = subscription.clone();
+        self.index(id.clone(), Some(&before), Some(&after));
+        Applied::done().with(judged.then_some(Effect::SubscriptionJudged(id)))
     }
 
     fn raise_epoch(&mut self, id: &str, epoch: u64) -> Applied {
@@ -360,6 +385,7 @@ impl Shard {
     /// Brings what is derived from the subscriptions up to date after one was changed.
     fn index(&mut self, id: SubscriptionId, before: Option<&Subscription>, after: Option<&Subscription>) {
         let due = |held: &Subscription| held.expires_at;
+        self.watchers.moved(&id, before, after);
         self.deadlines.moved(Deadline::Subscription(id), before.map(due), after.map(due));
         self.owners.moved(before.map(|held| held.owner), after.map(|held| held.owner));
         self.totals.moved(before, after);

@@ -119,8 +119,9 @@ impl SlotState {
 /// The position a NOTIFY must reach to leave nothing owed: the newest of the presentity's change, the watcher's last
 /// request and the end of the subscription.
 pub fn owed(subscription: &Subscription, changed: Option<Position>) -> Position {
-    // Nothing follows the NOTIFY that ends a subscription (RFC 6665 4.4.1).
-    if subscription.ended.is_some() {
+    // Nothing follows the NOTIFY that ends a subscription (RFC 6665 4.4.1), and who waits for approval is not even told
+    // that something changed.
+    if subscription.ended.is_some() || subscription.is_pending() {
         return subscription.asked_at;
     }
     changed.unwrap_or_default().max(subscription.asked_at)

@@ -56,7 +56,14 @@ impl SlotState {
         expires_at
     }
 
-    pub fn subscribe(&mut self, id: &SubscriptionId, request: v1::Subscribe, moment: Moment) -> Applied {
+    /// `has`: how many live subscriptions the watcher has already.
+    pub fn subscribe(
+        &mut self,
+        id: &SubscriptionId,
+        request: v1::Subscribe,
+        has: usize,
+        moment: Moment,
+    ) -> Applied {
         let subscribed = |lifetime| Outcome::Subscribed { id: id.clone(), lifetime };
         let repeat = RepeatKey::from_bytes(&request.repeat_key);
         let lifetime = Lifetime(request.expires);
@@ -68,6 +75,9 @@ impl SlotState {
                 }
             }
             None if request.in_dialog => return Applied::refused(Refusal::UnknownSubscription),
+            None if request.max_subscriptions > 0 && has >= request.max_subscriptions as usize => {
+                return Applied::refused(Refusal::QuotaUsedUp(request.max_subscriptions));
+            }
             None => {
                 let key = PresentityKey::restored(&request.presentity);
                 let watchers = &mut self.presentity_mut(&key).watchers;

@@ -107,6 +107,7 @@ impl Shard {
             self.deadlines.insert(subscription.expires_at, Deadline::Subscription(id.clone()));
             self.owners.moved(None, Some(subscription.owner));
             self.totals.moved(None, Some(&subscription));
+            self.watchers.moved(&id, None, Some(&subscription));
             state.subscriptions.insert(id, subscription);
         }
         for record in part.presentities {

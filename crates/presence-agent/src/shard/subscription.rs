@@ -9,6 +9,7 @@ use presence::position::Position;
 use presence::repeat::RepeatKey;
 use presence::time::{Lifetime, Timestamp};
 use proto::v1;
+use proto::v1::Standing;
 
 use super::{Moment, Refusal};
 use crate::mutants::{Mutant, broken};
@@ -46,6 +47,8 @@ impl Subscription {
     /// How long an ended subscription is kept: until the watcher must have had its last NOTIFY, and a repeat of the
     /// request that ended it can no longer come (64*T1 and some).
     pub(super) const KEPT_AFTER_END: Lifetime = Lifetime(64);
+    /// The reason of an end that billing willed (RFC 6665 4.1.3).
+    const REJECTED: &'static str = "rejected";
 
     pub(super) fn new(request: v1::Subscribe, moment: Moment) -> Subscription {
         let expires_at = moment.now + Lifetime(request.expires);
@@ -64,6 +67,23 @@ impl Subscription {
         PresentityKey::restored(&self.request.presentity)
     }
 
+    /// Whether the watcher waits for approval.
+    pub fn is_pending(&self) -> bool {
+        self.request.standing() == Standing::Pending
+    }
+
+    /// Whether the watcher may be shown the presentity's state.
+    pub fn is_shown(&self) -> bool {
+        !self.is_pending() && self.ended.as_deref() != Some(Self::REJECTED)
+    }
+
+    pub fn standing(&self) -> Standing {
+        match self.is_pending() {
+            true => Standing::Pending,
+            false => Standing::Active,
+        }
+    }
+
     pub fn lifetime(&self) -> Lifetime {
         Lifetime(self.request.expires)
     }
@@ -77,6 +97,10 @@ impl Subscription {
             return Err(Refusal::OutOfOrder);
         }
         let unsubscribe = request.expires == 0;
+        let (standing, tenant) = match request.standing() {
+            Standing::Unspecified => (self.request.standing, self.request.tenant.clone()),
+            said => (said.into(), request.tenant.clone()),
+        };
         // Without a route of ours the request says nothing of how the watcher is reached.
         let (route_set, contact) = match request.route_set.is_empty() {
             true => (self.request.route_set.clone(), self.request.contact.clone()),
@@ -84,8 +108,10 @@ impl Subscription {
         };
         let moved =
             self.request.route_set != route_set || self.request.remote_target != request.remote_target;
-        if !self.give_to(NodeId(request.owner)) && moved {
-            // Whoever is found at the old address may say that it does not know the dialog, and is not to end it.
+        let judged = self.is_pending() != (standing == i32::from(Standing::Pending));
+        if !self.give_to(NodeId(request.owner)) && (moved || judged) {
+            // Whoever is found at the old address may say that it does not know the dialog, and is not to end it; and
+            // what is on its way was written for another standing.
             self.epoch += 1;
         }
         self.expires_at = moment.now + Lifetime(request.expires);
@@ -98,12 +124,31 @@ impl Subscription {
             presentity: self.request.presentity.clone(),
             route_set,
             contact,
+            standing,
+            tenant,
             ..request
         });
         if unsubscribe {
             self.end("timeout", moment);
         }
         Ok(())
+    }
+
+    /// Billing's word. Says whether it changes anything; if so, what is on its way to the watcher counts no more.
+    pub(super) fn judge(&mut self, standing: Standing, moment: Moment) -> bool {
+        if self.ended.is_some() {
+            return false;
+        }
+        match standing {
+            Standing::Rejected => self.end(Self::REJECTED, moment),
+            Standing::Active | Standing::Pending if standing != self.standing() => {
+                Arc::make_mut(&mut self.request).standing = standing.into();
+                self.asked_at = moment.at;
+            }
+            _ => return false,
+        }
+        self.epoch += 1;
+        true
     }
 
     /// A new owner does not know which CSeqs the one before has used. Says whether it is a new one.

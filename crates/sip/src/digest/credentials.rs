@@ -39,6 +39,14 @@ pub fn ha1(algorithm: Algorithm, username: &str, realm: &str, password: &str) ->
 /// Whether the client knew the password behind `ha1`. The uri is the client's own: SIPp and others do not
 /// write the Request-URI there, and whom a request is for is decided by the request.
 pub fn verify(credentials: &Credentials<'_>, method: &str, ha1: &str, body: &[u8]) -> bool {
+    let given = credentials.response.to_ascii_lowercase();
+    response(credentials, method, ha1, body)
+        .is_some_and(|expected| secret::equal(expected.as_bytes(), given.as_bytes()))
+}
+
+/// What a client that knows the password behind `ha1` gives as response (RFC 7616 §3.4.1); whatever response the
+/// credentials have does not count. `None` if a qop lacks what belongs to it.
+pub fn response(credentials: &Credentials<'_>, method: &str, ha1: &str, body: &[u8]) -> Option<String> {
     let algorithm = credentials.algorithm;
     let uri = credentials.uri.as_bytes();
     let ha1 = ha1.to_ascii_lowercase();
@@ -49,17 +57,20 @@ pub fn verify(credentials: &Credentials<'_>, method: &str, ha1: &str, body: &[u8
         _ => algorithm.hash(&[method.as_bytes(), uri]),
     };
     let nonce = credentials.nonce.as_bytes();
-    let expected = match (credentials.qop, credentials.nc, credentials.cnonce) {
+    match (credentials.qop, credentials.nc, credentials.cnonce) {
         (Some(qop), Some(nc), Some(cnonce)) => {
             let [nc, cnonce, qop] = [nc, cnonce, qop].map(str::as_bytes);
-            algorithm.hash(&[ha1.as_bytes(), nonce, nc, cnonce, qop, ha2.as_bytes()])
+            Some(algorithm.hash(&[ha1.as_bytes(), nonce, nc, cnonce, qop, ha2.as_bytes()]))
         }
         // RFC 2069, as phones without qop still do.
-        (None, ..) => algorithm.hash(&[ha1.as_bytes(), nonce, ha2.as_bytes()]),
-        _ => return false,
-    };
-    let response = credentials.response.to_ascii_lowercase();
-    secret::equal(expected.as_bytes(), response.as_bytes())
+        (None, ..) => Some(algorithm.hash(&[ha1.as_bytes(), nonce, ha2.as_bytes()])),
+        _ => None,
+    }
+}
+
+/// H(entity-body), which auth-int covers.
+pub fn body_hash(algorithm: Algorithm, body: &[u8]) -> String {
+    algorithm.hash(&[body])
 }
 
 impl<'a> Credentials<'a> {

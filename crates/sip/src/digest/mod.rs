@@ -9,7 +9,7 @@ mod credentials;
 mod nonce;
 
 pub use challenge::challenges;
-pub use credentials::{Credentials, credentials, ha1, verify};
+pub use credentials::{Credentials, body_hash, credentials, ha1, response, verify};
 pub use nonce::{NonceState, Nonces};
 
 use md5::Md5;
