@@ -84,6 +84,8 @@ pub struct Manager {
     pub md5_only: Vec<String>,
     /// What a phone dials before the digit of a status, such as `*48`; empty turns it off.
     pub feature_code: String,
+    /// Whether P-Asserted-Identity is believed.
+    pub trust_asserted_identity: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -194,6 +196,8 @@ impl Default for Manager {
             // baresip 1.0 does not answer a challenge beside which another one names SHA-256.
             md5_only: vec!["baresip v0.".into(), "baresip v1.".into()],
             feature_code: "*48".into(),
+            // Dispatchers strip it from everybody but their trusted peers.
+            trust_asserted_identity: true,
         }
     }
 }

@@ -201,6 +201,7 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
         algorithms: algorithms(&own.algorithms)?,
         md5_only: own.md5_only.clone(),
         feature_code: own.feature_code.clone(),
+        trust_asserted_identity: own.trust_asserted_identity,
         subscribe: settings.expires.subscribe.policy(),
         publish: settings.expires.publish.policy(),
         register: settings.expires.register.policy(),
