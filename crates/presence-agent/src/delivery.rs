@@ -52,11 +52,15 @@ pub(crate) enum Turn {
     },
     /// The epoch has no CSeq left; a new one must be committed first.
     EpochUsedUp,
+    /// The dialog has none left: a CSeq is below 2^31 (RFC 3261 8.1.1.5).
+    DialogUsedUp,
 }
 
 impl Deliveries {
     /// The low bits of a CSeq count within an epoch (DESIGN D6).
     const CSEQ_BITS: u32 = 12;
+    /// As many as leave CSeqs below 2^31.
+    const EPOCHS: u64 = 1 << (31 - Self::CSEQ_BITS);
     const FIRST_RETRY: Duration = Duration::from_secs(32);
     const LAST_RETRY: Duration = Duration::from_secs(600);
 
@@ -146,6 +150,9 @@ impl Deliveries {
     /// Starts a NOTIFY that brings the watcher up to `position`, in the transaction `branch`.
     pub fn start(&mut self, id: &SubscriptionId, position: Position, branch: &str) -> Option<Turn> {
         let delivery = self.held.get_mut(id).filter(|delivery| delivery.in_flight.is_none())?;
+        if delivery.epoch >= Self::EPOCHS {
+            return Some(Turn::DialogUsedUp);
+        }
         if delivery.sent + 1 >= 1 << Self::CSEQ_BITS {
             return Some(Turn::EpochUsedUp);
         }
@@ -154,7 +161,7 @@ impl Deliveries {
         Some(Turn::Send { cseq: delivery.epoch << Self::CSEQ_BITS | delivery.sent })
     }
 
-    /// The watcher has accepted the NOTIFY in flight.
+    /// The watcher has accepted the NOTIFY in flight, or never will: there is nothing more to do about it.
     pub fn delivered(&mut self, id: &SubscriptionId, owed: Position) {
         let Some(delivery) = self.held.get_mut(id) else { return };
         if let Some(sent) = delivery.in_flight.take() {
@@ -312,5 +319,16 @@ mod tests {
         assert_eq!(start(&mut deliveries, 5000), Some(Turn::EpochUsedUp));
         deliveries.own(&id(), 2, Position(0));
         assert_eq!(start(&mut deliveries, 5000), Some(Turn::Send { cseq: 8193 }));
+    }
+
+    #[test]
+    fn no_cseq_reaches_two_to_the_31() {
+        let mut deliveries = owned();
+        deliveries.own(&id(), Deliveries::EPOCHS - 1, Position(0));
+        let last = start(&mut deliveries, 1);
+        deliveries.own(&id(), Deliveries::EPOCHS, Position(0));
+
+        assert_eq!(last, Some(Turn::Send { cseq: (1 << 31) - 4095 }));
+        assert_eq!(start(&mut deliveries, 2), Some(Turn::DialogUsedUp));
     }
 }

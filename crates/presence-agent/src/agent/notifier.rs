@@ -36,6 +36,9 @@ pub(crate) enum Notified {
 /// with our NOTIFYs (RFC 6665 4.2.2, RFC 5057 section 5.1). A time-out is not among them: a phone may be back.
 const ENDING: [u16; 4] = [481, 489, 405, 501];
 
+/// The NOTIFY does not fit what carries it (RFC 3261 21.5.14). The same would be refused again; the next state may fit.
+const TOO_LARGE: u16 = 513;
+
 impl Agent {
     pub fn handle_response(&mut self, response: &Message, now: Now) {
         if let Some(Completed { tag, status }) = self.clients.receive(response, now.monotonic) {
@@ -139,9 +142,14 @@ impl Agent {
         let owed = self.shard.owed(held);
         let branch = self.next_branch();
         let Some(turn) = self.deliveries.start(id, owed, &branch) else { return };
-        let Turn::Send { cseq } = turn else {
-            let raise = v1::RaiseEpoch { id: id.to_string(), epoch };
-            return self.propose(Waiting::RaiseEpoch(id.clone()), Kind::RaiseEpoch(raise));
+        let cseq = match turn {
+            Turn::Send { cseq } => cseq,
+            Turn::EpochUsedUp => {
+                let raise = v1::RaiseEpoch { id: id.to_string(), epoch };
+                return self.propose(Waiting::RaiseEpoch(id.clone()), Kind::RaiseEpoch(raise));
+            }
+            // Its watcher hears 481 when it refreshes, and begins a new one.
+            Turn::DialogUsedUp => return self.propose_end(id.clone(), epoch),
         };
         let tag = Notified::Subscription { id: id.clone(), epoch };
         let notify = Notify {
@@ -195,14 +203,18 @@ impl Agent {
         let Notified::Subscription { id, epoch } = tag else { return };
         let Some(held) = self.shard.subscription(&id).filter(|held| held.epoch == epoch) else { return };
         let owed = self.shard.owed(held);
-        if (200..300).contains(&status) {
+        if (200..300).contains(&status) || status == TOO_LARGE {
             self.deliveries.delivered(&id, owed);
         } else if ENDING.contains(&status) {
-            let end = v1::EndSubscription { id: id.to_string(), epoch };
-            self.propose(Waiting::EndSubscription(id), Kind::EndSubscription(end));
+            self.propose_end(id, epoch);
         } else {
             self.undelivered(&id, now);
         }
+    }
+
+    fn propose_end(&mut self, id: SubscriptionId, epoch: u64) {
+        let end = v1::EndSubscription { id: id.to_string(), epoch };
+        self.propose(Waiting::EndSubscription(id), Kind::EndSubscription(end));
     }
 
     /// The subscription stays, dirty: a failed send never deletes it by itself (DESIGN D10).
