@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use dispatcher::names::Leg;
-use presence_agent::verdict::Verdict;
+use presence_agent::verdict::{Decision, Invalidated, Verdict};
 use presence_agent::{LinkId, Ticket};
 use sip::Message;
 
@@ -44,6 +44,8 @@ pub enum Event {
     /// The dispatchers ask the nodes whether they serve.
     Ping,
     Fault(Fault),
+    /// Billing changes its mind about an account.
+    Billing(String, Decision),
     /// Faults stop.
     Calm,
     /// Is everything as it should be?
@@ -60,6 +62,7 @@ pub enum Input {
         ticket: Ticket,
         verdict: Verdict,
     },
+    Invalidated(Invalidated),
     Log(log::Message),
     /// The next committed entry is handed to the agent.
     Apply,

@@ -8,7 +8,7 @@ use sip::{Limits, Message, Transport};
 use crate::coverage::Seen;
 use crate::dispatcher::Outgoing;
 use crate::event::{Event, Input};
-use crate::invariants::Check;
+use crate::invariants::{Check, broken};
 use crate::names::{DISPATCHERS, NODES};
 use crate::network::{Network, Running};
 use crate::phone::{self, Report};
@@ -25,7 +25,13 @@ impl World {
                     }
                     self.invariants.asked(&ask, self.now);
                 }
-                Report::Answered { message } => self.invariants.answered(&message)?,
+                Report::Answered { message } => {
+                    let account = self.phones[phone].account();
+                    if message.status() == Some(403) && !self.billing.may_refuse(&account) {
+                        return broken("refused without a reason", format!("{account}: {message:?}"));
+                    }
+                    self.invariants.answered(&message)?;
+                }
                 Report::GaveUp { ask } => {
                     if let Some(calm_since) = self.calm_since {
                         self.invariants.answers.gave_up(&ask, calm_since)?;

@@ -4,6 +4,7 @@
 //! ever the same: `SIM_SEED=7` runs that one, with `SIM_TRACE=1` it tells what happens. `SIM_SEEDS=n` runs so many, from
 //! `SIM_FROM` on; `scripts/sim.sh` runs many.
 
+mod billing;
 mod coverage;
 mod dispatcher;
 mod event;

@@ -6,16 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use presence::time::Timestamp;
 use presence_agent::agent::Entry;
-use presence_agent::verdict::{Proof, Question, Verdict};
-use presence_agent::{Now, Output, Silence, Ticket};
-use sip::digest::{Algorithm, ha1};
+use presence_agent::verdict::Question;
+use presence_agent::{Note, Now, Output, Silence, Ticket};
 use sip::{Limits, Message};
 
 use crate::coverage::Seen;
 use crate::event::{Event, Input};
-use crate::invariants::{Check, Sender, broken, hash};
+use crate::invariants::{Check, Sender, accounts, broken, hash};
 use crate::log::{self, Step};
-use crate::names::{self, DISPATCHERS, NODES, PASSWORD};
+use crate::names::{self, DISPATCHERS, NODES};
 use crate::network::Running;
 use crate::phone::Phone;
 use crate::world::World;
@@ -54,6 +53,7 @@ impl World {
                 }
             }
             Input::Verdict { ticket, verdict } => manager.agent.handle_verdict(ticket, verdict, now),
+            Input::Invalidated(invalidated) => manager.agent.handle_invalidated(&invalidated, now),
             Input::Log(message) => {
                 let wall = manager.wall(self.now);
                 self.log.receive(node, message, self.now, wall);
@@ -146,7 +146,8 @@ impl World {
                 }
                 Output::Authorise { ticket, question, .. } => self.authorise(node, ticket, question),
                 Output::Propose { ticket, command } => self.propose(node, ticket, command)?,
-                Output::Reply { .. } | Output::Changed(_) | Output::Note(_) => {}
+                Output::Note(note) => self.seen.note(noted(note)),
+                Output::Reply { .. } | Output::Changed(_) => {}
                 Output::Diverged { index, slot, nodes } => {
                     return broken(
                         "P1 replicas report that they differ",
@@ -195,28 +196,11 @@ impl World {
     }
 
     fn authorise(&mut self, node: usize, ticket: Ticket, question: Question) {
-        let verdict = if self.rng.percent(4) && !self.is_calm() {
-            self.seen.note(Seen::VerdictUnavailable);
-            Verdict::unavailable()
-        } else {
-            Verdict {
-                ha1_md5: self.secret_of(&question),
-                cache: Duration::from_secs(self.rng.between(0, 20)),
-                ..Verdict::allowed()
-            }
-        };
+        let verdict = self.verdict(&question);
         let delay = if self.rng.percent(5) { self.rng.between(100, 2_000) } else { self.rng.between(1, 20) };
         let incarnation = self.nodes[node].incarnation;
         let input = Input::Verdict { ticket, verdict };
         self.queue.push(self.now + delay, Event::AtNode { node, incarnation, input });
-    }
-
-    /// The HA1 that a digest is held against.
-    fn secret_of(&self, question: &Question) -> String {
-        match &question.proof {
-            Proof::Digest(digest) => ha1(Algorithm::Md5, &digest.username, &digest.realm, PASSWORD),
-            _ => String::new(),
-        }
     }
 
     fn propose(&mut self, node: usize, ticket: Ticket, command: Bytes) -> Check {
@@ -270,6 +254,7 @@ impl World {
             self.trace(|| format!("committed {} {name:?} {:?}", entry.index, log::read(&submitted.command)));
         }
         self.invariants.committed(entry, self.now)?;
+        accounts::within_quota(self.billing.quota, self.invariants.history.shard())?;
         let ends = self.invariants.history.ends.iter().filter(|end| end.ended);
         ends.map(|end| end.id.as_str()).try_for_each(|id| self.is_ended_rightly(id))
     }
@@ -301,5 +286,14 @@ impl World {
         let (network, history) = (&self.network, &self.invariants.history);
         let is_heard = |one: usize, other: usize| network.runs(other) && network.log_is_open(one, other);
         self.invariants.owners.watched(leader, is_heard, history, self.now)
+    }
+}
+
+fn noted(note: Note) -> Seen {
+    match note {
+        Note::Pending => Seen::AwaitsApproval,
+        Note::QuotaUsedUp => Seen::OverQuota,
+        Note::Rejected => Seen::Rejected,
+        Note::AskedAgain => Seen::AskedAgain,
     }
 }

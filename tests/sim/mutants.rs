@@ -33,6 +33,16 @@ fn a_notify_without_the_lease_is_caught() {
 }
 
 #[test]
+fn a_pending_watcher_that_is_shown_the_state_is_caught() {
+    is_caught(Mutant::PendingShown);
+}
+
+#[test]
+fn an_account_whose_name_is_forgotten_at_once_is_caught() {
+    is_caught(Mutant::NamesForgotten);
+}
+
+#[test]
 fn a_log_that_does_not_wait_for_a_majority_is_caught() {
     catches("the log is hasty", true);
 }

@@ -82,6 +82,7 @@ impl World {
         let (incarnation, skew) = (self.nodes[node].incarnation + 1, skew(&mut self.rng));
         self.nodes[node] = Node::start(node, incarnation, self.now, skew);
         self.network.set_running(node, Running::Yes);
+        self.listens_anew(node);
         if let Some(snapshot) = self.log.start(node) {
             self.seen.note(Seen::Replayed);
             let now = self.now_of(node);

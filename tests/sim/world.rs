@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use presence_agent::verdict::Decision;
 use sip::{Limits, Message, Transport};
 
+use crate::billing::Billing;
 use crate::coverage::Coverage;
 use crate::dispatcher::Dispatcher;
 use crate::event::{Event, Queue};
 use crate::faults::{self, Cast};
-use crate::invariants::{Broken, Check, Invariants, broken};
+use crate::invariants::{Broken, Check, Invariants, accounts, broken};
 use crate::log::{self, Log, Patience};
 use crate::names::{self, DISPATCHERS, NODES};
 use crate::network::{Network, Running};
@@ -25,6 +27,7 @@ pub struct World {
     pub(crate) dispatchers: Vec<Dispatcher>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) log: Log,
+    pub(crate) billing: Billing,
     pub(crate) phones: Vec<Phone>,
     /// Old addresses of phones that somebody else has now.
     pub(crate) strangers: BTreeSet<SocketAddr>,
@@ -48,6 +51,10 @@ pub struct Run {
 /// The longest that things may take to be as they should be once faults have stopped: a NOTIFY that was lost on a
 /// reliable hop is given up after 32 s and tried again 64 s later.
 pub(crate) const SETTLES_WITHIN: u64 = 110_000;
+
+/// The longest that a change of billing's mind may take to stand in the log: nodes may have to listen anew, billing may
+/// be slow, and a command may have to be proposed again.
+const JUDGED_WITHIN: u64 = 20_000;
 
 /// Runs one seed. `hasty`: the log says *committed* too early.
 pub fn run(seed: u64, hasty: bool) -> Run {
@@ -79,6 +86,8 @@ impl World {
         let nodes = skews.iter().enumerate().map(|(node, skew)| Node::start(node, 1, 0, *skew)).collect();
         (0..NODES).for_each(|node| network.set_running(node, Running::Yes));
         let phones = phones(&mut network, &mut rng);
+        let watchers = phones.iter().filter(|phone| matches!(phone.script, Script::Watcher(_)));
+        let billing = Billing::new(seed, watchers.map(Phone::account));
         let mut world = World {
             now: 0,
             queue: Queue::default(),
@@ -86,6 +95,7 @@ impl World {
             dispatchers,
             nodes,
             log,
+            billing,
             phones,
             strangers: BTreeSet::new(),
             invariants: Invariants::default(),
@@ -108,6 +118,9 @@ impl World {
         for (at, fault) in faults::plan(cast, 1_500, calm_at - 1, &mut self.rng) {
             self.queue.push(at, Event::Fault(fault));
         }
+        for (at, account, opinion) in self.billing.plan(1_500, calm_at - 1) {
+            self.queue.push(at, Event::Billing(account, opinion));
+        }
         self.queue.push(calm_at, Event::Calm);
         self.queue.push(1, Event::Heartbeat);
         self.queue.push(2, Event::Ping);
@@ -118,11 +131,15 @@ impl World {
 
     fn live(&mut self) -> Check {
         for node in 0..NODES {
+            self.listens_anew(node);
             self.perform(node)?;
         }
         while let Some((at, event)) = self.queue.pop() {
             self.now = at;
             if matches!(event, Event::Inspect) {
+                if self.calm_since.is_some_and(|calm| self.now > calm + JUDGED_WITHIN) {
+                    self.are_judged()?;
+                }
                 match self.inspect() {
                     Err(broken) if self.now >= self.ends_at => return Err(broken),
                     Err(_) => self.queue.push(self.now + 1_000, Event::Inspect),
@@ -169,6 +186,10 @@ impl World {
             Event::Heartbeat => self.heartbeat(),
             Event::Ping => self.ping(),
             Event::Fault(fault) => self.suffer(fault),
+            Event::Billing(account, opinion) => {
+                self.billing_changes(account, opinion);
+                Ok(())
+            }
             Event::Calm => self.calm(),
             Event::Inspect => Ok(()),
         }
@@ -181,17 +202,27 @@ impl World {
                 return broken("P1 a node does not come back", format!("node {node}"));
             }
         }
+        self.are_judged()?;
         for phone in &self.phones {
             if let Script::Watcher(watcher) = &phone.script
                 && let Some(dialog) = watcher.current().filter(|dialog| dialog.is_live(self.now))
             {
+                let pending = self.billing.opinion(&phone.account()) == Decision::Pending;
+                accounts::is_told(pending, dialog)?;
                 let invariants = &self.invariants;
                 let (presentity, now) = (&watcher.presentity, self.now);
                 let (history, publications) = (&invariants.history, &invariants.publications);
+                if pending {
+                    continue;
+                }
                 invariants.watchers.is_served(presentity, dialog, history, publications, now)?;
             }
         }
         Ok(())
+    }
+
+    fn are_judged(&self) -> Check {
+        accounts::are_judged(|account| self.billing.opinion(account), &self.invariants.history)
     }
 
     pub(crate) fn is_calm(&self) -> bool {

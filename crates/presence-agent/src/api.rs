@@ -113,3 +113,37 @@ pub struct Counts {
     pub owned: usize,
     pub dirty: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(position: u64, as_of: u64) -> PresentityState {
+        PresentityState {
+            presentity: PresentityKey::restored("alice@lab.test"),
+            position: Position(position),
+            as_of: Position(as_of),
+            open: false,
+            notes: Vec::new(),
+            activities: Vec::new(),
+            publications: 0,
+            sources: 0,
+            bindings: 0,
+            document: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_seen_is_no_news_nor_is_what_a_lagging_replica_still_holds() {
+        assert!(state(5, 9).is_news_after(Position(4)));
+        assert!(!state(5, 9).is_news_after(Position(5)));
+        assert!(!state(3, 3).is_news_after(Position(5)));
+    }
+
+    #[test]
+    fn that_everything_is_gone_is_news_where_the_replica_is_far_enough_to_know() {
+        assert!(state(0, 9).is_news_after(Position(5)));
+        assert!(!state(0, 4).is_news_after(Position(5)));
+        assert!(!state(0, 9).is_news_after(Position(0)));
+    }
+}

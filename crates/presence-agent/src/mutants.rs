@@ -16,6 +16,10 @@ pub enum Mutant {
     NoTombstones,
     /// NOTIFYs are sent without the lease.
     NoLease,
+    /// Who waits for approval is shown the state.
+    PendingShown,
+    /// What billing says while it changes its mind counts, and nobody looks at what he comes to own.
+    NamesForgotten,
 }
 
 #[cfg(feature = "mutants")]

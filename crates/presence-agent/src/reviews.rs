@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use sip::Instant;
 
+use crate::mutants::{Mutant, broken};
 use crate::shard::SubscriptionId;
 use crate::verdict::Invalidated;
 
@@ -36,7 +37,7 @@ struct Named {
 
 impl Reviews {
     /// Asked at each step, ten times a second: named ones, and others in the course of a walk.
-    const DUE_PER_STEP: usize = 128;
+    const DUE_PER_STEP: usize = 64;
     const WALK_PER_STEP: usize = 16;
     /// Names kept; over it, every account counts as named for a while.
     const NAMES: usize = 10_000;
@@ -73,7 +74,7 @@ impl Reviews {
         subscriptions: impl Iterator<Item = (&'a SubscriptionId, &'a str)>,
         now: Instant,
     ) {
-        if self.all.is_some_and(|all| now - all.at < Self::LATELY) {
+        if self.all.is_some_and(|all| now - all.at < Self::LATELY) && !broken(Mutant::NamesForgotten) {
             self.walk = Some(Bound::Unbounded);
         } else if !self.named.is_empty() {
             subscriptions.for_each(|(id, watcher)| self.doubt(id, watcher, now));
@@ -127,6 +128,9 @@ impl Reviews {
     }
 
     fn last_named(&self, account: &str) -> Option<Named> {
+        if broken(Mutant::NamesForgotten) {
+            return None;
+        }
         let named = self.named.get(account).copied();
         [named, self.all].into_iter().flatten().max_by_key(|named| named.count)
     }
@@ -164,11 +168,11 @@ mod tests {
     #[test]
     fn what_was_named_goes_before_the_walk_and_in_slices() {
         let mut reviews = Reviews::default();
-        (0..200).for_each(|n| reviews.add(id(n)));
+        (0..100).for_each(|n| reviews.add(id(n)));
 
         let steps: Vec<_> = (0..3).map(|at| step(&mut reviews, &BTreeSet::new(), at)).collect();
 
-        assert_eq!(steps, [128, 72, 0]);
+        assert_eq!(steps, [64, 36, 0]);
     }
 
     #[test]

@@ -136,3 +136,74 @@ impl AuthLink {
         Ok(billing_codec::verdict(answer.context("no answer in time")??.into_inner()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::{Stream, StreamExt, stream};
+    use placement::PresentityKey;
+    use proto::v1::auth_server::{Auth, AuthServer};
+    use proto::v1::{AuthoriseRequest, AuthoriseResponse, InvalidatedAccounts};
+    use tokio::net::TcpListener;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::{Request, Response};
+
+    use super::*;
+
+    /// Names bob on each stream, after the empty message that begins it; the first stream ends then.
+    #[derive(Clone, Default)]
+    struct Fake(Arc<AtomicUsize>);
+
+    #[tonic::async_trait]
+    impl Auth for Fake {
+        type InvalidateAccountsStream =
+            Pin<Box<dyn Stream<Item = Result<InvalidatedAccounts, Status>> + Send>>;
+
+        async fn invalidate_accounts(
+            &self,
+            _: Request<InvalidateAccountsRequest>,
+        ) -> Result<Response<Self::InvalidateAccountsStream>, Status> {
+            let accounts = vec!["sip:bob@lab.test".to_owned()];
+            let named = InvalidatedAccounts { accounts, all: false };
+            let messages = stream::iter([Ok(InvalidatedAccounts::default()), Ok(named)]);
+            Ok(Response::new(match self.0.fetch_add(1, Ordering::Relaxed) {
+                0 => Box::pin(messages),
+                _ => Box::pin(messages.chain(stream::pending())),
+            }))
+        }
+
+        async fn authorise(
+            &self,
+            _: Request<AuthoriseRequest>,
+        ) -> Result<Response<AuthoriseResponse>, Status> {
+            Err(Status::unimplemented("not asked here"))
+        }
+    }
+
+    #[tokio::test]
+    async fn each_stream_begins_with_everybody_and_then_names_who_has_changed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tonic::transport::Server::builder().add_service(AuthServer::new(Fake::default()));
+        let server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        let (sender, mut inputs) = mpsc::channel(8);
+        let link = AuthLink::new(&url, LinkLimits::default()).unwrap();
+        let following = tokio::spawn(link.follow(vec![sender]));
+
+        let mut heard = Vec::new();
+        while heard.len() < 4 {
+            match inputs.recv().await {
+                Some(Input::Invalidated(invalidated)) => heard.push(invalidated),
+                _ => panic!("something else"),
+            }
+        }
+
+        let bob = Invalidated::Accounts(vec![PresentityKey::restored("bob@lab.test")]);
+        assert_eq!(heard, [Invalidated::All, bob.clone(), Invalidated::All, bob]);
+        following.abort();
+        server.abort();
+    }
+}

@@ -107,15 +107,16 @@ impl Answers {
         let heard = (status, what_it_says(answer));
         let first = request.heard.first().cloned();
         request.heard.push(heard.clone());
-        // A challenge is anew each time, and a 503 may be overtaken by a copy that came behind it.
-        let lasting = |status: u16| status != 401 && status != 503;
+        // A challenge is anew each time, billing may change its mind, and a 503 may be overtaken by a copy that came
+        // behind it.
+        let lasting = |status: u16| ![401, 403, 503].contains(&status);
         match first {
             Some(first) if first != heard && is_latest && lasting(first.0) && lasting(status) => broken(
                 "P2 another answer to a repeat",
                 format!("{first:?} and {heard:?} to {:?}", request.ask),
             ),
             _ if status == 481 && request.ask.to.contains(";tag=") => self.is_gone(&name, history),
-            _ if ![200, 401, 412, 481, 500, 503].contains(&status) => {
+            _ if ![200, 401, 403, 412, 481, 500, 503].contains(&status) => {
                 broken("an answer that nobody deserves", format!("{answer:?} to {:?}", request.ask))
             }
             _ => Ok(()),
@@ -151,6 +152,7 @@ fn note(purpose: Purpose, status: u16, seen: &mut Coverage) {
         (Purpose::Publish | Purpose::Unpublish, 412) => Seen::TagRefused,
         (Purpose::Subscribe | Purpose::Unsubscribe, 200) => Seen::Subscribed,
         (Purpose::Subscribe | Purpose::Unsubscribe, 481) => Seen::DialogRefused,
+        (Purpose::Subscribe | Purpose::Fetch, 403) => Seen::Refused,
         (Purpose::Register, 200) => Seen::Registered,
         (Purpose::Fetch, 200) => Seen::Fetched,
         _ => return,

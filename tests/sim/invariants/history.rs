@@ -54,6 +54,8 @@ pub struct Tenure {
     pub from: u64,
     pub owner: NodeId,
     pub epoch: u64,
+    /// Whether the watcher may be shown the state.
+    pub shown: bool,
 }
 
 impl History {
@@ -137,6 +139,7 @@ impl History {
             Kind::Boot(boot) => {
                 self.boots.entry(NodeId(boot.node)).or_default().push((index, boot.incarnation));
             }
+            Kind::Judge(_) => seen.note(Seen::Judged),
             Kind::TakeOver(take) => {
                 let lost = NodeId(take.node);
                 let present = self.shard.node(lost).is_some_and(|node| node.incarnation == take.incarnation);
@@ -183,12 +186,14 @@ impl History {
 
     fn note_tenures(&mut self, index: u64) {
         for (id, held) in self.shard.subscriptions() {
-            let now = Tenure { from: index, owner: held.owner, epoch: held.epoch };
+            let shown = !held.is_pending() && held.ended.as_deref() != Some("rejected");
+            let (owner, epoch) = (held.owner, held.epoch);
+            let now = Tenure { from: index, owner, epoch, shown };
             match self.tenures.get_mut(id.as_str()) {
                 None => drop(self.tenures.insert(id.to_string(), vec![now])),
                 Some(tenures) => {
                     let last = tenures.last().copied();
-                    if last.is_some_and(|last| (last.owner, last.epoch) != (now.owner, now.epoch)) {
+                    if last.is_some_and(|last| Tenure { from: index, ..last } != now) {
                         tenures.push(now);
                     }
                 }

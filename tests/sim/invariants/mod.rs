@@ -1,5 +1,6 @@
 //! What must hold, a file for each promise, looked at after every step. The first thing broken ends a run.
 
+pub mod accounts;
 mod answers;
 mod history;
 mod notifies;

@@ -48,6 +48,7 @@ impl Notifies {
             return broken("P3 a CSeq used twice", what());
         }
         self.is_of_the_owner(sender, id, number, history)?;
+        self.shows_what_it_may(sender, id, notify, history)?;
         let state = notify.subscription_state().ok().flatten().map(|state| state.state);
         if state == Some(State::Terminated) {
             self.ended.entry(id.to_owned()).or_insert(number);
@@ -55,6 +56,17 @@ impl Notifies {
             return broken("a NOTIFY after the end", what());
         }
         Ok(())
+    }
+
+    /// Who waits for approval or was rejected is shown nothing, and everybody else is.
+    fn shows_what_it_may(&self, sender: &Sender, id: &str, notify: &Message, history: &History) -> Check {
+        let tenure = history.tenure(id, sender.applied).filter(|_| sender.applied <= history.last());
+        match tenure {
+            Some(tenure) if tenure.shown == notify.body().is_empty() => {
+                broken("a watcher is shown what it may not see", format!("{id} {tenure:?}: {notify:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn is_of_the_owner(&self, sender: &Sender, id: &str, number: u32, history: &History) -> Check {

@@ -55,6 +55,10 @@ impl Watchers {
             return broken("a NOTIFY out of its place was taken", format!("{heard:?}"));
         }
         (view.cseq, view.ended) = (heard.cseq, heard.terminated);
+        // Whether nothing had to be shown is looked at where the NOTIFY left.
+        if heard.body.is_empty() {
+            return Ok(());
+        }
         let documents = history.documents(&heard.presentity);
         let is_granted = |at: usize| documents.get(at + 1).is_none_or(|next| next.from > floor);
         let is_it = |(at, document): &(usize, &Document)| {

@@ -25,6 +25,8 @@ pub struct Dialog {
     accepted: BTreeMap<String, (u32, String)>,
     /// The document of the last NOTIFY accepted.
     pub body: Option<Bytes>,
+    /// What the last NOTIFY accepted said of the subscription.
+    pub state: Option<State>,
 }
 
 /// A NOTIFY that a watcher took.
@@ -41,8 +43,8 @@ pub struct Heard {
 impl Dialog {
     pub fn new(call: Call) -> Dialog {
         let (remote_tag, remote_target, routes, accepted, body) = Default::default();
-        let (expires_at, over, confirmed) = (0, false, false);
-        Dialog { call, remote_tag, confirmed, remote_target, routes, expires_at, over, accepted, body }
+        let (expires_at, over, confirmed, state) = (0, false, false, None);
+        Dialog { call, remote_tag, confirmed, remote_target, routes, expires_at, over, accepted, body, state }
     }
 
     pub fn is_live(&self, now: u64) -> bool {
@@ -91,6 +93,7 @@ impl Dialog {
         let terminated = state.state == State::Terminated;
         self.over = terminated;
         self.body = Some(notify.body());
+        self.state = Some(state.state);
         let (call_id, presentity, id) = (self.call.id.clone(), presentity.to_owned(), id.to_owned());
         let (cseq, body) = (cseq.number, notify.body());
         (200, Some(Heard { call_id, id, presentity, cseq, terminated, body }))

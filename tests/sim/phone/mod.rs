@@ -108,6 +108,11 @@ impl Phone {
         std::mem::take(&mut self.reports)
     }
 
+    /// `user@domain`
+    pub fn account(&self) -> String {
+        format!("{}@{}", self.user, names::DOMAIN)
+    }
+
     /// Its end of the hop to a dispatcher.
     pub fn leg(&self) -> Leg {
         let (transport, remote, connection) = (self.transport, self.address, self.connection);

@@ -140,17 +140,7 @@ impl Agent {
                 self.wake(&id);
                 self.doubt(&id, now);
             }
-            Effect::SubscriptionJudged(id) => {
-                self.own(&id, Position::default());
-                self.wake(&id);
-                if self
-                    .shard
-                    .subscription(&id)
-                    .is_some_and(|held| held.owner == self.config.node && held.ended.is_some())
-                {
-                    self.outputs.push_back(Output::Note(Note::Rejected));
-                }
-            }
+            Effect::SubscriptionJudged(id) => self.judged(&id, now),
             Effect::SubscriptionEnded(id) => self.disown(&id),
             Effect::OwnersMoved => self.scan(now),
         }

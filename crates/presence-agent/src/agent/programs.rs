@@ -138,3 +138,134 @@ impl Agent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use placement::{GroupId, NodeId};
+    use presence::status::Status;
+    use presence::time::Timestamp;
+    use sip::digest::{Algorithm, ha1};
+    use sip::{Instant, Secret};
+
+    use super::*;
+    use crate::agent::Entry;
+    use crate::api::SourceState;
+    use crate::config::Config;
+    use crate::verdict::{Decision, Proof};
+
+    const TICKET: ApiTicket = ApiTicket(7);
+
+    fn now() -> Now {
+        Now { monotonic: Instant(0), log: Timestamp(0), unix: 1_000, lease: Instant(u64::MAX) }
+    }
+
+    /// An agent whose Boot stands in the log.
+    fn agent() -> Agent {
+        let config = Config {
+            node: NodeId(1),
+            group: GroupId(1),
+            incarnation: 1,
+            domains: vec!["lab.test".into()],
+            secret: Secret::new("a secret of sixteen"),
+            open: false,
+            algorithms: vec![Algorithm::Md5],
+            md5_only: Vec::new(),
+            feature_code: String::new(),
+            trust_asserted_identity: true,
+            sent_by: "127.0.0.1:7101".into(),
+            subscribe: Default::default(),
+            publish: Default::default(),
+            register: Default::default(),
+            limits: Default::default(),
+        };
+        let mut agent = Agent::new(config, now());
+        let Some(Output::Propose { ticket, command }) = agent.poll_output() else { panic!("no Boot") };
+        agent.handle_entry(Entry { commands: vec![(Some(ticket), command)], ..Entry::new(1, 1) }, now());
+        agent
+    }
+
+    fn change(username: &str, password: &str) -> SetSource {
+        let text = str::to_owned;
+        let state = SourceState { status: Status::Away, note: None, expires: 0 };
+        let credentials = Credentials {
+            username: text(username),
+            realm: text("lab.test"),
+            password: text(password),
+            source: text("192.0.2.9:4711"),
+        };
+        let presentity = PresentityKey::restored("alice@lab.test");
+        SetSource { presentity, source: text("portal"), state: Some(state), credentials: Some(credentials) }
+    }
+
+    /// What a change comes to, billing having said so.
+    fn outcome(password: &str, verdict: Verdict) -> Output {
+        let mut agent = agent();
+        agent.set_source(TICKET, change("alice", password), now());
+        let Some(Output::Authorise { ticket, question, .. }) = agent.poll_output() else {
+            panic!("not asked")
+        };
+        assert!(matches!(question.proof, Proof::Digest(_)) && question.subject.method == "PUBLISH");
+        agent.handle_verdict(ticket, verdict, now());
+        agent.poll_output().expect("an answer or a command")
+    }
+
+    fn reply(output: &Output) -> Option<&ApiReply> {
+        match output {
+            Output::Reply { reply, .. } => Some(reply),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_password_is_held_against_the_secret_that_billing_gives() {
+        let ha1_sha256 = ha1(Algorithm::Sha256, "alice", "lab.test", "alicepw");
+        let verify = Verdict { decision: Decision::Verify, ha1_sha256, ..Verdict::allowed() };
+
+        assert!(matches!(outcome("alicepw", verify.clone()), Output::Propose { .. }));
+        assert_eq!(reply(&outcome("wrong", verify)), Some(&ApiReply::WrongCredentials));
+    }
+
+    #[test]
+    fn billing_that_keeps_its_secrets_says_whether_a_program_may() {
+        let says = |decision, status| Verdict { decision, status, ..Verdict::allowed() };
+
+        assert!(matches!(outcome("alicepw", says(Decision::Allow, 0)), Output::Propose { .. }));
+        assert_eq!(reply(&outcome("x", says(Decision::Deny, 401))), Some(&ApiReply::WrongCredentials));
+        assert_eq!(reply(&outcome("x", says(Decision::Deny, 403))), Some(&ApiReply::Denied(String::new())));
+        assert_eq!(reply(&outcome("x", Verdict::unavailable())), Some(&ApiReply::Unavailable));
+    }
+
+    #[test]
+    fn somebody_elses_credentials_change_nothing_and_ask_nobody() {
+        let mut agent = agent();
+
+        agent.set_source(TICKET, change("bob", "bobpw"), now());
+
+        let answer = agent.poll_output().expect("an answer");
+        assert!(matches!(reply(&answer), Some(ApiReply::Denied(_))), "{answer:?}");
+        assert!(agent.poll_output().is_none());
+    }
+
+    #[test]
+    fn a_lifetime_without_end_is_held_to_what_billing_grants() {
+        let granted = Verdict { max_expires: 600, ..Verdict::allowed() };
+
+        let Output::Propose { command, .. } = outcome("alicepw", granted) else { panic!("not proposed") };
+
+        let command = <v1::Command as prost::Message>::decode(command).unwrap();
+        assert!(matches!(command.kind, Some(Kind::SetSource(source)) if source.expires == 600));
+    }
+
+    #[test]
+    fn a_read_is_answered_with_its_place_in_the_log() {
+        let mut agent = agent();
+        agent.read(TICKET);
+        let Some(Output::Propose { ticket, command }) = agent.poll_output() else { panic!("not proposed") };
+
+        agent.handle_entry(Entry { commands: vec![(Some(ticket), command)], ..Entry::new(2, 2) }, now());
+
+        let answer = agent.poll_output().expect("an answer");
+        let position = presence::position::Position::new(2, 0);
+        assert_eq!(reply(&answer), Some(&ApiReply::Done(position)));
+    }
+}

@@ -2,11 +2,12 @@
 //! they watch (RFC 3856 section 6.6.2, RFC 6665 section 4.2.2). Each owner asks about its own subscriptions, and the
 //! answer goes into the log.
 
+use presence::position::Position;
 use proto::v1;
 use proto::v1::Standing;
 use proto::v1::command::Kind;
 
-use super::{Agent, Now};
+use super::{Agent, Note, Now, Output};
 use crate::pending::{Asked, Intent, Waiting};
 use crate::request::route_uri;
 use crate::shard::{Subscription, SubscriptionId};
@@ -88,6 +89,18 @@ impl Agent {
         }
         if held.standing() != standing {
             self.propose_judge(id, epoch, standing);
+        }
+    }
+
+    /// Billing's word stands in the log. If it was on its way for long, billing may have changed its mind again meanwhile,
+    /// and was held against a state that did not have it yet.
+    pub(super) fn judged(&mut self, id: &SubscriptionId, now: Now) {
+        self.own(id, Position::default());
+        self.wake(id);
+        self.doubt(id, now);
+        let held = self.shard.subscription(id);
+        if held.is_some_and(|held| held.owner == self.config.node && held.ended.is_some()) {
+            self.outputs.push_back(Output::Note(Note::Rejected));
         }
     }
 

@@ -74,7 +74,7 @@ impl Subscription {
 
     /// Whether the watcher may be shown the presentity's state.
     pub fn is_shown(&self) -> bool {
-        !self.is_pending() && self.ended.as_deref() != Some(Self::REJECTED)
+        (!self.is_pending() || broken(Mutant::PendingShown)) && self.ended.as_deref() != Some(Self::REJECTED)
     }
 
     pub fn standing(&self) -> Standing {
