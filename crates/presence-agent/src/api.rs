@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use placement::{NodeId, PresentityKey};
 use presence::position::Position;
-use presence::status::Status;
+use presence::status::{AltContact, Status};
 
 use crate::shard::Refusal;
 
@@ -36,8 +36,11 @@ pub struct SetSource {
 
 #[derive(Clone, Debug)]
 pub struct SourceState {
-    pub status: Status,
+    /// Without one nothing is said but the contacts.
+    pub status: Option<Status>,
     pub note: Option<String>,
+    /// Where else the presentity can be reached.
+    pub contacts: Vec<AltContact>,
     /// Seconds; 0 keeps the source until it is removed.
     pub expires: u32,
 }
@@ -67,6 +70,8 @@ pub struct PresentityState {
     pub open: bool,
     pub notes: Vec<String>,
     pub activities: Vec<String>,
+    /// The one that outweighs the others.
+    pub status: Status,
     pub publications: usize,
     pub sources: usize,
     pub bindings: usize,
@@ -126,6 +131,7 @@ mod tests {
             open: false,
             notes: Vec::new(),
             activities: Vec::new(),
+            status: Status::Unreachable,
             publications: 0,
             sources: 0,
             bindings: 0,

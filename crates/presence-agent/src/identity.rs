@@ -1,4 +1,4 @@
-//! Who sends a request, and whether billing's verdict grants it (RFC 7616, RFC 8760, RFC 3325, DESIGN D14).
+//! Who sends a request, and whether that is proven (RFC 7616, RFC 8760, RFC 3325, DESIGN D14).
 //!
 //! A nonce is signed, so any node can tell a fresh one from a stale or a forged one without having sent it. How
 //! clients count `nc` is not held against them: real ones repeat it. Nothing is stored for a request without
@@ -20,7 +20,8 @@ use crate::agent::Now;
 use crate::answer::Refuse;
 use crate::api;
 use crate::config::Config;
-use crate::verdict::{Decision, Digest, Proof, Question, Verdict};
+use crate::judgement::granted;
+use crate::verdict::{Digest, Proof, Question, Verdict};
 
 #[derive(Debug)]
 pub(crate) struct Identification {
@@ -183,29 +184,6 @@ impl Identification {
     }
 }
 
-/// The rules of `auth.proto`. `matches`: whether what proves the account matches an HA1 of the verdict.
-fn granted(
-    question: &Question,
-    verdict: &Verdict,
-    matches: impl FnOnce() -> bool,
-) -> Result<Standing, Refuse> {
-    let denied = || match verdict.status {
-        // Billing has checked the digest, and means us: the client has had its challenge.
-        401 | 407 => Refuse::WrongCredentials,
-        status => Refuse::Denied { status, reason: verdict.reason.clone() },
-    };
-    let must_match = verdict.has_secret() || verdict.decision == Decision::Verify;
-    if question.proof.is_digest() && must_match && !matches() {
-        return Err(Refuse::WrongCredentials);
-    }
-    match verdict.decision {
-        Decision::Allow | Decision::Verify => Ok(Standing::Active),
-        Decision::Pending if question.subject.method == "SUBSCRIBE" => Ok(Standing::Pending),
-        Decision::Pending | Decision::Deny => Err(denied()),
-        Decision::Unavailable => Err(Refuse::Unavailable),
-    }
-}
-
 /// The address-of-record in From.
 pub(crate) fn sender(request: &Message) -> Result<PresentityKey, Refuse> {
     let from = request.from().map_err(Refuse::Fault)?;
@@ -282,14 +260,6 @@ mod tests {
         identification().digest_of(&password("bobpw"), "sip:bob@lab.test", "c", now())
     }
 
-    /// What a verdict on a SUBSCRIBE comes to, its HA1 being of this password.
-    fn outcome(proof: Proof, decision: Decision, secret: &str) -> Result<Standing, Refuse> {
-        let ha1 = |password| digest::ha1(Algorithm::Sha256, "bob", REALM, password);
-        let ha1_sha256 = if secret.is_empty() { String::new() } else { ha1(secret) };
-        let verdict = Verdict { decision, ha1_sha256, ..Verdict::allowed() };
-        granted(&question("SUBSCRIBE", proof), &verdict, || verdict.ha1_sha256 == ha1("bobpw"))
-    }
-
     #[test]
     fn credentials_in_an_algorithm_that_was_not_offered_are_challenged_again() {
         let nonce = identification().nonces.mint(REALM, 1_000);
@@ -299,47 +269,6 @@ mod tests {
 
         assert!(matches!(weak, Err(Refuse::Challenge(_))));
         assert_eq!(strong.map(|claim| claim.account).ok(), Some("bob@lab.test".to_owned()));
-    }
-
-    #[test]
-    fn a_digest_must_match_the_secret_whatever_billing_decided() {
-        for decision in [Decision::Allow, Decision::Verify, Decision::Pending, Decision::Deny] {
-            assert_eq!(outcome(digest(), decision, "other"), Err(Refuse::WrongCredentials), "{decision:?}");
-        }
-        assert_eq!(outcome(digest(), Decision::Verify, "bobpw"), Ok(Standing::Active));
-        assert_eq!(outcome(digest(), Decision::Allow, "bobpw"), Ok(Standing::Active));
-        assert_eq!(outcome(digest(), Decision::Pending, "bobpw"), Ok(Standing::Pending));
-    }
-
-    #[test]
-    fn without_a_secret_billing_has_checked_the_digest_unless_it_asks_us_to() {
-        assert_eq!(outcome(digest(), Decision::Allow, ""), Ok(Standing::Active));
-        assert_eq!(outcome(digest(), Decision::Pending, ""), Ok(Standing::Pending));
-        assert_eq!(outcome(digest(), Decision::Verify, ""), Err(Refuse::WrongCredentials));
-    }
-
-    #[test]
-    fn who_is_known_otherwise_has_nothing_to_match() {
-        for proof in [Proof::Dialog, Proof::Asserted("sip:bob@lab.test".into())] {
-            assert_eq!(outcome(proof.clone(), Decision::Verify, ""), Ok(Standing::Active));
-            assert_eq!(outcome(proof, Decision::Allow, "other"), Ok(Standing::Active));
-        }
-    }
-
-    #[test]
-    fn only_a_subscribe_can_wait_for_approval() {
-        let verdict = Verdict { decision: Decision::Pending, ..Verdict::allowed() };
-
-        let publish = granted(&question("PUBLISH", digest()), &verdict, || true);
-
-        assert_eq!(publish, Err(Refuse::Denied { status: 403, reason: String::new() }));
-    }
-
-    #[test]
-    fn a_digest_that_billing_found_wrong_is_not_challenged_for_ever() {
-        let verdict = Verdict { decision: Decision::Deny, status: 401, ..Verdict::allowed() };
-
-        assert_eq!(granted(&question("PUBLISH", digest()), &verdict, || true), Err(Refuse::WrongCredentials));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod delivery;
 mod documents;
 pub mod feature_code;
 mod identity;
+mod judgement;
 pub mod mutants;
 mod notify;
 mod options;

@@ -30,7 +30,7 @@ pub(crate) enum Waiting {
     /// For billing's verdict. `count`: how many messages on changed accounts had come before.
     Verdict {
         asked: Asked,
-        question: Question,
+        question: Box<Question>,
         count: u64,
     },
     /// For the log.
@@ -59,7 +59,7 @@ pub(crate) enum Asked {
     /// A program's change, with its user's password.
     Program {
         ticket: ApiTicket,
-        change: SetSource,
+        change: Box<SetSource>,
         credentials: Credentials,
     },
     /// A subscription that lives already. `source`: where its watcher is.

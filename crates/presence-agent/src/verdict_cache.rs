@@ -25,7 +25,7 @@ enum Basis {
     /// The HA1 of a user name in a realm came with it.
     Secret(String, String),
     /// Billing has looked at this very digest.
-    Digest(Digest),
+    Digest(Box<Digest>),
 }
 
 impl VerdictCache {
@@ -37,9 +37,7 @@ impl VerdictCache {
         let find = |basis| self.find((question.subject.clone(), basis), now);
         match &question.proof {
             Proof::Dialog | Proof::Asserted(_) => find(Basis::Account),
-            Proof::Digest(digest) => {
-                find(secret(digest)).or_else(|| find(Basis::Digest(digest.as_ref().clone())))
-            }
+            Proof::Digest(digest) => find(secret(digest)).or_else(|| find(Basis::Digest(digest.clone()))),
         }
     }
 
@@ -56,8 +54,7 @@ impl VerdictCache {
         if says_who {
             self.keep(subject, Basis::Account, verdict, now);
         }
-        let basis =
-            if verdict.has_secret() { secret(digest) } else { Basis::Digest(digest.as_ref().clone()) };
+        let basis = if verdict.has_secret() { secret(digest) } else { Basis::Digest(digest.clone()) };
         self.keep(subject, basis, verdict, now);
     }
 

@@ -190,7 +190,7 @@ mod tests {
         let server = tonic::transport::Server::builder().add_service(AuthServer::new(Fake::default()));
         let server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         let (sender, mut inputs) = mpsc::channel(8);
-        let link = AuthLink::new(&url, LinkLimits::default()).unwrap();
+        let link = AuthLink::new(&url, LinkLimits::default(), &tls::Wires::plain()).unwrap();
         let following = tokio::spawn(link.follow(vec![sender]));
 
         let mut heard = Vec::new();

@@ -4,7 +4,7 @@ use cluster::{Group, Role};
 use placement::directory::Member;
 use placement::{Directory, NodeId, PresentityKey};
 use presence::position::Position;
-use presence::status::Status;
+use presence::status::{AltContact, Status};
 use presence_agent::api::{Counts, Credentials, PresentityState, SetSource, SourceState, WatcherState};
 use presence_agent::feature_code::{FeatureCode, SOURCE};
 use proto::v1;
@@ -30,19 +30,25 @@ pub fn presentity(text: &str, domains: &[String]) -> Result<PresentityKey, Inval
 pub fn set_source(request: v1::PublishRequest, domains: &[String]) -> Result<SetSource, Invalid> {
     let presentity = presentity(&request.presentity, domains)?;
     let credentials = credentials(request.credentials)?;
-    if !request.contacts.is_empty() {
-        return Err("contacts are not taken yet: leave them out".to_owned());
-    }
-    let status = Status::parse(&request.status).ok_or_else(|| {
-        let names: Vec<_> = Status::names().collect();
-        format!("{:?} is no status; there are {}", request.status, names.join(", "))
-    })?;
+    let contacts = request.contacts.iter().map(|contact| (contact.uri.as_str(), contact.priority));
+    let contacts = AltContact::list(contacts).map_err(|error| error.to_string())?;
+    let status = match request.status.as_str() {
+        "" if !contacts.is_empty() => None,
+        name => Some(status(name)?),
+    };
     if request.note.len() > MAX_NOTE {
         return Err(format!("the note has {} bytes; at most {MAX_NOTE} are kept", request.note.len()));
     }
     let note = Some(request.note).filter(|note| !note.is_empty());
-    let state = Some(SourceState { status, note, expires: request.expires });
+    let state = Some(SourceState { status, note, contacts, expires: request.expires });
     Ok(SetSource { presentity, source: source(request.source)?, state, credentials })
+}
+
+fn status(name: &str) -> Result<Status, Invalid> {
+    Status::parse(name).ok_or_else(|| {
+        let names: Vec<_> = Status::names().collect();
+        format!("{name:?} is no status; there are {}", names.join(", "))
+    })
 }
 
 /// The status that was dialled, and the change that it asks for.
@@ -63,7 +69,12 @@ pub fn dial(
         return Err(format!("the note is longer than the {MAX_NOTE} bytes that are kept"));
     }
     let code = FeatureCode { status, note };
-    let state = code.sets().map(|status| SourceState { status, note: code.note.clone(), expires: 0 });
+    let state = code.sets().map(|status| SourceState {
+        status: Some(status),
+        note: code.note.clone(),
+        contacts: Vec::new(),
+        expires: 0,
+    });
     Ok((status, SetSource { presentity, source: SOURCE.to_owned(), state, credentials: None }))
 }
 
@@ -112,7 +123,7 @@ pub fn state(state: PresentityState) -> v1::PresentityState {
         sources: state.sources as u32,
         bindings: state.bindings as u32,
         document: state.document,
-        status: String::new(),
+        status: state.status.name().to_owned(),
     }
 }
 
@@ -185,6 +196,31 @@ mod tests {
         }
     }
 
+    fn published(status: &str, contacts: &[(&str, u32)]) -> Result<SourceState, Invalid> {
+        let contact =
+            |(uri, priority): &(&str, u32)| v1::Contact { uri: (*uri).to_owned(), priority: *priority };
+        let request = v1::PublishRequest {
+            presentity: "sip:alice@lab.test".into(),
+            source: "portal".into(),
+            status: status.into(),
+            contacts: contacts.iter().map(contact).collect(),
+            ..v1::PublishRequest::default()
+        };
+        set_source(request, &["lab.test".to_owned()]).map(|change| change.state.expect("it says something"))
+    }
+
+    #[test]
+    fn a_source_says_a_status_or_contacts_or_both() {
+        let number = ("tel:+4930123456", 800);
+
+        assert_eq!(published("away", &[]).unwrap().status, Some(Status::Away));
+        assert_eq!(published("", &[number]).unwrap().status, None);
+        assert_eq!(published("away", &[number]).unwrap().contacts.len(), 1);
+        assert!(published("", &[]).is_err());
+        assert!(published("away", &[("javascript:x", 0)]).is_err());
+        assert!(published("away", &[("tel:1", 1_001)]).is_err());
+    }
+
     fn dialled(code: &str, digit: &str) -> Result<(Status, SetSource), Invalid> {
         let request = v1::DialRequest {
             account: "sip:alice@lab.test".into(),
@@ -199,7 +235,10 @@ mod tests {
     fn a_voice_menu_sets_hard_state_and_available_clears_it() {
         let (status, change) = dialled("*48", "5").unwrap();
         let state = change.state.unwrap();
-        assert_eq!((status, state.status, state.expires), (Status::DoNotDisturb, Status::DoNotDisturb, 0));
+        assert_eq!(
+            (status, state.status, state.expires),
+            (Status::DoNotDisturb, Some(Status::DoNotDisturb), 0)
+        );
 
         let (status, change) = dialled("*482", "").unwrap();
         assert_eq!((status, change.state.is_none()), (Status::Available, true));

@@ -32,6 +32,7 @@ impl Agent {
         let (event, presentity) = ("presence".to_owned(), change.presentity.to_string());
         let subject = Subject { account, method: "PUBLISH", event, presentity };
         let question = Question { subject, proof, watcher: String::new(), realm: credentials.realm.clone() };
+        let change = Box::new(change);
         self.ask(Asked::Program { ticket, change, credentials }, question, now);
     }
 
@@ -79,7 +80,7 @@ impl Agent {
         let (document, expires) = match change.state {
             Some(state) => {
                 let uri = change.presentity.uri();
-                let document = Status::document(Some(state.status), &uri, state.note.as_deref(), &[]);
+                let document = Status::document(state.status, &uri, state.note.as_deref(), &state.contacts);
                 (Bytes::from(document), state.expires)
             }
             None => (Bytes::new(), 0),
@@ -102,6 +103,7 @@ impl Agent {
             open: composed.basic == presence::format::pidf::Basic::Open,
             notes: composed.notes.clone(),
             activities: composed.activities.clone(),
+            status: composed.status,
             publications: held.map_or(0, |held| held.publications.len()),
             sources: held.map_or(0, |held| held.sources.len()),
             bindings: held.map_or(0, |held| held.bindings.len()),
@@ -186,7 +188,7 @@ mod tests {
 
     fn change(username: &str, password: &str) -> SetSource {
         let text = str::to_owned;
-        let state = SourceState { status: Status::Away, note: None, expires: 0 };
+        let state = SourceState { status: Some(Status::Away), note: None, contacts: Vec::new(), expires: 0 };
         let credentials = Credentials {
             username: text(username),
             realm: text("lab.test"),

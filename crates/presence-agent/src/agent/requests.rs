@@ -60,7 +60,7 @@ impl Agent {
         let Some(Waiting::Verdict { asked, question, count }) = self.pending.take(ticket) else { return };
         // The account has changed since it was asked about, so this may be an answer of yesterday.
         if self.reviews.was_named_since(&question.subject.account, count) {
-            return self.ask(asked, question, now);
+            return self.ask(asked, *question, now);
         }
         self.verdicts.put(&question, &verdict, now.monotonic);
         self.answered(asked, &question, &verdict, now);
@@ -83,7 +83,8 @@ impl Agent {
             }
         };
         let count = self.reviews.count();
-        let ticket = self.pending.add(Waiting::Verdict { asked, question: question.clone(), count });
+        let ticket =
+            self.pending.add(Waiting::Verdict { asked, question: Box::new(question.clone()), count });
         self.outputs.push_back(Output::Authorise { ticket, question, source });
     }
 
@@ -91,7 +92,7 @@ impl Agent {
         match asked {
             Asked::Request { client, intent } => self.judge(client, intent, question, verdict),
             Asked::Program { ticket, change, credentials } => {
-                self.judge_program(ticket, change, &credentials, question, verdict);
+                self.judge_program(ticket, *change, &credentials, question, verdict);
             }
             Asked::Review { id, epoch, .. } => self.reviewed(id, epoch, verdict, now),
         }
