@@ -1,27 +1,28 @@
 //! The gRPC side of the adapter: a bound port, and the contract `vedette.v1.Auth` on it.
-//!
-//! A question is answered from memory and at once, so nothing queues here and there is no cache: managers keep answers.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{Stream, StreamExt, stream};
 use proto::v1::auth_server::{Auth, AuthServer};
-use proto::v1::{
-    AuthoriseRequest, AuthoriseResponse, Decision, InvalidateAccountsRequest, InvalidatedAccounts,
-};
+use proto::v1::{AuthoriseRequest, AuthoriseResponse, InvalidateAccountsRequest, InvalidatedAccounts};
 use tokio::net::TcpListener;
+use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
-use tracing::{debug, warn};
+use tracing::warn;
 
-use crate::backend::Accounts;
+use crate::authoriser::Authoriser;
+use crate::backend::accounts_file::{AccountsFile, LoadError};
+use crate::backend::billing::Billing;
+use crate::backend::http_json::HttpJson;
+use crate::backend::{Backend, BadBackend};
+use crate::config::{Config, Rules, Source};
 use crate::metrics;
-use crate::verdict::{Question, Verdict};
 
-/// How long a manager may reuse an answer.
-const CACHE: Duration = Duration::from_secs(60);
 /// A question is a few short strings; a longer one is refused.
 const MAX_QUESTION: usize = 16 * 1024;
 /// Questions one manager may have open at once; more wait in its own HTTP/2 queue.
@@ -31,37 +32,35 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 /// After a shutdown began, open questions get this long.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-pub struct Config {
-    pub listen: SocketAddr,
-    /// How managers reach us.
-    pub wires: tls::Wires,
-    pub accounts: Accounts,
-}
-
 /// The role, bound and not yet serving.
 pub struct AuthAdapter {
     listener: TcpListener,
     address: SocketAddr,
     wires: tls::Wires,
-    accounts: Accounts,
+    authoriser: Arc<Authoriser>,
 }
 
-/// The port cannot be had.
+/// Why the role does not start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen for authorisation questions (gRPC) on {address}: {error}")]
-pub struct BindError {
-    pub address: SocketAddr,
-    error: std::io::Error,
+pub enum StartError {
+    #[error("cannot listen for authorisation questions (gRPC) on {address}: {error}")]
+    Bind { address: SocketAddr, error: std::io::Error },
+    #[error(transparent)]
+    Accounts(#[from] LoadError),
+    #[error(transparent)]
+    Backend(#[from] BadBackend),
 }
 
 impl AuthAdapter {
-    pub async fn bind(config: Config) -> Result<AuthAdapter, BindError> {
+    pub async fn bind(config: Config) -> Result<AuthAdapter, StartError> {
+        let backend = backend(config.source, &config.rules)?;
         let bound = async {
             let listener = TcpListener::bind(config.listen).await?;
             let address = listener.local_addr()?;
-            Ok(AuthAdapter { listener, address, wires: config.wires, accounts: config.accounts })
+            let authoriser = Arc::new(Authoriser::new(backend, config.rules));
+            Ok(AuthAdapter { listener, address, wires: config.wires, authoriser })
         };
-        bound.await.map_err(|error| BindError { address: config.listen, error })
+        bound.await.map_err(|error| StartError::Bind { address: config.listen, error })
     }
 
     /// Where it listens; tells the port when the configured one was 0.
@@ -71,11 +70,11 @@ impl AuthAdapter {
 
     /// Answers until `shutdown`.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), tonic::transport::Error> {
-        let service = AuthServer::new(Service { accounts: Arc::new(self.accounts) });
+        let service = Service { authoriser: self.authoriser.clone(), shutdown: shutdown.clone() };
         let serving = Server::builder()
             .max_concurrent_streams(MAX_OPEN)
             .http2_keepalive_interval(Some(PING_EVERY))
-            .add_service(service.max_decoding_message_size(MAX_QUESTION))
+            .add_service(AuthServer::new(service).max_decoding_message_size(MAX_QUESTION))
             .serve_with_incoming_shutdown(
                 self.wires.accept(self.listener, tls::Protocol::Grpc),
                 shutdown.clone().cancelled_owned(),
@@ -86,6 +85,7 @@ impl AuthAdapter {
         };
         tokio::select! {
             served = serving => served,
+            () = self.authoriser.follow() => Ok(()),
             () = overdue => {
                 warn!("Connections of managers did not end in time and are cut");
                 Ok(())
@@ -94,54 +94,49 @@ impl AuthAdapter {
     }
 }
 
+fn backend(source: Source, rules: &Rules) -> Result<Arc<dyn Backend>, StartError> {
+    Ok(match source {
+        Source::Fixed { accounts, life } => Arc::new(AccountsFile::fixed(accounts, life)),
+        Source::File { path, life } => Arc::new(AccountsFile::open(path, life)?),
+        Source::Billing { url, files } => Arc::new(Billing::new(&url, files, rules.deadline)?),
+        Source::Http { config, files, life } => Arc::new(HttpJson::new(*config, files, life)?),
+    })
+}
+
 struct Service {
-    accounts: Arc<Accounts>,
+    authoriser: Arc<Authoriser>,
+    shutdown: CancellationToken,
 }
 
 #[tonic::async_trait]
 impl Auth for Service {
-    type InvalidateAccountsStream = tokio_stream::Pending<Result<InvalidatedAccounts, Status>>;
-
-    async fn invalidate_accounts(
-        &self,
-        _: Request<InvalidateAccountsRequest>,
-    ) -> Result<Response<Self::InvalidateAccountsStream>, Status> {
-        Err(Status::unimplemented("changes of accounts are not told: answers hold for their cache life"))
-    }
+    type InvalidateAccountsStream = Pin<Box<dyn Stream<Item = Result<InvalidatedAccounts, Status>> + Send>>;
 
     async fn authorise(
         &self,
         request: Request<AuthoriseRequest>,
     ) -> Result<Response<AuthoriseResponse>, Status> {
-        let request = request.into_inner();
-        let verdict = match Question::of(&request) {
-            Some(question) => question.verdict(self.accounts.find(&question.account)),
-            None => Verdict::Deny("Unknown Account"),
-        };
-        let response = response(verdict);
-        let decision = if response.decision() == Decision::Allow { "allow" } else { "deny" };
-        ::metrics::counter!(metrics::VERDICTS, "decision" => decision).increment(1);
-        debug!(request.account, request.method, request.presentity, decision, response.sip_reason);
-        Ok(Response::new(response))
+        match self.authoriser.authorise(request.into_inner()).await {
+            Ok(response) => Ok(Response::new(response)),
+            Err(unknown) => Err(Status::unavailable(unknown.to_string())),
+        }
     }
-}
 
-fn response(verdict: Verdict) -> AuthoriseResponse {
-    let cache_seconds = CACHE.as_secs() as u32;
-    match verdict {
-        Verdict::Allow(ha1s) => AuthoriseResponse {
-            decision: Decision::Allow.into(),
-            ha1_md5: ha1s.md5,
-            ha1_sha256: ha1s.sha256,
-            cache_seconds,
-            ..AuthoriseResponse::default()
-        },
-        Verdict::Deny(reason) => AuthoriseResponse {
-            decision: Decision::Deny.into(),
-            sip_status: 403,
-            sip_reason: reason.to_owned(),
-            cache_seconds,
-            ..AuthoriseResponse::default()
-        },
+    async fn invalidate_accounts(
+        &self,
+        _: Request<InvalidateAccountsRequest>,
+    ) -> Result<Response<Self::InvalidateAccountsStream>, Status> {
+        let changes = BroadcastStream::new(self.authoriser.changes());
+        let follower = metrics::Follower::new();
+        let changes = changes.map(move |change| {
+            let _counted = &follower;
+            change.unwrap_or_else(|_lagged| {
+                metrics::lagged();
+                InvalidatedAccounts { all: true, ..InvalidatedAccounts::default() }
+            })
+        });
+        let first = stream::iter([InvalidatedAccounts::default()]);
+        let told = first.chain(changes).map(Ok).take_until(self.shutdown.clone().cancelled_owned());
+        Ok(Response::new(Box::pin(told)))
     }
 }

@@ -3,6 +3,8 @@
 //! A key such as `manager.name` is `VEDETTE_MANAGER__NAME` in the environment. An unknown key is an error: a typing
 //! mistake must not become a default.
 
+mod auth;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use anyhow::{Context, bail};
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
+
+pub use auth::Auth;
 
 /// Flags of the roles that run alone.
 #[derive(clap::Args)]
@@ -94,14 +98,6 @@ pub struct Member {
     pub name: String,
     /// `host:port` that the others reach it at.
     pub grpc: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Auth {
-    pub listen: Option<SocketAddr>,
-    /// The accounts file.
-    pub accounts: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use auth_adapter::{Accounts, AuthAdapter};
+use auth_adapter::AuthAdapter;
 use dispatcher::config::{Listener, Upstream, UpstreamTransport};
 use dispatcher::{Dispatcher, directory};
 use ipnet::IpNet;
@@ -46,12 +46,10 @@ pub async fn manager(args: RoleArgs) -> anyhow::Result<()> {
 
 pub async fn auth(args: RoleArgs) -> anyhow::Result<()> {
     let (settings, metrics, shutdown) = start(&args)?;
-    let listen = settings.auth.listen.context("`auth.listen` is missing")?;
-    let file = settings.auth.accounts.as_ref().context("`auth.accounts` is missing")?;
-    let accounts = Accounts::from_file(file)?;
+    let config = settings.auth.adapter(&settings.wires)?;
+    let listen = config.listen;
     warn_if_exposed("auth.listen", listen, &settings);
-    let adapter =
-        AuthAdapter::bind(auth_adapter::Config { listen, wires: settings.wires.clone(), accounts }).await?;
+    let adapter = AuthAdapter::bind(config).await?;
     let http = serve_http(&settings, Arc::new(|| Ok(())), metrics, &shutdown).await?;
     info!(%listen, "The auth-adapter serves");
     adapter.serve(shutdown).await?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use auth_adapter::{Accounts, AuthAdapter};
+use auth_adapter::{Accounts, AuthAdapter, Source};
 use dispatcher::Dispatcher;
 use subscription_manager::Manager;
 use tokio::task::JoinSet;
@@ -81,6 +81,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let _lock = ports::lock(folder.path())?;
     let inner = Inner::of(folder.path(), usize::from(args.managers))?;
     let accounts = accounts(&args, &mut settings)?;
+    let rules = settings.auth.rules()?;
     fill(&mut settings, &args, &inner);
     let token = settings.http.token.get_or_insert_with(|| format!("{:032x}", rand::random::<u128>())).clone();
 
@@ -89,13 +90,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let dispatcher = Dispatcher::bind(roles::dispatcher_config(&settings)?).await?;
     let ready = roles::dispatcher_ready(&dispatcher);
     let web = Web::bind(roles::web_config(&settings, args.http, ready.clone(), metrics)).await?;
-    if let Some(accounts) = accounts {
-        let adapter = AuthAdapter::bind(auth_adapter::Config {
-            listen: inner.auth,
-            wires: settings.wires.clone(),
-            accounts,
-        })
-        .await?;
+    if let Some(source) = accounts {
+        let (listen, wires) = (inner.auth, settings.wires.clone());
+        let adapter = AuthAdapter::bind(auth_adapter::Config { listen, wires, source, rules }).await?;
         let stop = managers.clone();
         tasks.spawn(async move { adapter.serve(stop).await.context("auth-adapter") });
     }
@@ -153,15 +150,17 @@ async fn until(condition: impl Fn() -> bool) -> bool {
     false
 }
 
-/// The accounts this process answers for; none when somebody else does.
-fn accounts(args: &Args, settings: &mut Settings) -> anyhow::Result<Option<Accounts>> {
+/// Who knows the accounts this process answers for; none when another adapter does. Flags win over `[auth]`.
+fn accounts(args: &Args, settings: &mut Settings) -> anyhow::Result<Option<Source>> {
     if !args.domain.is_empty() {
         settings.domains = args.domain.iter().map(|domain| domain.to_ascii_lowercase()).collect();
     }
+    let (auth, life) = (&settings.auth, settings.auth.life());
     match (&args.auth, &args.accounts) {
         (Some(_), _) => Ok(None),
-        (None, Some(file)) => Ok(Some(Accounts::from_file(file)?)),
-        (None, None) => Ok(Some(demo_accounts(&settings.domains)?)),
+        (None, Some(file)) => Ok(Some(Source::File { path: file.clone(), life })),
+        (None, None) if auth.named() => Ok(Some(auth.source()?)),
+        (None, None) => Ok(Some(Source::Fixed { accounts: demo_accounts(&settings.domains)?, life })),
     }
 }
 
@@ -216,6 +215,7 @@ fn banner(args: &Args, settings: &Settings, folder: &Folder) -> String {
         }
         (Some(url), _) => format!("asked of {url}"),
         (None, Some(file)) => format!("from {}", file.display()),
+        (None, None) if settings.auth.named() => "as [auth] says".into(),
         (None, None) => DEMO.map(|name| format!("{name} / {name}pw")).join(", "),
     };
     format!(

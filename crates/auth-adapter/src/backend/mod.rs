@@ -1,141 +1,65 @@
-//! Where accounts come from: so far a file, or pairs made in memory. Both end as [`Accounts`].
+//! Where answers come from: one file or folder for each kind of back end, behind one trait.
 
 pub mod accounts_file;
+pub mod billing;
+pub mod http_json;
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::path::Path;
+use std::time::Duration;
 
+use proto::v1::AuthoriseResponse;
+use tokio::sync::mpsc;
+
+use crate::answer::Digests;
 use crate::aor::Aor;
+use crate::question::Question;
 
-/// Every account there is, with its secret.
-#[derive(Clone, Debug, Default)]
-pub struct Accounts {
-    held: BTreeMap<Aor, Secret>,
+#[tonic::async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// Whether answers may depend on the digest of the question.
+    fn digests(&self) -> Digests {
+        Digests::Ignored
+    }
+
+    /// Asks once. The caller ends it after `deadline`, and checks what comes back.
+    async fn authorise(&self, question: &Question, deadline: Duration) -> Result<AuthoriseResponse, Failure>;
+
+    /// Tells of accounts that change, for ever; ends when nobody listens, and when nothing ever changes.
+    async fn follow(&self, changes: mpsc::Sender<Change>);
 }
 
-/// What proves that somebody is the account.
-#[derive(Clone, PartialEq)]
-pub enum Secret {
-    Password(String),
-    /// H(username:realm:password) by MD5, in lower-case hex.
-    Md5(String),
-    /// The same by SHA-256.
-    Sha256(String),
+/// What the adapter is told between answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// These are other than they were.
+    Accounts(Vec<Aor>),
+    /// Any account may be.
+    Everybody,
+    /// From now on changes go unheard, so what was answered until now is no longer fresh.
+    Lost,
 }
 
-/// Why an account is not taken.
+/// Why a call brought no answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum BadAccount {
-    #[error("{0:?} is no address such as sip:alice@lab.test")]
-    Uri(String),
-    #[error("account {0} is there twice")]
-    Twice(Aor),
-    #[error("account {0} needs a `password` or an `ha1`")]
-    NoSecret(String),
-    #[error("account {0} has both a `password` and an `ha1`: keep one")]
-    TwoSecrets(String),
-    #[error("account {0} has an empty password")]
-    EmptyPassword(String),
-    #[error("the `ha1` of account {0} is neither MD5 (32 hex digits) nor SHA-256 (64)")]
-    Ha1(String),
+pub enum Failure {
+    /// Nobody is there, or not in time.
+    #[error("{0}")]
+    Unanswered(String),
+    /// Somebody is, and says what is no answer.
+    #[error("{0}")]
+    Bad(String),
 }
 
-impl Accounts {
-    /// From an accounts file; its format is described in [`accounts_file`].
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Accounts, accounts_file::LoadError> {
-        accounts_file::load(path.as_ref())
-    }
-
-    /// From pairs of URI and password.
-    pub fn from_pairs<U, P>(pairs: impl IntoIterator<Item = (U, P)>) -> Result<Accounts, BadAccount>
-    where
-        U: AsRef<str>,
-        P: Into<String>,
-    {
-        let mut accounts = Accounts::default();
-        for (uri, password) in pairs {
-            accounts.add(uri.as_ref(), Secret::password(uri.as_ref(), password.into())?)?;
-        }
-        Ok(accounts)
-    }
-
-    pub fn find(&self, account: &Aor) -> Option<&Secret> {
-        self.held.get(account)
-    }
-
-    pub fn len(&self) -> usize {
-        self.held.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
-    }
-
-    fn add(&mut self, uri: &str, secret: Secret) -> Result<(), BadAccount> {
-        let account = Aor::parse(uri).ok_or_else(|| BadAccount::Uri(uri.to_owned()))?;
-        match self.held.insert(account.clone(), secret) {
-            None => Ok(()),
-            Some(_) => Err(BadAccount::Twice(account)),
-        }
-    }
-}
-
-impl Secret {
-    fn password(uri: &str, password: String) -> Result<Secret, BadAccount> {
-        if password.is_empty() {
-            return Err(BadAccount::EmptyPassword(uri.to_owned()));
-        }
-        Ok(Secret::Password(password))
-    }
-
-    fn ha1(uri: &str, hex: &str) -> Result<Secret, BadAccount> {
-        let digits = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        match hex.len() {
-            32 if digits => Ok(Secret::Md5(hex.to_ascii_lowercase())),
-            64 if digits => Ok(Secret::Sha256(hex.to_ascii_lowercase())),
-            _ => Err(BadAccount::Ha1(uri.to_owned())),
-        }
-    }
-}
-
-/// Keeps secrets out of logs.
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Secret::Password(_) => "Password(..)",
-            Secret::Md5(_) => "Md5(..)",
-            Secret::Sha256(_) => "Sha256(..)",
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_account_is_found_by_any_spelling_of_its_address() {
-        let accounts = Accounts::from_pairs([("sip:carol@Lab.test", "carolpw")]).unwrap();
-
-        let carol = Aor::parse("sips:carol@lab.test:5061").unwrap();
-        assert_eq!(accounts.find(&carol), Some(&Secret::Password("carolpw".into())));
-    }
-
-    #[test]
-    fn an_account_that_cannot_be_used_is_refused() {
-        let refusal = |pairs: &[(&str, &str)]| Accounts::from_pairs(pairs.iter().copied()).unwrap_err();
-
-        assert!(matches!(refusal(&[("sip:alice@not a domain", "pw")]), BadAccount::Uri(_)));
-        assert!(matches!(refusal(&[("sip:alice@lab.test", "")]), BadAccount::EmptyPassword(_)));
-        let twice = [("sip:alice@lab.test", "a"), ("sips:alice@LAB.test", "b")];
-        assert!(matches!(refusal(&twice), BadAccount::Twice(_)));
-    }
-
-    #[test]
-    fn no_secret_is_ever_printed() {
-        let accounts = Accounts::from_pairs([("sip:alice@lab.test", "hunter2")]).unwrap();
-
-        assert!(!format!("{accounts:?}").contains("hunter2"));
-    }
+/// Why a back end cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum BadBackend {
+    #[error(
+        "{0:?} is not the URL of a billing server (like http://127.0.0.1:7400 or https://billing.example.com)"
+    )]
+    Url(String),
+    #[error("{0:?} is not https, so a CA or a certificate is of no use")]
+    FilesWithoutTls(String),
+    #[error("TLS to billing: {0}")]
+    Files(#[from] tls::BadFiles),
+    #[error(transparent)]
+    Http(#[from] http_json::BadConfig),
 }
