@@ -10,7 +10,7 @@ fn run(args: &[&str]) -> Output {
 }
 
 /// Exit 2 and one line on standard error, which holds `text`.
-fn assert_refused(args: &[&str], text: &str) {
+pub fn assert_refused(args: &[&str], text: &str) {
     let output = run(args);
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");

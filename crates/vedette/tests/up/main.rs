@@ -1,5 +1,6 @@
 //! `vedette up` as a user meets it: the real binary, real sockets, phones that speak SIP.
 
+mod accounts;
 mod command_line;
 mod phone;
 mod restart;
