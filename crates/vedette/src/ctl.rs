@@ -4,6 +4,7 @@
 //! output, complaints to standard error; it exits with 0 when it did what was asked, 1 when the server refused, and 2 when
 //! the command was wrong or no server could be reached.
 
+mod auth;
 mod client;
 mod failure;
 mod sse;
@@ -25,7 +26,7 @@ use web::json;
 /// How long a status set without `--expires` lasts: as long as a phone's publication by default (RFC 3903).
 const DEFAULT_EXPIRES: u32 = 3600;
 
-/// Ask a running server, and set statuses in it.
+/// Ask a running server, set statuses in it, and try a billing server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -86,6 +87,8 @@ Examples:
 
 The token for writing is taken from VEDETTE_TOKEN, or from the file that `vedette up` leaves for its user.")]
     Publish(Publish),
+    /// Try a billing server against the contract that managers and the auth-adapter speak
+    Auth(auth::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -137,6 +140,7 @@ async fn perform(
             let done = client.publish(&publish.uri, &body).await?;
             answer(out, as_json, &done, |done| view::published(done, &body))
         }
+        Command::Auth(auth) => auth::run(auth, as_json, out).await,
     }
 }
 
@@ -194,7 +198,7 @@ mod tests {
     fn the_help_says_every_word_with_an_example() {
         let help = help();
 
-        for word in ["status", "presence", "watchers", "watch", "publish"] {
+        for word in ["status", "presence", "watchers", "watch", "publish", "auth"] {
             assert!(help.contains(&format!("  {word} ")), "{help}");
         }
         assert!(help.contains("Usage: vedette ctl [OPTIONS]") && help.contains("Examples:"), "{help}");

@@ -24,8 +24,12 @@ pub enum Lie {
     UpperCaseHa1,
     /// The HA1 is over the account's name, however the client wrote it
     ShortUsername,
+    /// Only digests with qop=auth over the method asked about are understood
+    PlainDigestsOnly,
     /// ALLOW to any question, with nothing checked
     AllowEveryone,
+    /// ALLOW to whatever carries a digest, right or wrong
+    TrustDigest,
     /// A blocked customer may go on
     IgnoreBlock,
     /// Anybody may publish and register for anybody
@@ -56,6 +60,8 @@ pub enum Lie {
     MuteStream,
 }
 
+const METHODS: [&str; 3] = ["SUBSCRIBE", "PUBLISH", "REGISTER"];
+
 impl Lie {
     /// Mishears the question.
     pub fn twist_question(self, question: &mut AuthoriseRequest) {
@@ -72,7 +78,10 @@ impl Lie {
             Lie::IgnoreOwner if question.method != "SUBSCRIBE" => {
                 question.presentity = account.unwrap_or_default();
             }
-            Lie::AnyMethod => question.method = "SUBSCRIBE".to_owned(),
+            Lie::AnyMethod if !METHODS.contains(&question.method.as_str()) => {
+                question.method = "SUBSCRIBE".to_owned();
+            }
+            Lie::TrustDigest if question.digest.is_some() => question.proof = Proof::Dialog.into(),
             Lie::DigestAlways => question.proof = Proof::Digest.into(),
             _ => {}
         }
@@ -98,8 +107,16 @@ impl Lie {
             Lie::AllowEveryone => *answer = allow(answer),
             Lie::IgnoreBlock if answer.sip_reason == BLOCKED => *answer = allow(answer),
             Lie::NoPending if answer.decision() == Decision::Pending => answer.set_decision(Decision::Allow),
-            Lie::PendingUnproven if answer.decision() == Decision::Pending || is_denial => {
+            Lie::PendingUnproven if answer.decision() == Decision::Pending => {
                 *answer = AuthoriseResponse { decision: Decision::Pending.into(), ..allow(answer) };
+            }
+            Lie::PlainDigestsOnly
+                if question
+                    .digest
+                    .as_ref()
+                    .is_some_and(|digest| digest.qop != "auth" || digest.method != question.method) =>
+            {
+                *answer = AuthoriseResponse { decision: Decision::Deny.into(), ..Default::default() };
             }
             Lie::Status500 if is_denial => answer.sip_status = 500,
             Lie::Ha1InDenial if is_denial => answer.ha1_md5 = "0".repeat(32),
@@ -112,7 +129,7 @@ impl Lie {
             Lie::Fickle if asked_before % 2 == 1 => {
                 *answer = AuthoriseResponse { decision: Decision::Deny.into(), ..Default::default() };
             }
-            Lie::BreakOnNonsense if Asker::parse(&question.account).is_none() => {
+            Lie::BreakOnNonsense if is_nonsense(question) => {
                 return Err(Status::internal("index out of bounds"));
             }
             Lie::Garbage => *answer = garbage(),
@@ -120,6 +137,10 @@ impl Lie {
         }
         Ok(())
     }
+}
+
+fn is_nonsense(question: &AuthoriseRequest) -> bool {
+    question.account.len() > 1_000 || Asker::parse(&question.account).is_none()
 }
 
 fn allow(answer: &AuthoriseResponse) -> AuthoriseResponse {

@@ -12,6 +12,7 @@ pub enum Failure {
     Unreachable { api: String, reason: String },
     NotVedette { api: String, reason: String },
     Refused { status: u16, error: String, hint: String },
+    ChecksFailed { failed: usize, of: usize },
     Output(io::Error),
     ReaderGone,
 }
@@ -20,7 +21,7 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::ReaderGone => 0,
-            Failure::Refused { .. } | Failure::Output(_) => 1,
+            Failure::Refused { .. } | Failure::ChecksFailed { .. } | Failure::Output(_) => 1,
             Failure::Usage(_) | Failure::Unreachable { .. } | Failure::NotVedette { .. } => 2,
         })
     }
@@ -50,6 +51,7 @@ impl fmt::Display for Failure {
             Failure::Refused { status, error, hint } => {
                 write!(f, "refused ({status}): {}; {}", printable(error), printable(hint))
             }
+            Failure::ChecksFailed { failed, of } => write!(f, "{failed} of {of} checks failed"),
             Failure::Output(error) => write!(f, "cannot write the answer: {error}"),
             Failure::ReaderGone => write!(f, "nobody reads the answer"),
         }
