@@ -26,7 +26,9 @@ From the environment, at `start`; what is not given is as it was at the last sta
   SIP=ADDR:PORT                  where phones reach the dispatcher [127.0.0.1:5060]
   HTTP=ADDR:PORT                 the HTTP API [127.0.0.1:8080]
   DOMAIN=NAME                    the domain served [vedette.test]
-  AUTH=demo|open|accounts:FILE   alice, bob and carol; nobody is asked for a password; an accounts file [demo]
+  AUTH=demo|open|accounts:FILE|billing:URL
+                                 alice, bob and carol; nobody is asked for a password; an accounts file; a billing
+                                 server that speaks the contract [demo]
   TLS=0|1                        whether the processes reach each other by mutual TLS; needs openssl [0]
   BIN=FILE                       the vedette binary [built by cargo build --release]; also at `restart`
 
@@ -214,7 +216,8 @@ choose_accounts() {
       done >"$DIR/accounts.toml"
       ;;
     accounts:*) AUTH=accounts:$(realpath -e "${AUTH#accounts:}") || exit 1 ;;
-    *) fail "AUTH is demo, open or accounts:FILE, not \"$AUTH\"" ;;
+    billing:http*) ;;
+    *) fail "AUTH is demo, open, accounts:FILE or billing:URL, not \"$AUTH\"" ;;
   esac
 }
 
@@ -288,7 +291,13 @@ write_toml() { # PROCESS
   n=${1#manager-}
   printf 'domains = ["%s"]\nsecret = "%s"\n\n' "$DOMAIN" "$SECRET"
   case $1 in
-    auth) printf '[auth]\nlisten = "127.0.0.1:%s"\naccounts = "%s"\n' "$AUTH_PORT" "$accounts" ;;
+    auth)
+      printf '[auth]\nlisten = "127.0.0.1:%s"\n' "$AUTH_PORT"
+      case $AUTH in
+        billing:*) printf 'billing = "%s"\n' "${AUTH#billing:}" ;;
+        *) printf 'accounts = "%s"\n' "$accounts" ;;
+      esac
+      ;;
     manager-*)
       printf '[manager]\nname = "manager-%s"\nsip = "127.0.0.1:%s"\ngrpc = "127.0.0.1:%s"\ndata = "%s"\nauth = "%s"\n' \
         "$n" "${sip[n - 1]}" "${grpc[n - 1]}" "$DIR/$1" "$auth"

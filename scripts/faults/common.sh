@@ -7,7 +7,7 @@ local_sh=$here/../cluster/local.sh
 
 # Starts the cluster; afterwards SIP, DOMAIN and DIR say where it is.
 start_cluster() {
-  SIP=127.0.0.1:$(free_port) HTTP=127.0.0.1:$(free_port) DOMAIN=vedette.test AUTH=open
+  SIP=127.0.0.1:$(free_port) HTTP=127.0.0.1:$(free_port) DOMAIN=vedette.test AUTH=${AUTH-open}
   export DIR SIP HTTP DOMAIN AUTH
   "$local_sh" start 3
 }
