@@ -56,18 +56,23 @@ admin() { # COMMAND...
 
 # Does something, lets the phones go on for a while, and shows what became of them.
 phase() { # TITLE COMMAND...
-  local title=$1 row now
+  local title=$1 now
   shift
   "$@" >/dev/null
   sleep "$PHASE"
-  echo report >&"${phones[1]}"
   printf '\n%s\n' "$title"
-  while IFS= read -r row <&"${phones[0]}" && [[ -n $row ]]; do echo "$row"; done
+  report
   if [[ -n $billing ]]; then
     now=$(admin calls | cut -d' ' -f1)
     echo "billing was asked $((now - asked)) times in $PHASE s"
     asked=$now
   fi
+}
+
+report() {
+  local row
+  echo report >&"${phones[1]}"
+  while IFS= read -r row <&"${phones[0]}" && [[ -n $row ]]; do echo "$row"; done
 }
 
 # How long a customer goes on after he was blocked.
@@ -77,6 +82,8 @@ blocked() { # NUMBER
   echo "refused $1" >&"${phones[1]}"
   read -r refused ended <&"${phones[0]}"
   printf '\nblocked: PUBLISH refused after %s ms, subscription ended after %s ms\n' "$refused" "$ended"
+  admin unblock "sip:u$1@vedette.test" >/dev/null
+  report >/dev/null
 }
 
 : "${BILLING:=$root/target/debug/examples/billing}"
