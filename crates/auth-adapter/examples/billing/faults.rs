@@ -110,12 +110,7 @@ impl Lie {
             Lie::PendingUnproven if answer.decision() == Decision::Pending => {
                 *answer = AuthoriseResponse { decision: Decision::Pending.into(), ..allow(answer) };
             }
-            Lie::PlainDigestsOnly
-                if question
-                    .digest
-                    .as_ref()
-                    .is_some_and(|digest| digest.qop != "auth" || digest.method != question.method) =>
-            {
+            Lie::PlainDigestsOnly if !is_plain(question) => {
                 *answer = AuthoriseResponse { decision: Decision::Deny.into(), ..Default::default() };
             }
             Lie::Status500 if is_denial => answer.sip_status = 500,
@@ -137,6 +132,11 @@ impl Lie {
         }
         Ok(())
     }
+}
+
+fn is_plain(question: &AuthoriseRequest) -> bool {
+    let digest = question.digest.as_ref();
+    digest.is_none_or(|digest| digest.qop == "auth" && digest.method == question.method)
 }
 
 fn is_nonsense(question: &AuthoriseRequest) -> bool {

@@ -3,7 +3,6 @@
 //! `Authorise` is a question with one answer. `InvalidateAccounts` stays open: whoever asks questions also keeps one of
 //! these, and hears on it whose answers count no more.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -127,7 +126,7 @@ impl Auth for Service {
                 silent = false;
                 news = tokio::select! {
                     change = changes.recv() => match change {
-                        Ok(account) => together(account, &mut changes),
+                        Ok(account) => InvalidatedAccounts { accounts: vec![account], all: false },
                         Err(RecvError::Lagged(_)) => InvalidatedAccounts { all: true, ..Default::default() },
                         Err(RecvError::Closed) => return,
                     },
@@ -137,13 +136,4 @@ impl Auth for Service {
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
-}
-
-/// Accounts that changed in the meantime go into the same message.
-fn together(first: String, changes: &mut broadcast::Receiver<String>) -> InvalidatedAccounts {
-    let mut accounts = VecDeque::from([first]);
-    while let Ok(next) = changes.try_recv() {
-        accounts.push_back(next);
-    }
-    InvalidatedAccounts { accounts: accounts.into(), all: false }
 }
