@@ -30,6 +30,7 @@ use checks::CHECKS;
 use report::Report;
 use script::Script;
 use server::Server;
+use tls::OutsideFiles;
 
 /// The script that fits the example billing server.
 const SAMPLE: &str = include_str!("../../../auth-adapter/examples/billing/check.toml");
@@ -66,6 +67,15 @@ struct Check {
     /// The accounts to ask about
     #[arg(long, value_name = "FILE", required_unless_present_any = ["list", "sample"])]
     script: Option<PathBuf>,
+    /// Whom to trust with an https:// URL, as PEM [default: whom the system trusts]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The certificate to show there, as PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// How long an answer is waited for
     #[arg(long, value_name = "MS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     deadline_ms: u32,
@@ -91,7 +101,8 @@ pub async fn run(args: Args, as_json: bool, out: &mut impl Write) -> Result<(), 
     };
     let script = load(script)?;
     let deadline = Duration::from_millis(args.deadline_ms.into());
-    let mut server = Server::connect(url, deadline).await.map_err(Failure::Usage)?;
+    let files = OutsideFiles { ca: args.ca, own: args.cert.zip(args.key) };
+    let mut server = Server::connect(url, files, deadline).await.map_err(Failure::Usage)?;
 
     let mut report = Report::new(url, as_json);
     for check in CHECKS {

@@ -3,9 +3,7 @@
 use std::io::Write;
 
 use crate::billing::{Faults, Lie, Secrets};
-use crate::server::{EXAMPLE, check, start};
-
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../auth-adapter/examples/billing/check.toml");
+use crate::server::{SCRIPT, check, start};
 
 /// Exit 2 and one line on standard error, which holds `text`.
 async fn assert_refused(words: &[&str], text: &str) {
@@ -41,18 +39,21 @@ async fn what_cannot_be_run_is_told_in_one_line() {
     let bad = script.path().to_str().unwrap();
 
     assert_refused(&[&nobody, "--script", SCRIPT], &nobody).await;
-    assert_refused(&["127.0.0.1:7400", "--script", SCRIPT], "http://HOST:PORT").await;
+    assert_refused(&["127.0.0.1:7400", "--script", SCRIPT], "\"127.0.0.1:7400\" ").await;
+    assert_refused(&["ftp://127.0.0.1:7400", "--script", SCRIPT], "neither with http:// nor").await;
     assert_refused(&[&nobody, "--script", "/nowhere/check.toml"], "/nowhere/check.toml").await;
     assert_refused(&[&nobody, "--script", bad], &format!("{bad}:3: unknown field `pasword`")).await;
     assert_refused(&[&nobody, "--script", SCRIPT, "--deadline-ms", "0"], "--deadline-ms").await;
+    assert_refused(&["https://a.test", "--script", SCRIPT, "--ca", "/nowhere/ca.pem"], "/nowhere/ca.pem")
+        .await;
     assert_refused(&[&nobody], "--script").await;
-    assert_refused(&[], "--script").await;
+    assert_refused(&["--json"], "--script").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_script_leaves_out_is_skipped() {
     let (_, url) = start(Secrets::Given, Faults::default()).await;
-    let script = std::fs::read_to_string(format!("{EXAMPLE}/check.toml")).unwrap();
+    let script = std::fs::read_to_string(SCRIPT).unwrap();
     let (script, _) = script.split_once("[pending]").unwrap();
     let mut shorter = tempfile::NamedTempFile::new().unwrap();
     shorter.write_all(b"algorithms = [\"MD5\"]\n").unwrap();

@@ -9,4 +9,5 @@ mod billing;
 mod command_line;
 mod example;
 mod mistakes;
+mod secured;
 mod server;

@@ -1,5 +1,6 @@
 //! The example billing server in this process, and the checks as a process of their own.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use tokio::net::TcpListener;
 
 use crate::billing::{Billing, Customers, Faults, Secrets, serve};
 
-pub const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../auth-adapter/examples/billing");
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../auth-adapter/examples/billing");
+pub const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../auth-adapter/examples/billing/check.toml");
 /// Far more than a server on the same machine needs, however busy the machine is.
 const DEADLINE_MS: &str = "20000";
 
@@ -25,7 +27,7 @@ pub async fn start(secrets: Secrets, faults: Faults) -> (Arc<Billing>, String) {
 }
 
 /// `vedette ctl auth check` with these words.
-pub async fn check(words: &[&str]) -> Output {
+pub async fn check<W: AsRef<OsStr>>(words: &[W]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vedette"));
     command.args(["ctl", "auth", "check"]).args(words);
     // The server under trial runs in this process meanwhile.
@@ -38,8 +40,7 @@ pub async fn report(url: &str) -> (Option<i32>, Value) {
 }
 
 pub async fn report_within(url: &str, deadline_ms: &str) -> (Option<i32>, Value) {
-    let script = format!("{EXAMPLE}/check.toml");
-    let output = check(&[url, "--script", &script, "--deadline-ms", deadline_ms, "--json"]).await;
+    let output = check(&[url, "--script", SCRIPT, "--deadline-ms", deadline_ms, "--json"]).await;
     let report = serde_json::from_slice(&output.stdout);
     (output.status.code(), report.unwrap_or_else(|_| panic!("no report: {output:?}")))
 }

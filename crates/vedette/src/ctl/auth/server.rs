@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use proto::v1::InvalidateAccountsRequest;
 use proto::v1::auth_client::AuthClient;
+use tls::{Outside, OutsideFiles, Protocol};
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -14,6 +15,8 @@ use super::verdict::Answer;
 
 /// How long the first message of a stream is waited for, which is to come at once.
 const AT_ONCE: Duration = Duration::from_secs(2);
+
+const CONNECT_TIME: Duration = Duration::from_secs(3);
 
 pub struct Server {
     client: AuthClient<Channel>,
@@ -39,12 +42,19 @@ pub enum Stream {
 }
 
 impl Server {
-    /// Why it cannot be tried, in one line.
-    pub async fn connect(url: &str, deadline: Duration) -> Result<Server, String> {
+    /// Why it cannot be tried, in one line. The files are for an https:// URL.
+    pub async fn connect(url: &str, files: OutsideFiles, deadline: Duration) -> Result<Server, String> {
         let endpoint = Endpoint::from_shared(url.to_owned()).ok().filter(|it| it.uri().authority().is_some());
-        let endpoint = endpoint.filter(|it| it.uri().scheme_str() == Some("http"));
         let endpoint = endpoint.ok_or_else(|| format!("{url:?} is not written as http://HOST:PORT"))?;
-        let connected = endpoint.connect_timeout(Duration::from_secs(3)).tcp_nodelay(true).connect().await;
+        let endpoint = endpoint.connect_timeout(CONNECT_TIME).tcp_nodelay(true);
+        let connected = match endpoint.uri().scheme_str() {
+            Some("http") => endpoint.connect().await,
+            Some("https") => {
+                let outside = Outside::new("billing", files).map_err(|bad| bad.to_string())?;
+                endpoint.connect_with_connector(outside.connector(Protocol::Grpc)).await
+            }
+            _ => return Err(format!("{url:?} begins neither with http:// nor with https://")),
+        };
         let channel = connected.map_err(|error| {
             let reason = proto::reason(&Status::from_error(Box::new(error)));
             format!("no server answers at {url}: {reason}")
