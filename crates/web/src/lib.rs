@@ -1,37 +1,58 @@
-//! HTTP: presence for programs, and what an operator or an orchestrator asks a process.
+//! HTTP and gRPC: presence for programs, and what an operator or an orchestrator asks a process.
 //!
 //! This role holds no presence of its own. Every answer comes from a manager over gRPC, so any number of these may run
-//! and any of them may be asked. Not here: SIP, and the rules of who may see what, which the managers keep.
+//! and any of them may be asked. What it decides is who may ask: with which token, of whom, and how often. Not here: SIP,
+//! and the rules of who may see what, which the managers keep.
 //!
 //! | file | what |
 //! |---|---|
-//! | `api` | the routes and their handlers |
-//! | `events` | following one presentity, across the death of managers |
+//! | `service` | what can be asked, whichever door it comes through; who may |
+//! | `api` | the door of HTTP: the routes and their handlers |
+//! | `grpc` | the door of gRPC, on the same port |
+//! | `events` | following presentities, across the death of managers |
+//! | `caller`, `tokens`, `rights` | who asks, and what a token opens |
+//! | `throttle`, `rate` | how often anybody may ask |
 //! | `managers` | the gRPC client: which manager is asked, and who is asked next |
 //! | `json` | the shapes of what is answered; `vedette ctl` reads the same types |
+//! | `openapi` | the API told to programs |
 //! | `live` | `/healthz`, `/readyz`, `/metrics`: every role mounts these three |
-//! | `server` | the bounded HTTP/1.1 listener that every role uses |
+//! | `server` | the bounded HTTP listener that every role uses |
 
-mod access;
 mod api;
+mod caller;
 mod error;
 mod events;
+mod grpc;
 pub mod json;
 pub mod live;
 mod managers;
 pub mod metrics;
+mod openapi;
+mod rate;
+mod rights;
 pub mod server;
+mod service;
+mod throttle;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::access::WriteAccess;
+pub use crate::api::CallState;
+use crate::caller::Access;
 use crate::managers::Managers;
+pub use crate::rate::Rate;
+pub use crate::rights::Rights;
 use crate::server::Server;
+use crate::service::Service;
+pub use crate::throttle::Rates;
+use crate::throttle::Throttle;
+use crate::tokens::Tokens;
+pub use crate::tokens::{BadToken, Token, TokenSecret};
 
-/// How many `/v1/events` streams one process follows unless configured; the next one is answered 503.
+/// How many presentities the event streams of one process follow unless configured; the next one is answered 503.
 pub const DEFAULT_EVENT_STREAMS: usize = 1024;
 
 /// What the role needs to know before it starts.
@@ -41,8 +62,12 @@ pub struct Config {
     pub managers: Vec<String>,
     /// How they are reached.
     pub wires: tls::Wires,
-    /// What a write must present as its bearer token; without one, writes are refused.
-    pub token: Option<String>,
+    /// Writing needs one of these; without any, writes are refused.
+    pub tokens: Vec<Token>,
+    /// Whether reading needs none. Unless said, that is so where nobody but this machine can ask.
+    pub open_reads: Option<bool>,
+    pub rates: Rates,
+    pub call_state: CallState,
     pub event_streams: usize,
     /// Asked by `/readyz`, which also wants one manager to be serving.
     pub ready: live::Ready,
@@ -53,7 +78,9 @@ pub struct Config {
 pub struct Web {
     server: Server,
     managers: Arc<Managers>,
-    access: WriteAccess,
+    access: Access,
+    rates: Rates,
+    call_state: CallState,
     event_streams: usize,
     ready: live::Ready,
     metrics: live::Metrics,
@@ -68,20 +95,31 @@ pub enum BindError {
     NoManagers,
     #[error("{0:?} is no gRPC address of a manager: write it as host:port, such as 127.0.0.1:7101")]
     BadManager(String),
-    #[error("the HTTP write token is empty: leave it out to refuse writes, or set a secret")]
-    EmptyToken,
+    #[error(transparent)]
+    BadToken(#[from] BadToken),
+    #[error(
+        "a rate of `http.rate` lets nothing through: `per_second` must be above 0 and `burst` at least 1"
+    )]
+    BadRate,
 }
 
 impl Web {
     /// Takes the port. Managers are connected to when they are first needed, so they may start later.
     pub async fn bind(config: Config) -> Result<Web, BindError> {
         let managers = Managers::new(&config.managers, &config.wires)?;
-        let access = WriteAccess::new(config.token)?;
+        let tokens = Tokens::new(config.tokens)?;
+        let rates = config.rates;
+        if ![rates.reads, rates.writes, rates.failures].iter().all(Rate::is_valid) {
+            return Err(BindError::BadRate);
+        }
         let server = Server::bind(config.listen).await?;
+        let open_reads = config.open_reads.unwrap_or(server.address().ip().is_loopback());
         Ok(Web {
             server,
             managers: Arc::new(managers),
-            access,
+            access: Access { tokens, open_reads },
+            rates,
+            call_state: config.call_state,
             event_streams: config.event_streams,
             ready: config.ready,
             metrics: config.metrics,
@@ -95,9 +133,13 @@ impl Web {
 
     /// Serves until `shutdown`, then lets requests under way finish; event streams end at once.
     pub async fn serve(self, shutdown: CancellationToken) {
-        let state = api::State::new(self.managers.clone(), self.access, self.event_streams, shutdown.clone());
+        let (throttle, managers) = (Throttle::new(self.rates), self.managers.clone());
+        let service = Service::new(managers, self.access, throttle, self.event_streams, shutdown.clone());
+        let service = Arc::new(service);
         let ready = both(self.ready, self.managers.clone());
-        let router = api::router(state).merge(live::router(ready, self.metrics));
+        let router = api::router(service.clone(), self.call_state)
+            .route_service(grpc::PATH, grpc::Grpc::server(service))
+            .merge(live::router(ready, self.metrics));
         let probing = self.managers.probe();
         tokio::select! {
             () = self.server.serve(router, shutdown) => {}

@@ -15,13 +15,16 @@ pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 /// Renders all metrics in the Prometheus text format.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// `/healthz`, `/readyz` and `/metrics`.
+/// What [`router`] answers.
+pub const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 pub fn router(ready: Ready, metrics: Metrics) -> Router {
+    let [health, readiness_of, metrics_of] = PATHS;
     Router::new()
-        .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(async move || readiness(ready())))
+        .route(health, get(async || "alive\n"))
+        .route(readiness_of, get(async move || readiness(ready())))
         .route(
-            "/metrics",
+            metrics_of,
             get(async move || ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics())),
         )
 }

@@ -7,7 +7,7 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -20,6 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 
+use crate::json::Position;
 use crate::{BindError, metrics};
 
 /// After this a read is put to the next manager.
@@ -39,6 +40,8 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 pub struct Managers {
     managers: Vec<Manager>,
     turn: AtomicUsize,
+    /// As the last look said; 0 before anybody answered.
+    cluster: AtomicU64,
 }
 
 struct Manager {
@@ -62,7 +65,7 @@ impl Managers {
         if managers.is_empty() {
             return Err(BindError::NoManagers);
         }
-        Ok(Managers { managers, turn: AtomicUsize::new(0) })
+        Ok(Managers { managers, turn: AtomicUsize::new(0), cluster: AtomicU64::new(0) })
     }
 
     /// Asks one manager after another until one answers.
@@ -81,9 +84,14 @@ impl Managers {
         self.call(Kind::Write, call).await
     }
 
-    /// Begins to follow a presentity at whichever manager answers.
-    pub async fn watch(&self, presentity: &str) -> Result<Streaming<PresentityState>, Status> {
-        let request = WatchRequest { presentity: presentity.to_owned(), after: String::new() };
+    /// Begins to follow a presentity at whichever manager answers, from what was seen already.
+    pub async fn watch(
+        &self,
+        presentity: &str,
+        seen: Option<Position>,
+    ) -> Result<Streaming<PresentityState>, Status> {
+        let after = seen.map(|position| position.to_string()).unwrap_or_default();
+        let request = WatchRequest { presentity: presentity.to_owned(), after };
         self.read(async |mut manager: PresenceClient<Channel>| manager.watch(request.clone()).await).await
     }
 
@@ -102,7 +110,22 @@ impl Managers {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            join_all(self.managers.iter().map(Manager::probe)).await;
+            self.look().await;
+        }
+    }
+
+    /// Which cluster answers here, 0 if nobody does: positions of another one mean nothing in it.
+    pub async fn cluster(&self) -> u64 {
+        if self.cluster.load(Ordering::Relaxed) == 0 {
+            self.look().await;
+        }
+        self.cluster.load(Ordering::Relaxed)
+    }
+
+    async fn look(&self) {
+        let clusters = join_all(self.managers.iter().map(Manager::probe)).await;
+        if let Some(cluster) = clusters.into_iter().flatten().next() {
+            self.cluster.store(cluster, Ordering::Relaxed);
         }
     }
 
@@ -175,14 +198,17 @@ impl Manager {
             .map(Response::into_inner)
     }
 
-    async fn probe(&self) {
-        let serving = self.status(PROBE_TIME).await.is_ok_and(|status| has_leaders(&status));
+    /// Whose member it is, if it answers.
+    async fn probe(&self) -> Option<u64> {
+        let status = self.status(PROBE_TIME).await.ok();
+        let serving = status.as_ref().is_some_and(has_leaders);
         if serving != self.serves(serving) {
             match serving {
                 true => info!(manager = self.address, "Manager serves"),
                 false => warn!(manager = self.address, "Manager does not serve"),
             }
         }
+        status.map(|status| status.cluster)
     }
 
     fn is_serving(&self) -> bool {

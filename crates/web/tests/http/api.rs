@@ -34,7 +34,7 @@ async fn a_presentity_is_answered_as_json_and_by_any_spelling_of_its_address() {
 
         let expected = json!({
             "presentity": "sip:alice@vedette.test", "position": "1.0", "basic": "open",
-            "notes": ["Lunch"], "activities": [],
+            "notes": ["Lunch"], "activities": [], "status": "available",
             "counts": {"publications": 2, "sources": 1, "bindings": 1},
             "document": "<presence entity=\"pres:alice@vedette.test\"/>",
         });
@@ -156,7 +156,7 @@ async fn a_write_without_the_token_is_challenged_and_changes_nothing() {
 #[tokio::test]
 async fn without_a_configured_token_every_write_is_refused() {
     let manager = FakeManager::start(1).await;
-    let api = Api::start_with(web::Config { token: None, ..config(&[&manager.address]) }).await;
+    let api = Api::start_with(web::Config { tokens: vec![], ..config(&[&manager.address]) }).await;
 
     let refused = api
         .http
@@ -185,6 +185,131 @@ async fn a_source_is_set_and_removed_with_the_position_of_the_change() {
     assert_eq!(removed.json::<Value>().await.unwrap()["position"], "8.0");
     let expected =
         ["sip:alice@vedette.test portal away \"Lunch\" 60", "sip:alice@vedette.test portal removed"];
+    assert_eq!(manager.writes(), expected);
+}
+
+#[tokio::test]
+async fn a_presentity_is_read_through_the_log_where_that_is_asked() {
+    let manager = FakeManager::start(1).await;
+    let api = Api::start(&[&manager.address]).await;
+
+    assert_eq!(api.get("/v1/presence/alice@vedette.test?consistent=false").await.status(), 200);
+    assert!(manager.writes().is_empty());
+    assert_eq!(api.get("/v1/presence/alice@vedette.test?consistent=true").await.status(), 200);
+    assert_eq!(manager.writes(), ["sip:alice@vedette.test read through the log"]);
+
+    for misspelt in ["consistent=yes", "consistant=true"] {
+        let refused = api.get(&format!("/v1/presence/alice@vedette.test?{misspelt}")).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn a_source_may_say_where_else_somebody_is_reached_and_no_status() {
+    let manager = FakeManager::start(1).await;
+    let api = Api::start(&[&manager.address]).await;
+    let put = async |body: Value| {
+        api.http.put(api.url(SOURCE)).bearer_auth(TOKEN).json(&body).send().await.unwrap().status()
+    };
+
+    let contacts = json!([{"uri": "tel:+4930123", "priority": 0.8}, {"uri": "sip:a@b.test"}]);
+    assert_eq!(put(json!({"contacts": contacts})).await, StatusCode::OK);
+    for body in [
+        json!({}),
+        json!({"note": "here"}),
+        json!({"contacts": [{"uri": "tel:+4930123", "priority": 1.2}]}),
+        json!({"contacts": [{"uri": "tel:+4930123", "priority": -0.1}]}),
+        json!({"contacts": vec![json!({"uri": "tel:+4930123"}); 9]}),
+    ] {
+        assert_eq!(put(body.clone()).await, StatusCode::BAD_REQUEST, "{body}");
+    }
+
+    let expected = ["sip:alice@vedette.test portal  \"\" 0 tel:+4930123=800 sip:a@b.test=0"];
+    assert_eq!(manager.writes(), expected);
+}
+
+#[tokio::test]
+async fn an_oversized_note_is_refused_with_its_limit_and_changes_nothing() {
+    let manager = FakeManager::start(1).await;
+    let api = Api::start(&[&manager.address]).await;
+
+    let body = json!({"status": "away", "note": "x".repeat(1_025)});
+    let refused = api.http.put(api.url(SOURCE)).bearer_auth(TOKEN).json(&body).send().await.unwrap();
+
+    assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let body: Value = refused.json().await.unwrap();
+    assert!(body["error"].as_str().unwrap().contains("1025"), "{body}");
+    assert!(body["hint"].as_str().unwrap().contains("1024"), "{body}");
+    assert!(manager.writes().is_empty());
+}
+
+#[tokio::test]
+async fn a_limit_of_the_presentity_is_a_conflict_and_not_a_fault_of_ours() {
+    let manager = FakeManager::start(1).await;
+    let api = Api::start(&[&manager.address]).await;
+
+    let crowded = api.http.put(api.url(SOURCE)).bearer_auth(TOKEN).json(&json!({"status": "crowded"}));
+
+    assert_eq!(crowded.send().await.unwrap().status(), StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn a_history_is_told_in_three_formats_and_from_where_one_wants_it() {
+    let manager = FakeManager::start(1).await;
+    let api = Api::start(&[&manager.address]).await;
+    let asked = async |query: &str| {
+        let answer = api.get(&format!("/v1/history/alice@vedette.test{query}")).await;
+        let media_type = answer.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        (media_type, answer.text().await.unwrap())
+    };
+
+    let all: Value = serde_json::from_str(&asked("").await.1).unwrap();
+    let times: Vec<_> = all["changes"].as_array().unwrap().iter().map(|change| &change["at"]).collect();
+    assert_eq!(times, ["1970-01-01T00:00:00.000Z", "1970-01-02T00:00:00.000Z"]);
+
+    let (media_type, lines) = asked("?format=ndjson").await;
+    assert_eq!((&*media_type, lines.lines().count()), ("application/x-ndjson", 2));
+
+    let (media_type, table) = asked("?format=csv&since=1970-01-01T00:00:00Z").await;
+    assert!(media_type.starts_with("text/csv"), "{media_type}");
+    assert!(table.contains(",\"'=1+1, lunch\"\r\n"), "{table}");
+
+    for since in ["5.0", "1970-01-01T00:00:01Z"] {
+        let newer: Value = serde_json::from_str(&asked(&format!("?since={since}")).await.1).unwrap();
+        assert_eq!(newer["changes"].as_array().unwrap().len(), 1, "{since}");
+    }
+    for wrong in ["?since=yesterday", "?format=xml", "?from=1.0"] {
+        assert!(asked(wrong).await.1.contains("hint"), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_feature_code_sets_what_its_digit_means() {
+    let manager = FakeManager::start(1).await;
+    let api = Api::start(&[&manager.address]).await;
+    let dial = async |code: &str, body: Value| {
+        let url = api.url(&format!("/v1/feature-codes/{code}"));
+        api.http.post(url).bearer_auth(TOKEN).json(&body).send().await.unwrap()
+    };
+
+    let dialled = dial("%2A48", json!({"account": "alice@vedette.test", "digit": "5"})).await;
+    let said: Value = dialled.json().await.unwrap();
+    let expected = json!({"account": "sip:alice@vedette.test", "status": "donotdisturb", "position": "9.0"});
+    assert_eq!(said, expected);
+    assert_eq!(dial("*486", json!({"account": "alice@vedette.test", "note": "Gone"})).await.status(), 200);
+
+    for (code, body) in [
+        ("%2A99", json!({"account": "alice@vedette.test", "digit": "5"})),
+        ("%2A48", json!({"account": "alice", "digit": "5"})),
+        ("%2A48", json!({"digit": "5"})),
+        ("%2A48", json!({"account": "alice@vedette.test", "digits": "5"})),
+    ] {
+        let refused = dial(code, body.clone()).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{code} {body}");
+        assert!(!refused.json::<Value>().await.unwrap()["hint"].as_str().unwrap().is_empty());
+    }
+    let expected =
+        ["sip:alice@vedette.test dialled *48 5 \"\"", "sip:alice@vedette.test dialled *486  \"Gone\""];
     assert_eq!(manager.writes(), expected);
 }
 

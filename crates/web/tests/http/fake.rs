@@ -15,9 +15,14 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::{TcpListenerStream, WatchStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
-use web::{Config, Web};
+use web::{CallState, Config, Rates, Rights, Token, TokenSecret, Web};
 
-pub const TOKEN: &str = "s3cret";
+/// The operator's, and a tenant's, and a user's.
+pub const TOKEN: &str = "the-operators-s3cret";
+pub const TENANT: &str = "the-tenants-s3cret-of-vedette";
+pub const ALICE: &str = "the-s3cret-of-alice";
+/// What billing knows alice's password to be.
+pub const PASSWORD: &str = "alices-passw0rd";
 
 /// One fake manager. It knows sip:alice@vedette.test and what `show` said last about it.
 pub struct FakeManager {
@@ -64,7 +69,7 @@ impl FakeManager {
 
 pub fn alice(position: &str, activities: &[&str]) -> PresentityState {
     PresentityState {
-        status: String::new(),
+        status: "available".into(),
         presentity: "sip:alice@vedette.test".into(),
         position: position.into(),
         basic: "open".into(),
@@ -90,30 +95,61 @@ impl Presence for Fake {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<PresentityState, Status>> + Send>>;
 
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
-        let PublishRequest { presentity, source, status, note, expires, .. } = request.into_inner();
+        let PublishRequest { presentity, source, status, note, expires, contacts, credentials } =
+            request.into_inner();
         if status == "confused" {
             return Err(Status::invalid_argument("no status is named confused"));
         }
-        self.writes.lock().unwrap().push(format!("{presentity} {source} {status} {note:?} {expires}"));
+        if status == "crowded" {
+            return Err(Status::failed_precondition("a presentity holds at most 32 sources"));
+        }
+        self.check(credentials)?;
+        let contacts: String =
+            contacts.iter().map(|contact| format!(" {}={}", contact.uri, contact.priority)).collect();
+        self.wrote(format!("{presentity} {source} {status} {note:?} {expires}{contacts}"));
         Ok(Response::new(PublishResponse { position: "7.0".into() }))
     }
 
     async fn remove(&self, request: Request<RemoveRequest>) -> Result<Response<PublishResponse>, Status> {
-        let RemoveRequest { presentity, source, .. } = request.into_inner();
-        self.writes.lock().unwrap().push(format!("{presentity} {source} removed"));
+        let RemoveRequest { presentity, source, credentials } = request.into_inner();
+        self.check(credentials)?;
+        self.wrote(format!("{presentity} {source} removed"));
         Ok(Response::new(PublishResponse { position: "8.0".into() }))
     }
 
-    async fn dial(&self, _: Request<DialRequest>) -> Result<Response<DialResponse>, Status> {
-        Err(Status::unimplemented("feature codes are not served"))
+    async fn dial(&self, request: Request<DialRequest>) -> Result<Response<DialResponse>, Status> {
+        let DialRequest { account, code, digit, note } = request.into_inner();
+        if !code.starts_with("*48") {
+            return Err(Status::invalid_argument(format!("{code:?} is no feature code; there is *48")));
+        }
+        self.wrote(format!("{account} dialled {code} {digit} {note:?}"));
+        Ok(Response::new(DialResponse { status: "donotdisturb".into(), position: "9.0".into() }))
     }
 
-    async fn history(&self, _: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
-        Err(Status::unimplemented("no history is kept"))
+    async fn history(&self, request: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
+        if request.into_inner().presentity != "sip:alice@vedette.test" {
+            return Err(Status::not_found("the domain is not served here"));
+        }
+        let said = |position: &str, at, status: &str, note: &str| Change {
+            position: position.into(),
+            at,
+            source: "portal".into(),
+            what: "said".into(),
+            status: status.into(),
+            basic: "open".into(),
+            activities: vec![],
+            note: note.into(),
+        };
+        let changes = vec![said("5.0", 0, "away", "=1+1, lunch"), said("7.2", 86_400_000, "available", "")];
+        Ok(Response::new(HistoryResponse { changes }))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<PresentityState>, Status> {
-        match request.into_inner().presentity.as_str() {
+        let GetRequest { presentity, consistent } = request.into_inner();
+        if consistent {
+            self.wrote(format!("{presentity} read through the log"));
+        }
+        match presentity.as_str() {
             "sip:alice@vedette.test" => Ok(Response::new(self.state.borrow().clone())),
             "sip:greedy@vedette.test" => Err(Status::resource_exhausted("too many requests")),
             _ => Err(Status::not_found("the domain is not served here")),
@@ -135,14 +171,38 @@ impl Presence for Fake {
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        if request.into_inner().presentity != "sip:alice@vedette.test" {
+        let WatchRequest { presentity, after } = request.into_inner();
+        if presentity == "sip:bob@vedette.test" {
+            let bob = PresentityState { presentity, ..alice("3.0", &[]) };
+            let bob = stream::iter((after != "3.0").then_some(Ok(bob))).chain(stream::pending());
+            return Ok(Response::new(Box::pin(bob.take_until(self.stop.clone().cancelled_owned()))));
+        }
+        if presentity != "sip:alice@vedette.test" {
             return Err(Status::not_found("the domain is not served here"));
         }
-        // The present state is always said, even when the next one follows at once.
+        // The present state is always said, even when the next one follows at once; what was seen is not.
         let now = self.state.borrow().clone();
+        let now = (now.position != after).then_some(now);
         let changes = WatchStream::from_changes(self.state.subscribe());
-        let states = stream::once(async { now }).chain(changes).map(Ok);
+        let states = stream::iter(now).chain(changes).map(Ok);
         Ok(Response::new(Box::pin(states.take_until(self.stop.clone().cancelled_owned()))))
+    }
+}
+
+impl Fake {
+    fn wrote(&self, what: String) {
+        self.writes.lock().unwrap().push(what);
+    }
+
+    /// As billing would.
+    fn check(&self, credentials: Option<Credentials>) -> Result<(), Status> {
+        let Some(Credentials { username, realm, password, source }) = credentials else { return Ok(()) };
+        assert!(source.parse::<SocketAddr>().is_ok(), "{source}");
+        match (&*username, &*realm, &*password) {
+            ("alice", "vedette.test", PASSWORD) => Ok(()),
+            ("blocked", ..) => Err(Status::permission_denied("the account is blocked")),
+            _ => Err(Status::unauthenticated("the password is wrong")),
+        }
     }
 }
 
@@ -198,11 +258,22 @@ pub fn config(managers: &[&str]) -> Config {
         wires: tls::Wires::plain(),
         listen: "127.0.0.1:0".parse().unwrap(),
         managers: managers.iter().map(|&address| address.into()).collect(),
-        token: Some(TOKEN.into()),
+        tokens: vec![
+            token(TOKEN, Rights::Everything),
+            token(TENANT, Rights::Domains(["vedette.test".into()].into())),
+            token(ALICE, Rights::User(placement::PresentityKey::of("sip:alice@vedette.test").unwrap())),
+        ],
+        open_reads: None,
+        rates: Rates::default(),
+        call_state: CallState::default(),
         event_streams: 2,
         ready: Arc::new(|| Ok(())),
         metrics: Arc::new(|| "vedette_up 1\n".into()),
     }
+}
+
+pub fn token(secret: &str, rights: Rights) -> Token {
+    Token { secret: TokenSecret::Plain(secret.into()), rights }
 }
 
 /// An address at which nobody listens.

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use web::{BindError, Config, Web};
+use web::{BindError, Config, Rights, Web};
 
-use crate::fake::{Api, FakeManager, config, nowhere, until};
+use crate::fake::{Api, FakeManager, config, nowhere, token, until};
 
 #[tokio::test]
 async fn a_process_is_ready_when_a_manager_serves_and_says_why_it_is_not() {
@@ -47,6 +47,7 @@ async fn a_port_in_use_is_refused_by_name() {
         line,
         format!("cannot listen for HTTP on {}: the port is in use by another process", api.address)
     );
-    let empty = Web::bind(Config { token: Some(String::new()), ..config(&["127.0.0.1:1"]) }).await;
-    assert!(matches!(empty.err(), Some(BindError::EmptyToken)));
+    let short = vec![token("s3cret", Rights::Everything)];
+    let short = Web::bind(Config { tokens: short, ..config(&["127.0.0.1:1"]) }).await;
+    assert!(matches!(short.err(), Some(BindError::BadToken(_))));
 }

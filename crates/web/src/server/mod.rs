@@ -1,7 +1,11 @@
-//! An HTTP/1.1 listener with limits, for this role's API and for the probes of every other role.
+//! An HTTP listener with limits, HTTP/1.1 and HTTP/2 on one port, for this role's API and for the probes of every other
+//! role.
 //!
-//! hyper is driven here and not through `axum::serve`, which has no limit on connections and no time-out for a client
-//! that never finishes its head. TLS is deliberately absent.
+//! hyper is driven here (`connection`) and not through `axum::serve`, which has no limit on connections and no time-out
+//! for a client that never finishes its head. TLS is deliberately absent.
+
+mod connection;
+mod patience;
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,24 +13,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use axum::extract::FromRequestParts;
+use axum::http::Extensions;
+use axum::http::request::Parts;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::warn;
 
+use crate::error::ApiError;
 use crate::metrics;
 
-/// Connections served at once. Others wait in the kernel's backlog until one of these ends; idle ones end by
-/// [`HEAD_TIME`], so they cannot hold the door.
+/// Connections served at once. Others wait in the kernel's backlog until one of these ends; idle ones end soon, so they
+/// cannot hold the door.
 pub const MAX_CONNECTIONS: usize = 4096;
-/// How long a client may take from its connection, or its last request, to the end of the next head.
-const HEAD_TIME: Duration = Duration::from_secs(20);
-/// The longest head, and so what one connection may make us buffer.
-const HEAD_BYTES: usize = 16 * 1024;
 /// After a shutdown began, requests under way get this long.
 const DRAIN_TIME: Duration = Duration::from_secs(6);
 /// When the kernel refuses to accept (out of file descriptors), trying at once would spin.
@@ -65,8 +66,8 @@ impl Server {
     pub async fn serve(self, router: Router, shutdown: CancellationToken) {
         let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let open = TaskTracker::new();
-        while let Some((stream, permit)) = self.accept(&free, &shutdown).await {
-            let connection = connection(stream, router.clone(), shutdown.clone());
+        while let Some((stream, peer, permit)) = self.accept(&free, &shutdown).await {
+            let connection = connection::serve(stream, peer, router.clone(), shutdown.clone());
             open.spawn(async move {
                 ::metrics::gauge!(metrics::CONNECTIONS).increment(1);
                 connection.await;
@@ -84,13 +85,13 @@ impl Server {
         &self,
         free: &Arc<Semaphore>,
         shutdown: &CancellationToken,
-    ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    ) -> Option<(TcpStream, Peer, OwnedSemaphorePermit)> {
         shutdown
             .run_until_cancelled(async {
                 let permit = free.clone().acquire_owned().await.ok()?;
                 loop {
                     match self.listener.accept().await {
-                        Ok((stream, _)) => return Some((stream, permit)),
+                        Ok((stream, peer)) => return Some((stream, Peer(peer), permit)),
                         Err(error) => {
                             warn!(%error, "Cannot accept an HTTP connection");
                             tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -102,24 +103,22 @@ impl Server {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
-    // Events are small and must not wait for an acknowledgement. A socket that refuses the option still works.
-    let _ = stream.set_nodelay(true);
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut served = std::pin::pin!(served);
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = ended {
-        debug!(%error, "HTTP connection ended early");
+/// Where a request came from; every request has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+impl Peer {
+    pub fn of(extensions: &Extensions) -> Result<SocketAddr, ApiError> {
+        let unknown = || ApiError::busy("the connection says not where it comes from", "ask again");
+        extensions.get::<Peer>().map(|Peer(peer)| *peer).ok_or_else(unknown)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Peer, ApiError> {
+        Peer::of(&parts.extensions).map(Peer)
     }
 }
 
