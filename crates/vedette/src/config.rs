@@ -4,6 +4,7 @@
 //! mistake must not become a default.
 
 mod auth;
+mod http;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
 
 pub use auth::Auth;
+pub use http::{Http, Tenant};
 
 /// Flags of the roles that run alone.
 #[derive(clap::Args)]
@@ -40,6 +42,8 @@ pub struct Settings {
     pub auth: Auth,
     pub http: Http,
     pub tls: Tls,
+    /// Whose domains are whose, where one customer has several.
+    pub tenants: Vec<Tenant>,
     pub expires: AllExpires,
     pub limits: Limits,
     /// What `tls` says, once it is opened.
@@ -100,18 +104,6 @@ pub struct Member {
     pub grpc: String,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// Where this role answers /healthz, /readyz and /metrics, and the API if `managers` are named.
-    pub listen: Option<SocketAddr>,
-    /// gRPC addresses of managers.
-    pub managers: Vec<String>,
-    /// The bearer token of writes; without one they are refused.
-    pub token: Option<String>,
-    pub event_streams: Option<usize>,
-}
-
 /// Mutual TLS on every wire between the roles: PEM files that are read anew when they change.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -169,6 +161,7 @@ impl Default for Settings {
             auth: Auth::default(),
             http: Http::default(),
             tls: Tls::default(),
+            tenants: Vec::new(),
             expires: AllExpires::default(),
             limits: Limits::default(),
             wires: tls::Wires::plain(),

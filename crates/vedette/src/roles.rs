@@ -88,7 +88,7 @@ async fn serve_http(
         let router = web::live::router(ready, metrics);
         return Ok(tokio::spawn(async move { server.serve(router, shutdown).await }));
     }
-    let web = web::Web::bind(web_config(settings, listen, ready, metrics)).await?;
+    let web = web::Web::bind(web_config(settings, listen, ready, metrics)?).await?;
     Ok(tokio::spawn(web.serve(shutdown)))
 }
 
@@ -98,16 +98,25 @@ pub fn dispatcher_ready(dispatcher: &Dispatcher) -> Ready {
     Arc::new(move || if *live.borrow() { Ok(()) } else { Err("no manager is live".into()) })
 }
 
-pub fn web_config(settings: &Settings, listen: SocketAddr, ready: Ready, metrics: Metrics) -> web::Config {
-    web::Config {
+pub fn web_config(
+    settings: &Settings,
+    listen: SocketAddr,
+    ready: Ready,
+    metrics: Metrics,
+) -> anyhow::Result<web::Config> {
+    let own = &settings.http;
+    Ok(web::Config {
         listen,
-        managers: settings.http.managers.clone(),
+        managers: own.managers.clone(),
         wires: settings.wires.clone(),
-        token: settings.http.token.clone(),
-        event_streams: settings.http.event_streams.unwrap_or(web::DEFAULT_EVENT_STREAMS),
+        tokens: settings.tokens()?,
+        open_reads: own.open_reads,
+        rates: own.rates(),
+        call_state: own.call_state(),
+        event_streams: own.event_streams.unwrap_or(web::DEFAULT_EVENT_STREAMS),
         ready,
         metrics,
-    }
+    })
 }
 
 /// Begins to follow the directory, so it needs a runtime.
