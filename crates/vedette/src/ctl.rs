@@ -32,11 +32,13 @@ const DEFAULT_EXPIRES: u32 = 3600;
 Examples:
   vedette ctl status
   vedette ctl publish alice@vedette.test away --note Lunch
+  vedette ctl history alice@vedette.test
   vedette ctl presence alice@vedette.test
   vedette ctl watch alice@vedette.test
   vedette ctl --api http://10.0.0.7:8080 watchers sip:alice@vedette.test
 
-A URI may leave out its `sip:`. Exits with 1 when the server refused, with 2 when it was not reached.")]
+A URI may leave out its `sip:`. A token is taken from VEDETTE_TOKEN, or from the file that `vedette up` leaves for its
+user; writing needs one always, reading on some servers. Exits with 1 when the server refused, with 2 when it was not reached.")]
 pub struct Args {
     /// The server's HTTP API
     #[arg(
@@ -59,10 +61,16 @@ enum Command {
     /// Members, roles, the leader of each group, log positions and counts
     Status,
     /// What the watchers of a presentity see, with the document
-    #[command(after_help = "Example:\n  vedette ctl presence alice@vedette.test")]
+    #[command(after_help = "\
+Examples:
+  vedette ctl presence alice@vedette.test
+  vedette ctl presence alice@vedette.test --consistent")]
     Presence {
         /// An address such as alice@vedette.test
         uri: String,
+        /// Ask through the log: nothing older than what was answered before to anybody
+        #[arg(long)]
+        consistent: bool,
     },
     /// Who watches a presentity, and which node notifies them
     #[command(after_help = "Example:\n  vedette ctl watchers alice@vedette.test")]
@@ -79,11 +87,28 @@ Examples:
         /// An address such as alice@vedette.test
         uri: String,
     },
+    /// What was said of a presentity, by whom and when
+    #[command(after_help = "\
+Examples:
+  vedette ctl history alice@vedette.test
+  vedette ctl history alice@vedette.test --since 2026-03-01T00:00:00Z --format csv > alice.csv
+  vedette ctl history alice@vedette.test --since 812.3     what came after that position")]
+    History {
+        /// An address such as alice@vedette.test
+        uri: String,
+        /// A time such as 2026-03-01T00:00:00Z, or a position
+        #[arg(long, value_name = "S")]
+        since: Option<String>,
+        /// In place of a table
+        #[arg(long, value_name = "F")]
+        format: Option<Format>,
+    },
     /// Set a presentity's status, as one more source beside its phones
     #[command(after_help = "\
 Examples:
   vedette ctl publish alice@vedette.test away --note \"Back at two\"
   vedette ctl publish alice@vedette.test donotdisturb --expires 0
+  vedette ctl publish alice@vedette.test --contact tel:+4930123456,0.8
 
 The token for writing is taken from VEDETTE_TOKEN, or from the file that `vedette up` leaves for its user.")]
     Publish(Publish),
@@ -91,12 +116,22 @@ The token for writing is taken from VEDETTE_TOKEN, or from the file that `vedett
     Auth(auth::Args),
 }
 
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    Csv,
+    Ndjson,
+}
+
 #[derive(Debug, clap::Args)]
 struct Publish {
     /// An address such as alice@vedette.test
     uri: String,
     /// A status name: available, away, busy, donotdisturb, ...
-    status: String,
+    #[arg(required_unless_present = "contact")]
+    status: Option<String>,
+    /// Where else to reach them, with a priority from 0 to 1; may be repeated
+    #[arg(long, value_name = "URI[,P]", value_parser = contact)]
+    contact: Vec<json::Contact>,
     /// A text for people, shown beside the status
     #[arg(long, value_name = "T", default_value = "", hide_default_value = true)]
     note: String,
@@ -131,17 +166,45 @@ async fn perform(
 ) -> Result<(), Failure> {
     match command {
         Command::Status => answer(out, as_json, &client.status().await?, view::status),
-        Command::Presence { uri } => answer(out, as_json, &client.presence(&uri).await?, view::presence),
+        Command::Presence { uri, consistent } => {
+            answer(out, as_json, &client.presence(&uri, consistent).await?, view::presence)
+        }
         Command::Watchers { uri } => answer(out, as_json, &client.watchers(&uri).await?, view::watchers),
         Command::Watch { uri } => watch::until_interrupted(client, &uri, as_json, out).await,
+        Command::History { uri, since, format: None } => {
+            answer(out, as_json, &client.history(&uri, since.as_deref()).await?, view::history)
+        }
+        Command::History { uri, since, format: Some(format) } => {
+            let format = match format {
+                Format::Csv => "csv",
+                Format::Ndjson => "ndjson",
+            };
+            Ok(out.write_all(client.exported(&uri, since.as_deref(), format).await?.as_bytes())?)
+        }
         Command::Publish(publish) => {
-            let body =
-                json::SetSource { status: publish.status, note: publish.note, expires: publish.expires };
+            let body = json::SetSource {
+                status: publish.status.unwrap_or_default(),
+                note: publish.note,
+                expires: publish.expires,
+                contacts: publish.contact,
+            };
             let done = client.publish(&publish.uri, &body).await?;
             answer(out, as_json, &done, |done| view::published(done, &body))
         }
         Command::Auth(auth) => auth::run(auth, as_json, out).await,
     }
+}
+
+/// An address, and behind the last comma its priority.
+fn contact(text: &str) -> Result<json::Contact, String> {
+    let (uri, priority) = match text.rsplit_once(',') {
+        Some((uri, priority)) => (uri, priority.trim().parse::<f64>().ok()),
+        None => (text, Some(0.0)),
+    };
+    let contact = priority.map(|priority| json::Contact { uri: uri.to_owned(), priority });
+    contact
+        .filter(|contact| contact.thousandths().is_some())
+        .ok_or_else(|| "write it as tel:+4930123456,0.8 with a priority from 0 to 1".to_owned())
 }
 
 fn answer<T: Serialize>(
@@ -187,18 +250,34 @@ mod tests {
 
     #[test]
     fn a_wrong_command_line_is_refused() {
-        for line in
-            ["", "presence", "publish alice@a.test", "publish a@a.test away --expires soon", "restart"]
-        {
+        for line in [
+            "",
+            "presence",
+            "publish alice@a.test",
+            "publish a@a.test away --expires soon",
+            "publish a@a.test --contact tel:+49,2",
+            "history a@a.test --format xml",
+            "restart",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_source_may_say_contacts_and_no_status() {
+        let args = parse("publish a@a.test --contact tel:+4930,0.8 --contact sip:a@b.test;lr").unwrap();
+        let Some(Command::Publish(publish)) = args.command else { panic!("this is publish") };
+
+        let contact = |uri: &str, priority| json::Contact { uri: uri.into(), priority };
+        assert_eq!(publish.contact, [contact("tel:+4930", 0.8), contact("sip:a@b.test;lr", 0.0)]);
+        assert_eq!(publish.status, None);
     }
 
     #[test]
     fn the_help_says_every_word_with_an_example() {
         let help = help();
 
-        for word in ["status", "presence", "watchers", "watch", "publish", "auth"] {
+        for word in ["status", "presence", "watchers", "watch", "history", "publish", "auth"] {
             assert!(help.contains(&format!("  {word} ")), "{help}");
         }
         assert!(help.contains("Usage: vedette ctl [OPTIONS]") && help.contains("Examples:"), "{help}");

@@ -83,13 +83,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let accounts = accounts(&args, &mut settings)?;
     let rules = settings.auth.rules()?;
     fill(&mut settings, &args, &inner);
+    let minted = settings.http.token.is_none();
     let token = settings.http.token.get_or_insert_with(|| format!("{:032x}", rand::random::<u128>())).clone();
 
     let (managers, edge) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = JoinSet::new();
     let dispatcher = Dispatcher::bind(roles::dispatcher_config(&settings)?).await?;
     let ready = roles::dispatcher_ready(&dispatcher);
-    let web = Web::bind(roles::web_config(&settings, args.http, ready.clone(), metrics)).await?;
+    let web = Web::bind(roles::web_config(&settings, args.http, ready.clone(), metrics)?).await?;
     if let Some(source) = accounts {
         let (listen, wires) = (inner.auth, settings.wires.clone());
         let adapter = AuthAdapter::bind(auth_adapter::Config { listen, wires, source, rules }).await?;
@@ -115,7 +116,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
                 let reason = all_ready.iter().find_map(|ready| ready().err()).unwrap_or_default();
                 bail!("the cluster did not get ready within {} s: {reason}", START.as_secs());
             }
-            print!("{}", banner(&args, &settings, &folder));
+            print!("{}", banner(&args, &settings, minted.then_some(&token), &folder));
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 ended = &mut serving => ended.context("dispatcher")?,
@@ -198,7 +199,8 @@ fn member(settings: &Settings, index: usize, ports: &crate::ports::ManagerPorts,
     settings
 }
 
-fn banner(args: &Args, settings: &Settings, folder: &Folder) -> String {
+/// Shows the token only where it is this process's own.
+fn banner(args: &Args, settings: &Settings, minted: Option<&String>, folder: &Folder) -> String {
     let me = std::env::current_exe().ok();
     let here = std::env::current_dir().ok();
     let me = me.as_deref().map(|me| here.and_then(|here| me.strip_prefix(here).ok()).unwrap_or(me));
@@ -222,7 +224,8 @@ fn banner(args: &Args, settings: &Settings, folder: &Folder) -> String {
         "\nVedette is ready: {} managers, one dispatcher, HTTP.\n\n  \
          SIP       {} over UDP and TCP\n  \
          Domains   {}\n  \
-         HTTP      http://{}\n  \
+         HTTP      http://{}, gRPC on the same port\n  \
+         Token     {}\n  \
          Accounts  {accounts}\n  \
          Data      {folder}\n\n\
          Try, in another terminal:\n\n  \
@@ -233,6 +236,7 @@ fn banner(args: &Args, settings: &Settings, folder: &Folder) -> String {
         args.sip,
         settings.domains.join(", "),
         args.http,
+        minted.map_or("the one of `http.token`", String::as_str),
     )
 }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use web::json;
 
 use super::failure::Failure;
-use super::token;
+use super::token::{self, Token};
 
 const CONNECT_TIME: Duration = Duration::from_secs(3);
 /// The server answers, or gives up itself, within 5 s.
@@ -21,6 +21,8 @@ const SOURCE: &str = "ctl";
 pub struct Client {
     http: reqwest::Client,
     api: Url,
+    /// Sent with everything, if there is one: reading needs it on some servers.
+    token: Result<Token, String>,
 }
 
 impl Client {
@@ -33,7 +35,9 @@ impl Client {
         // The API is on this machine or an inner network, where a proxy for the world outside would only be in the way.
         let http =
             reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIME).read_timeout(SILENCE).build();
-        Ok(Client { http: http.map_err(|error| usage(&error.to_string()))?, api })
+        let http = http.map_err(|error| usage(&error.to_string()))?;
+        let token = token::find(&api);
+        Ok(Client { http, api, token })
     }
 
     /// For messages.
@@ -42,15 +46,28 @@ impl Client {
     }
 
     pub async fn status(&self) -> Result<json::ClusterStatus, Failure> {
-        self.get(&["v1", "status"]).await
+        self.get(&["v1", "status"], &[]).await
     }
 
-    pub async fn presence(&self, uri: &str) -> Result<json::PresentityState, Failure> {
-        self.get(&["v1", "presence", uri]).await
+    pub async fn presence(&self, uri: &str, consistent: bool) -> Result<json::PresentityState, Failure> {
+        let query: &[_] = if consistent { &[("consistent", "true")] } else { &[] };
+        self.get(&["v1", "presence", uri], query).await
+    }
+
+    pub async fn history(&self, uri: &str, since: Option<&str>) -> Result<json::History, Failure> {
+        let query = since.map(|since| ("since", since));
+        self.get(&["v1", "history", uri], query.as_slice()).await
+    }
+
+    /// In the words of the API.
+    pub async fn exported(&self, uri: &str, since: Option<&str>, format: &str) -> Result<String, Failure> {
+        let query = [("format", format)].into_iter().chain(since.map(|since| ("since", since)));
+        let response = self.ask(&["v1", "history", uri], &query.collect::<Vec<_>>()).await?;
+        response.text().await.map_err(|error| self.unreachable(&error))
     }
 
     pub async fn watchers(&self, uri: &str) -> Result<json::Watchers, Failure> {
-        self.get(&["v1", "watchers", uri]).await
+        self.get(&["v1", "watchers", uri], &[]).await
     }
 
     /// Opens an event stream; it has no end of its own.
@@ -61,31 +78,41 @@ impl Client {
     }
 
     pub async fn publish(&self, uri: &str, body: &json::SetSource) -> Result<json::SourceChanged, Failure> {
-        let token = token::find(&self.api)?;
-        let url = self.url(&["v1", "presence", uri, "sources", SOURCE])?;
-        let put = self.http.put(url).timeout(ANSWER_TIME).bearer_auth(&token.text).json(body);
-        match self.send(put).await {
-            Ok(response) => self.decoded(response).await,
-            Err(Failure::Refused { status: 401, error, .. }) => {
-                let hint =
-                    format!("it was taken from {}; set VEDETTE_TOKEN to this server's token", token.origin);
-                Err(Failure::Refused { status: 401, error, hint })
-            }
-            Err(failure) => Err(failure),
+        if let Err(missing) = &self.token {
+            return Err(Failure::Usage(missing.clone()));
         }
+        let url = self.url(&["v1", "presence", uri, "sources", SOURCE])?;
+        self.decoded(self.send(self.http.put(url).timeout(ANSWER_TIME).json(body)).await?).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Failure> {
-        let response = self.send(self.http.get(self.url(path)?).timeout(ANSWER_TIME)).await?;
-        self.decoded(response).await
+    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, Failure> {
+        self.decoded(self.ask(path, query).await?).await
+    }
+
+    async fn ask(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Response, Failure> {
+        self.send(self.http.get(self.url(path)?).query(query).timeout(ANSWER_TIME)).await
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let request = match &self.token {
+            Ok(token) => request.bearer_auth(&token.text),
+            Err(_) => request,
+        };
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(self.refusal(response).await)
+        match (self.refusal(response).await, &self.token) {
+            (Failure::Refused { status: 401, error, .. }, Ok(token)) => {
+                let hint =
+                    format!("it was taken from {}; set VEDETTE_TOKEN to one of this server's", token.origin);
+                Err(Failure::Refused { status: 401, error, hint })
+            }
+            (Failure::Refused { status: 401, error, .. }, Err(missing)) => {
+                Err(Failure::Refused { status: 401, error, hint: missing.clone() })
+            }
+            (failure, _) => Err(failure),
+        }
     }
 
     async fn refusal(&self, response: Response) -> Failure {

@@ -1,12 +1,10 @@
-//! The token that opens the API for writing: from the environment, or from where `vedette up` leaves it for its user.
+//! The token that opens the API: from the environment, or from where `vedette up` leaves it for its user.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
-
-use super::failure::Failure;
 
 const VARIABLE: &str = "VEDETTE_TOKEN";
 
@@ -22,19 +20,20 @@ pub fn token_file(api: &str) -> Option<PathBuf> {
     file_of(&Url::parse(api).ok()?)
 }
 
-pub fn find(api: &Url) -> Result<Token, Failure> {
+/// Or what to do to have one.
+pub fn find(api: &Url) -> Result<Token, String> {
     if let Some(text) = env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty()) {
         return Ok(Token { text: text.trim().to_owned(), origin: VARIABLE.to_owned() });
     }
     let Some(file) = file_of(api) else {
-        return Err(Failure::Usage(format!("publishing needs the server's token: set {VARIABLE}")));
+        return Err(format!("this needs a token of the server: set {VARIABLE}"));
     };
     match std::fs::read_to_string(&file) {
         Ok(text) => Ok(Token { text: text.trim().to_owned(), origin: file.display().to_string() }),
-        Err(error) => Err(Failure::Usage(format!(
-            "publishing needs the server's token: set {VARIABLE}, or be the user of `vedette up`, which leaves it in {} ({error})",
+        Err(error) => Err(format!(
+            "this needs a token of the server: set {VARIABLE}, or be the user of `vedette up`, which leaves it in {} ({error})",
             file.display()
-        ))),
+        )),
     }
 }
 

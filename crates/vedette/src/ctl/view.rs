@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use web::json::{
-    ClusterStatus, GroupCounts, ManagerStatus, Member, NodeStatus, PresentityState, SetSource, SourceChanged,
-    Watchers,
+    ClusterStatus, GroupCounts, History, ManagerStatus, Member, NodeStatus, PresentityState, SetSource,
+    SourceChanged, Watchers,
 };
 
 use super::table::Align::{Left, Right};
@@ -36,6 +36,7 @@ pub fn presence(state: &PresentityState) -> String {
     ];
     let lines = [
         ("presentity", state.presentity.clone()),
+        ("status", or_dash(state.status.clone())),
         ("basic", state.basic.clone()),
         ("activities", or_dash(state.activities.join(", "))),
         ("notes", or_dash(state.notes.join(" | "))),
@@ -77,11 +78,43 @@ pub fn watchers(watchers: &Watchers) -> String {
     format!("{total} to {}\n\n{}", printable(&watchers.presentity), table.render())
 }
 
+/// What was said, oldest first.
+pub fn history(history: &History) -> String {
+    if history.changes.is_empty() {
+        return format!("nothing was said of {}", printable(&history.presentity));
+    }
+    let head = [
+        ("AT", Left),
+        ("SOURCE", Left),
+        ("WHAT", Left),
+        ("STATUS", Left),
+        ("NOTE", Left),
+        ("POSITION", Right),
+    ];
+    let mut table = Table::new(head);
+    for change in &history.changes {
+        // A document that is no status still says whether somebody is there.
+        let said = if change.status.is_empty() { &change.basic } else { &change.status };
+        table.row([
+            change.at.clone(),
+            change.source.clone(),
+            change.what.clone(),
+            or_dash(said.clone()),
+            or_dash(change.note.clone()),
+            change.position.clone(),
+        ]);
+    }
+    let total = counted(history.changes.len() as u32, "change");
+    format!("{total} of {}\n\n{}", printable(&history.presentity), table.render())
+}
+
 /// One line of a live watch.
 pub fn change(state: &PresentityState, now: SystemTime) -> String {
-    let activities = or_dash(state.activities.join(", "));
-    let line =
-        format!("{}  {:<6}  {activities:<24}  {}", time(now), state.basic, or_dash(state.notes.join(" | ")));
+    let said = match &*state.status {
+        "" => or_dash(state.activities.join(", ")),
+        status => status.to_owned(),
+    };
+    let line = format!("{}  {:<6}  {said:<24}  {}", time(now), state.basic, or_dash(state.notes.join(" | ")));
     cut(&printable(&line), WIDTH)
 }
 
@@ -92,10 +125,13 @@ pub fn published(done: &SourceChanged, set: &SetSource) -> String {
         seconds => format!("for {}", span(seconds.into())),
     };
     let SourceChanged { presentity, source, position } = done;
-    printable(&format!(
-        "{presentity} is {}{note} {lifetime}, by source {source}, position {position}",
-        set.status
-    ))
+    let reached: Vec<_> = set.contacts.iter().map(|contact| contact.uri.as_str()).collect();
+    let said = match (&*set.status, &*reached) {
+        (status, []) => status.to_owned(),
+        ("", reached) => format!("reached at {}", reached.join(", ")),
+        (status, reached) => format!("{status}, reached at {}", reached.join(", ")),
+    };
+    printable(&format!("{presentity} is {said}{note} {lifetime}, by source {source}, position {position}"))
 }
 
 /// The time of day, in UTC as all logs are.

@@ -136,6 +136,7 @@ mod tests {
             basic: "open".into(),
             notes: vec![],
             activities: vec![],
+            status: String::new(),
             counts: Default::default(),
             document: String::new(),
         };

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use web::json::{GroupStatus, Member, PresentityCounts, Watcher};
+use web::json::{Change, Contact, GroupStatus, Member, PresentityCounts, Watcher};
 
 use super::*;
 
@@ -57,6 +57,7 @@ fn status_fits_the_screen_with_long_names_and_large_numbers() {
 fn presence_shows_everything_about_one_presentity() {
     let expected = "\
 presentity  sip:alice@vedette.test
+status      -
 basic       open
 activities  away, meal
 notes       Lunch | Back at two
@@ -73,6 +74,8 @@ position    812.3
 fn a_change_is_one_line_that_fits_the_screen() {
     let now = UNIX_EPOCH + Duration::from_secs(86_400 + 3_723);
     assert_eq!(change(&alice(), now), "01:02:03Z  open    away, meal                Lunch | Back at two");
+    let busy = PresentityState { status: "donotdisturb".into(), notes: vec![], ..alice() };
+    assert_eq!(change(&busy, now), "01:02:03Z  open    donotdisturb              -");
 
     let notes = vec![format!("two\nlines\u{1b}[2J{}", "x".repeat(200))];
     let line = change(&PresentityState { notes, ..alice() }, now);
@@ -105,18 +108,49 @@ sip:bob@vedette.test  presence  active  10m 05s  m2    f81d4fae@10.0.0.9
 }
 
 #[test]
+fn a_history_is_a_table_or_a_word() {
+    let change = |position: &str, what: &str, status: &str, basic: &str| Change {
+        position: position.into(),
+        at: "2026-03-01T08:00:00.000Z".into(),
+        source: "portal".into(),
+        what: what.into(),
+        status: status.into(),
+        basic: basic.into(),
+        activities: vec![],
+        note: String::new(),
+    };
+    let changes = vec![change("7.0", "said", "away", "open"), change("9.1", "said", "", "closed")];
+    let mut found = History { presentity: "sip:alice@vedette.test".into(), changes };
+
+    let expected = "\
+2 changes of sip:alice@vedette.test
+
+AT                        SOURCE  WHAT  STATUS  NOTE  POSITION
+2026-03-01T08:00:00.000Z  portal  said  away    -          7.0
+2026-03-01T08:00:00.000Z  portal  said  closed  -          9.1
+";
+    assert_eq!(history(&found), expected);
+    found.changes.clear();
+    assert_eq!(history(&found), "nothing was said of sip:alice@vedette.test");
+}
+
+#[test]
 fn what_was_published_is_said_with_its_position() {
     let done = SourceChanged {
         presentity: "sip:alice@vedette.test".into(),
         source: "ctl".into(),
         position: "9.0".into(),
     };
-    let set = SetSource { status: "away".into(), note: "Lunch".into(), expires: 3600 };
+    let set = SetSource { status: "away".into(), note: "Lunch".into(), expires: 3600, contacts: vec![] };
 
     let line = published(&done, &set);
     assert_eq!(line, "sip:alice@vedette.test is away (Lunch) for 1h 00m, by source ctl, position 9.0");
-    let line = published(&done, &SetSource { note: String::new(), expires: 0, ..set });
+    let set = SetSource { note: String::new(), expires: 0, ..set };
+    let line = published(&done, &set);
     assert_eq!(line, "sip:alice@vedette.test is away until it is removed, by source ctl, position 9.0");
+    let contact = Contact { uri: "tel:+4930".into(), priority: 0.8 };
+    let line = published(&done, &SetSource { status: String::new(), contacts: vec![contact], ..set });
+    assert!(line.starts_with("sip:alice@vedette.test is reached at tel:+4930 until"), "{line}");
 }
 
 fn alice() -> PresentityState {
@@ -126,6 +160,7 @@ fn alice() -> PresentityState {
         basic: "open".into(),
         notes: vec!["Lunch".into(), "Back at two".into()],
         activities: vec!["away".into(), "meal".into()],
+        status: String::new(),
         counts: PresentityCounts { publications: 2, sources: 1, bindings: 0 },
         document: "<presence>\n  <tuple/>\n</presence>".into(),
     }
