@@ -112,6 +112,7 @@ pub fn web_config(
         tokens: settings.tokens()?,
         open_reads: own.open_reads,
         rates: own.rates(),
+        trusted_proxies: networks("http.trusted_proxies", &own.trusted_proxies)?,
         call_state: own.call_state(),
         event_streams: own.event_streams.unwrap_or(web::DEFAULT_EVENT_STREAMS),
         ready,
@@ -135,19 +136,20 @@ pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Conf
     config.listeners = listeners(&own.listen, &own.advertise)?;
     config.domains = settings.domains.clone();
     config.upstream = own.upstream.as_deref().map(upstream).transpose()?;
-    config.trusted_peers = own.trusted_peers.iter().map(|peer| network(peer)).collect::<Result<_, _>>()?;
+    config.trusted_peers = networks("dispatcher.trusted_peers", &own.trusted_peers)?;
     settings.limits.dispatcher(&mut config.limits);
     Ok(config)
 }
 
-/// A network such as 192.0.2.0/24, or one address.
-fn network(text: &str) -> anyhow::Result<IpNet> {
-    let one = text.parse::<IpAddr>().map(IpNet::from);
-    one.or_else(|_| text.parse()).ok().with_context(|| {
-        format!(
-            "`dispatcher.trusted_peers`: {text:?} is neither an address nor a network such as 192.0.2.0/24"
-        )
-    })
+/// Networks such as 192.0.2.0/24, or single addresses.
+fn networks(key: &str, texts: &[String]) -> anyhow::Result<Vec<IpNet>> {
+    let network = |text: &String| {
+        let one = text.parse::<IpAddr>().map(IpNet::from);
+        one.or_else(|_| text.parse()).ok().with_context(|| {
+            format!("`{key}`: {text:?} is neither an address nor a network such as 192.0.2.0/24")
+        })
+    };
+    texts.iter().map(network).collect()
 }
 
 fn listeners(listen: &[SocketAddr], advertise: &[SocketAddr]) -> anyhow::Result<Vec<Listener>> {

@@ -12,6 +12,7 @@
 //! | `events` | following presentities, across the death of managers |
 //! | `caller`, `tokens`, `rights` | who asks, and what a token opens |
 //! | `throttle`, `rate` | how often anybody may ask |
+//! | `proxies` | where a request came from when a proxy stands before us |
 //! | `managers` | the gRPC client: which manager is asked, and who is asked next |
 //! | `json` | the shapes of what is answered; `vedette ctl` reads the same types |
 //! | `openapi` | the API told to programs |
@@ -28,6 +29,7 @@ pub mod live;
 mod managers;
 pub mod metrics;
 mod openapi;
+mod proxies;
 mod rate;
 mod rights;
 pub mod server;
@@ -38,6 +40,8 @@ mod tokens;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::middleware::from_fn_with_state;
+use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::api::CallState;
@@ -67,6 +71,8 @@ pub struct Config {
     /// Whether reading needs none. Unless said, that is so where nobody but this machine can ask.
     pub open_reads: Option<bool>,
     pub rates: Rates,
+    /// Believed what they say of where requests come from.
+    pub trusted_proxies: Vec<IpNet>,
     pub call_state: CallState,
     pub event_streams: usize,
     /// Asked by `/readyz`, which also wants one manager to be serving.
@@ -80,6 +86,7 @@ pub struct Web {
     managers: Arc<Managers>,
     access: Access,
     rates: Rates,
+    trusted_proxies: Arc<[IpNet]>,
     call_state: CallState,
     event_streams: usize,
     ready: live::Ready,
@@ -119,6 +126,7 @@ impl Web {
             managers: Arc::new(managers),
             access: Access { tokens, open_reads },
             rates,
+            trusted_proxies: config.trusted_proxies.into(),
             call_state: config.call_state,
             event_streams: config.event_streams,
             ready: config.ready,
@@ -139,6 +147,7 @@ impl Web {
         let ready = both(self.ready, self.managers.clone());
         let router = api::router(service.clone(), self.call_state)
             .route_service(grpc::PATH, grpc::Grpc::server(service))
+            .layer(from_fn_with_state(self.trusted_proxies, proxies::look_through))
             .merge(live::router(ready, self.metrics));
         let probing = self.managers.probe();
         tokio::select! {

@@ -24,6 +24,8 @@ pub struct Http {
     /// Whether reading needs no token; unless said, that is so on loopback only.
     pub open_reads: Option<bool>,
     pub rate: Rate,
+    /// Proxies, as addresses or networks, that are believed what they say in X-Forwarded-For.
+    pub trusted_proxies: Vec<String>,
     /// Seconds that a call of /call_state.htm lasts whose end is never told.
     pub max_call_duration: Option<u64>,
     /// Whether watchers see the number of such a call.

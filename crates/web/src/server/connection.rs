@@ -182,3 +182,44 @@ impl hyper::body::Body for Busy {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_when_nothing_was_under_way_twice_in_a_row() {
+        let busy = Arc::new(());
+        let _service = busy.clone();
+        let began = Instant::now();
+
+        idle(&busy).await;
+
+        assert_eq!(began.elapsed(), 2 * LOOK_EVERY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_out_yet_keeps_its_connection() {
+        let busy = Arc::new(());
+        let _service = busy.clone();
+        let answer = Busy { body: Body::empty(), _until_it_is_out: busy.clone() };
+
+        assert!(timeout(100 * LOOK_EVERY, idle(&busy)).await.is_err());
+        drop(answer);
+        assert!(timeout(4 * LOOK_EVERY, idle(&busy)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_versions_are_told_apart_by_as_few_bytes_as_it_takes() {
+        for (sent, read) in [
+            (&b"GET / HTTP/1.1\r\n"[..], &b"GET / HTTP/1.1\r\n"[..]),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n and a frame", PREFACE),
+        ] {
+            assert_eq!(beginning(&mut &*sent).await.unwrap(), read);
+        }
+        assert!(beginning(&mut &b"PRI * HT"[..]).await.is_err(), "it broke off");
+        assert!(beginning(&mut &b""[..]).await.is_err());
+    }
+}

@@ -265,6 +265,7 @@ pub fn config(managers: &[&str]) -> Config {
         ],
         open_reads: None,
         rates: Rates::default(),
+        trusted_proxies: vec![],
         call_state: CallState::default(),
         event_streams: 2,
         ready: Arc::new(|| Ok(())),

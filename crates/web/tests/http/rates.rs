@@ -63,3 +63,27 @@ async fn who_guesses_tokens_is_not_even_told_that_they_are_wrong() {
     let right = api.http.get(api.url("/v1/status")).bearer_auth(TOKEN).send().await.unwrap();
     assert_eq!(right.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn behind_a_proxy_that_is_trusted_everybody_has_limits_of_their_own() {
+    let manager = FakeManager::start(1).await;
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let rates = Rates { reads: FEW, ..Rates::default() };
+    let trusting = Config { rates, trusted_proxies, ..config(&[&manager.address]) };
+    let (trusting, wary) = (Api::start_with(trusting).await, api(&manager, rates).await);
+    let read = async |api: &Api, source: &str| {
+        let read = api.http.get(api.url("/v1/presence/alice@vedette.test"));
+        read.header("x-forwarded-for", source).send().await.unwrap().status().as_u16()
+    };
+
+    for source in ["192.0.2.1", "192.0.2.2"] {
+        let answers =
+            [read(&trusting, source).await, read(&trusting, source).await, read(&trusting, source).await];
+        assert_eq!((answers, read(&trusting, source).await), ([200; 3], 429), "{source}");
+    }
+    let mut answers = Vec::new();
+    for host in 1..=5 {
+        answers.push(read(&wary, &format!("192.0.2.{host}")).await);
+    }
+    assert_eq!(answers, [200, 200, 200, 429, 429]);
+}
