@@ -162,6 +162,7 @@ async fn a_follower_outlives_its_manager_and_never_goes_back_in_time() {
     other.show("6.0", &["busy"]);
 
     assert_eq!(events.position().await.as_deref(), Some("6.0"));
+    assert_eq!(other.followed_from(), ["5.0"]);
 }
 
 #[tokio::test]

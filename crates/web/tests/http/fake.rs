@@ -29,6 +29,7 @@ pub struct FakeManager {
     pub address: String,
     state: watch::Sender<PresentityState>,
     writes: Arc<Mutex<Vec<String>>>,
+    followed_from: Arc<Mutex<Vec<String>>>,
     stop: CancellationToken,
     server: JoinHandle<()>,
 }
@@ -39,13 +40,20 @@ impl FakeManager {
         let address = listener.local_addr().unwrap().to_string();
         let (state, writes, stop) =
             (watch::Sender::new(alice("1.0", &[])), Arc::default(), CancellationToken::new());
-        let fake = Fake { node, state: state.clone(), writes: Arc::clone(&writes), stop: stop.clone() };
+        let followed_from = Arc::default();
+        let fake = Fake {
+            node,
+            state: state.clone(),
+            writes: Arc::clone(&writes),
+            followed_from: Arc::clone(&followed_from),
+            stop: stop.clone(),
+        };
         let serving = tonic::transport::Server::builder()
             .add_service(PresenceServer::new(fake.clone()))
             .add_service(AdminServer::new(fake))
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
         let server = tokio::spawn(async move { serving.await.unwrap() });
-        FakeManager { address, state, writes, stop, server }
+        FakeManager { address, state, writes, followed_from, stop, server }
     }
 
     pub fn show(&self, position: &str, activities: &[&str]) {
@@ -58,6 +66,11 @@ impl FakeManager {
 
     pub fn writes(&self) -> Vec<String> {
         self.writes.lock().unwrap().clone()
+    }
+
+    /// The positions from which alice was followed.
+    pub fn followed_from(&self) -> Vec<String> {
+        self.followed_from.lock().unwrap().clone()
     }
 
     /// Breaks its streams and frees its port.
@@ -87,6 +100,7 @@ struct Fake {
     node: u64,
     state: watch::Sender<PresentityState>,
     writes: Arc<Mutex<Vec<String>>>,
+    followed_from: Arc<Mutex<Vec<String>>>,
     stop: CancellationToken,
 }
 
@@ -180,6 +194,7 @@ impl Presence for Fake {
         if presentity != "sip:alice@vedette.test" {
             return Err(Status::not_found("the domain is not served here"));
         }
+        self.followed_from.lock().unwrap().push(after.clone());
         // The present state is always said, even when the next one follows at once; what was seen is not.
         let now = self.state.borrow().clone();
         let now = (now.position != after).then_some(now);
