@@ -26,20 +26,25 @@ pub struct Said {
 
 /// Reads a document that was accepted, or one that was composed.
 pub fn said(document: &[u8]) -> Said {
-    let Ok(document) = Document::parse(document, &Limits::COMPOSED) else { return Said::default() };
-    let statement = Statement::of(&document);
-    let by_basic = statement.basic.map(|basic| match basic {
-        Basic::Open => Status::Available,
-        Basic::Closed => Status::Unreachable,
-    });
-    let mut activities: Vec<String> = Vec::new();
-    for (name, _) in statement.activities.iter().copied().flat_map(named) {
-        if !activities.iter().any(|known| known == name) {
-            activities.push(name.to_owned());
+    Document::parse(document, &Limits::COMPOSED).map(|document| Said::of(&document)).unwrap_or_default()
+}
+
+impl Said {
+    pub(crate) fn of(document: &Document) -> Said {
+        let statement = Statement::of(document);
+        let by_basic = statement.basic.map(|basic| match basic {
+            Basic::Open => Status::Available,
+            Basic::Closed => Status::Unreachable,
+        });
+        let mut activities: Vec<String> = Vec::new();
+        for (name, _) in statement.activities.iter().copied().flat_map(named) {
+            if !activities.iter().any(|known| known == name) {
+                activities.push(name.to_owned());
+            }
         }
+        let note = notes(document).next().map(Cow::into_owned);
+        Said { status: statement.status.or(by_basic), basic: statement.basic, activities, note }
     }
-    let note = notes(&document).next().map(Cow::into_owned);
-    Said { status: statement.status.or(by_basic), basic: statement.basic, activities, note }
 }
 
 /// What the compositor must know of a document.

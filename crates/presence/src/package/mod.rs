@@ -8,6 +8,7 @@ mod presence;
 use std::sync::LazyLock;
 
 use crate::format::pidf::BadDocument;
+use crate::said::Said;
 
 static PACKAGES: &[Package] = &[presence::PACKAGE];
 
@@ -27,7 +28,7 @@ pub struct Package {
     pub default_expires: u32,
     /// What it can be published and delivered as, the best first.
     pub content_types: &'static [&'static str],
-    check: fn(&[u8]) -> Result<(), BadDocument>,
+    check: fn(&[u8]) -> Result<Said, BadDocument>,
 }
 
 /// The package of that name, unless a peer asks for one that is not built.
@@ -46,8 +47,8 @@ pub fn accept() -> &'static str {
 }
 
 impl Package {
-    /// Whether a body can be published in this package.
-    pub fn check_body(&self, body: &[u8]) -> Result<(), BadDocument> {
+    /// Whether a body can be published in this package; what it says, if so.
+    pub fn check_body(&self, body: &[u8]) -> Result<Said, BadDocument> {
         (self.check)(body)
     }
 
