@@ -63,6 +63,8 @@ pub struct Limits {
     pub document: usize,
     /// How long a signed nonce is good, in seconds; after that it is stale.
     pub nonce_seconds: u64,
+    /// How long a change stays in the history of its presentity, in seconds; 0 records none.
+    pub history_seconds: u32,
 }
 
 impl Default for Expires {
@@ -82,6 +84,7 @@ impl Default for Limits {
             documents: 50_000,
             document: 32_768,
             nonce_seconds: 300,
+            history_seconds: 7 * 86_400,
         }
     }
 }

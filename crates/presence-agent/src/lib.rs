@@ -21,6 +21,7 @@ mod publish;
 mod register;
 mod request;
 mod reviews;
+mod said;
 mod sdp;
 pub mod shard;
 mod subscribe;

@@ -5,12 +5,14 @@ use bytes::Bytes;
 use placement::PresentityKey;
 use presence::package::{self, Package};
 use presence::repeat::RepeatKey;
+use presence::said::Said;
 use proto::v1;
 use sip::{Message, Name};
 
 use crate::answer::Refuse;
 use crate::config::Config;
 use crate::request::{extensions, lifetime, presentity, source};
+use crate::said::in_short;
 
 #[derive(Debug)]
 pub(crate) struct Publish {
@@ -20,6 +22,8 @@ pub(crate) struct Publish {
     pub if_match: String,
     /// Seconds; 0 removes.
     pub expires: u32,
+    /// What the body says, once it was looked into.
+    pub said: Said,
 }
 
 impl Publish {
@@ -37,17 +41,18 @@ impl Publish {
         if request.body().len() > config.limits.document {
             return Err(Refuse::BodyTooLarge);
         }
-        Ok(Publish { presentity, package, if_match, expires })
+        Ok(Publish { presentity, package, if_match, expires, said: Said::default() })
     }
 
     /// Looks into the body: after the sender is known, because it is the costly part.
-    pub fn check_body(&self, request: &Message) -> Result<(), Refuse> {
+    pub fn check_body(&mut self, request: &Message) -> Result<(), Refuse> {
         let body = request.body();
         // A body that comes with a removal is tolerated and not looked at: it is never stored.
         if body.is_empty() || self.expires == 0 {
             return Ok(());
         }
-        self.package.check_body(&body).map_err(|bad| Refuse::BadBody(bad.to_string()))
+        self.said = self.package.check_body(&body).map_err(|bad| Refuse::BadBody(bad.to_string()))?;
+        Ok(())
     }
 
     pub fn command(&self, request: &Message, repeat: RepeatKey) -> v1::Publish {
@@ -59,6 +64,8 @@ impl Publish {
             document: if self.expires == 0 { Bytes::new() } else { request.body() },
             expires: self.expires,
             source: source(request),
+            said: in_short(&self.said),
+            ..v1::Publish::default()
         }
     }
 }

@@ -124,8 +124,11 @@ impl Presence for ApiLink {
         Ok(Response::new(DialResponse { status: status.name().to_owned(), position }))
     }
 
-    async fn history(&self, _: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
-        Err(Status::unimplemented("no history is kept"))
+    async fn history(&self, request: Request<HistoryRequest>) -> Result<Response<HistoryResponse>, Status> {
+        let (key, group) = self.key(&request.get_ref().presentity)?;
+        let changes = self.ask(group, |reply| Input::History { key, reply }).await?;
+        let changes = changes.into_iter().map(codec::change).collect();
+        Ok(Response::new(HistoryResponse { changes }))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<PresentityState>, Status> {

@@ -7,6 +7,7 @@ use presence::position::Position;
 use presence::status::{AltContact, Status};
 use presence_agent::api::{Counts, Credentials, PresentityState, SetSource, SourceState, WatcherState};
 use presence_agent::feature_code::{FeatureCode, SOURCE};
+use presence_agent::shard::{Change, What};
 use proto::v1;
 
 /// The longest name of a source and the longest note, in bytes: every replica keeps them.
@@ -116,7 +117,7 @@ pub fn state(state: PresentityState) -> v1::PresentityState {
     v1::PresentityState {
         presentity: state.presentity.uri(),
         position: state.position.to_string(),
-        basic: if state.open { "open" } else { "closed" }.to_owned(),
+        basic: basic(state.open).to_owned(),
         notes: state.notes,
         activities: state.activities,
         publications: state.publications as u32,
@@ -125,6 +126,10 @@ pub fn state(state: PresentityState) -> v1::PresentityState {
         document: state.document,
         status: state.status.name().to_owned(),
     }
+}
+
+fn basic(open: bool) -> &'static str {
+    if open { "open" } else { "closed" }
 }
 
 pub fn watcher(watcher: WatcherState, directory: &Directory) -> v1::Watcher {
@@ -142,6 +147,25 @@ pub fn watcher(watcher: WatcherState, directory: &Directory) -> v1::Watcher {
         owner_name: directory.name_of(watcher.owner),
         call_id: watcher.call_id,
         tenant: watcher.tenant,
+    }
+}
+
+pub fn change(change: Change) -> v1::Change {
+    let what = match &change.deed.what {
+        What::Said(_) => "said",
+        What::Removed => "removed",
+        What::Expired => "expired",
+    };
+    let said = change.deed.said().unwrap_or_default();
+    v1::Change {
+        position: change.position.to_string(),
+        at: change.at.0,
+        source: change.deed.source.to_string(),
+        what: what.to_owned(),
+        status: said.status,
+        basic: said.open.map_or("", basic).to_owned(),
+        activities: said.activities,
+        note: said.note,
     }
 }
 

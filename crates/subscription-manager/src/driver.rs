@@ -12,6 +12,7 @@ use placement::{Directory, PresentityKey};
 use presence::time::Timestamp;
 use presence_agent::agent::Entry;
 use presence_agent::api::{ApiReply, ApiTicket, Counts, PresentityState, SetSource, WatcherState};
+use presence_agent::shard::Change;
 use presence_agent::verdict::{Invalidated, Verdict};
 use presence_agent::{Agent, LinkId, Note, Now, Output, Silence, Ticket};
 use sip::{Instant, Message};
@@ -54,6 +55,10 @@ pub enum Input {
     Watchers {
         key: PresentityKey,
         reply: oneshot::Sender<Vec<WatcherState>>,
+    },
+    History {
+        key: PresentityKey,
+        reply: oneshot::Sender<Vec<Change>>,
     },
     Follow {
         key: PresentityKey,
@@ -217,7 +222,8 @@ impl Driver {
         let now = self.now();
         let serving = self.agent.is_serving();
         match input {
-            Input::Get { .. } | Input::Watchers { .. } | Input::Follow { .. } if !serving => {}
+            Input::Get { .. } | Input::Watchers { .. } | Input::History { .. } | Input::Follow { .. }
+                if !serving => {}
             Input::Request { link, message } => self.agent.handle_request(link, message, now),
             Input::Response(message) => self.agent.handle_response(&message, now),
             Input::Verdict { ticket, verdict } => self.agent.handle_verdict(ticket, verdict, now),
@@ -232,6 +238,7 @@ impl Driver {
             Input::Invalidated(invalidated) => self.agent.handle_invalidated(&invalidated, now),
             Input::Get { key, reply } => drop(reply.send(self.agent.presentity(&key))),
             Input::Watchers { key, reply } => drop(reply.send(self.agent.watchers(&key, now))),
+            Input::History { key, reply } => drop(reply.send(self.agent.history(&key))),
             Input::Follow { key, reply } => {
                 let state = self.agent.presentity(&key);
                 drop(reply.send(self.followers.add(state)));

@@ -66,6 +66,7 @@ impl Dial {
             document: document.unwrap_or_default(),
             expires: 0,
             repeat_key,
+            ..v1::SetSource::default()
         }
     }
 }

@@ -37,6 +37,7 @@ use crate::identity::Identification;
 use crate::mutants::{Mutant, broken};
 use crate::pending::{Pending, Waiting};
 use crate::reviews::Reviews;
+use crate::said::with_history;
 use crate::shard::{Picture, Shard};
 use crate::tag::Tags;
 use crate::verdict::Question;
@@ -291,6 +292,7 @@ impl Agent {
 
     fn propose(&mut self, waiting: Waiting, command: Kind) {
         let ticket = self.pending.add(waiting);
+        let command = with_history(command, self.config.limits.history_seconds);
         let command = v1::Command { kind: Some(command) }.encode_to_vec().into();
         self.outputs.push_back(Output::Propose { ticket, command });
     }

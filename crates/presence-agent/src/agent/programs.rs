@@ -12,6 +12,7 @@ use crate::api::{ApiReply, ApiTicket, Counts, Credentials, PresentityState, SetS
 use crate::identity::account;
 use crate::pending::{Asked, Waiting};
 use crate::request::at_most;
+use crate::shard;
 use crate::verdict::{Question, Subject, Verdict};
 
 impl Agent {
@@ -89,7 +90,9 @@ impl Agent {
         let name = self.next_branch();
         let repeat = self.tags.own_key(&name);
         let repeat_key = Bytes::copy_from_slice(&repeat.0);
-        let command = v1::SetSource { presentity, source: change.source, document, expires, repeat_key };
+        let source = change.source;
+        let command =
+            v1::SetSource { presentity, source, document, expires, repeat_key, ..Default::default() };
         self.propose(Waiting::Api(ticket), Kind::SetSource(command));
     }
 
@@ -126,6 +129,11 @@ impl Agent {
                 tenant: subscription.request.tenant.clone(),
             })
             .collect()
+    }
+
+    /// The changes of a presentity, oldest first.
+    pub fn history(&self, key: &PresentityKey) -> Vec<shard::Change> {
+        self.shard.presentity(key).map_or_else(Vec::new, |held| held.history.changes().to_vec())
     }
 
     pub fn counts(&self) -> Counts {

@@ -10,6 +10,7 @@
 
 mod checksums;
 mod deadlines;
+mod history;
 mod node_state;
 mod owners;
 mod presentity;
@@ -38,6 +39,7 @@ use deadlines::{Deadline, Deadlines};
 use owners::Owners;
 use slot_state::SlotState;
 
+pub use history::{Change, Deed, History, What};
 pub use node_state::NodeState;
 pub use owners::owed;
 use presentity::{Changed, Expired};

@@ -11,6 +11,7 @@ use presence::repeat::RepeatKey;
 use presence::time::{Lifetime, Timestamp};
 use proto::v1;
 
+use super::history::{Deed, History, What, phone};
 use super::totals::Holdings;
 use super::{Moment, Refusal, SubscriptionId};
 
@@ -21,6 +22,7 @@ pub struct Presentity {
     pub publications: Publications,
     pub sources: BTreeMap<String, Source>,
     pub bindings: Bindings,
+    pub history: History,
     /// Derived from the subscriptions of the slot.
     pub watchers: BTreeSet<SubscriptionId>,
     /// What the deadline index holds for this presentity.
@@ -62,6 +64,8 @@ impl Presentity {
     pub const MAX_PUBLICATIONS: usize = 32;
     pub const MAX_SOURCES: usize = 32;
     pub const MAX_WATCHERS: usize = 100_000;
+    /// Of the history; the oldest go first.
+    pub const MAX_CHANGES: usize = 32;
 
     pub(super) fn publish(
         &mut self,
@@ -69,6 +73,7 @@ impl Presentity {
         fresh: EntityTag,
         moment: Moment,
     ) -> Result<Changed, Refusal> {
+        let (keep, deed) = (publish.keep, Deed::of_publish(&publish));
         let request = publish_request(publish);
         if matches!(request.request, Request::Initial { .. })
             && self.publications.len() >= Self::MAX_PUBLICATIONS
@@ -77,6 +82,7 @@ impl Presentity {
         }
         let accepted = self.publications.apply(request, fresh, moment.at, moment.now)?;
         let visibly = self.changed(accepted.change == Change::Document, moment);
+        self.history.note(keep, deed.filter(|_| visibly), moment);
         Ok(Changed { visibly, forgotten: accepted.forgotten })
     }
 
@@ -88,8 +94,10 @@ impl Presentity {
         }
         // A late copy of what this change replaces must not replace it in turn.
         let forgotten: Vec<_> = held.into_iter().collect();
+        let (keep, deed) = (source.keep, Deed::of_source(&source));
         if source.document.is_empty() {
             let removed = self.sources.remove(&source.source).is_some();
+            self.history.note(keep, removed.then_some(deed), moment);
             let forgotten = forgotten.into_iter().chain([changed_by]).collect();
             return Ok(Changed { visibly: self.changed(removed, moment), forgotten });
         }
@@ -100,6 +108,7 @@ impl Presentity {
             if source.expires == 0 { Timestamp::NEVER } else { moment.now + Lifetime(source.expires) };
         let held = Source { document: source.document, expires_at, documented_at: moment.at, changed_by };
         self.sources.insert(source.source, held);
+        self.history.note(keep, Some(deed), moment);
         Ok(Changed { visibly: self.changed(true, moment), forgotten })
     }
 
@@ -117,6 +126,7 @@ impl Presentity {
     /// forgotten like the requests behind a removal, each under the entity-tag it was answered with.
     pub(super) fn expire(&mut self, moment: Moment) -> Expired {
         let now = moment.now;
+        self.record_expired(moment);
         let due = self.publications.iter().filter(|(_, held)| held.expires_at <= now);
         let due: Vec<_> = due.map(|(tag, held)| (tag.clone(), [held.made_by, held.changed_by])).collect();
         let published = due.iter().filter(|(tag, _)| self.publications.expire(tag, now)).count();
@@ -136,6 +146,17 @@ impl Presentity {
         Expired { visibly: self.changed(visible, moment), forgotten }
     }
 
+    fn record_expired(&mut self, moment: Moment) {
+        self.history.forget(moment.now);
+        let is_due = |expires_at: Timestamp| expires_at <= moment.now;
+        let publications = self.publications.iter().filter(|(_, held)| is_due(held.expires_at));
+        let sources = self.sources.iter().filter(|(_, held)| is_due(held.expires_at));
+        let phones = publications.map(|(_, held)| phone(&held.source));
+        for source in phones.chain(sources.map(|(name, _)| name.as_str().into())) {
+            self.history.record(Deed { source, what: What::Expired }, moment);
+        }
+    }
+
     pub fn is_reachable(&self) -> bool {
         !self.bindings.is_empty()
     }
@@ -144,6 +165,7 @@ impl Presentity {
         self.publications.is_empty()
             && self.sources.is_empty()
             && self.bindings.is_empty()
+            && self.history.is_empty()
             && self.watchers.is_empty()
     }
 
@@ -152,7 +174,8 @@ impl Presentity {
         let publications = self.publications.iter().map(|(_, publication)| publication.expires_at);
         let sources = self.sources.values().map(|source| source.expires_at);
         let bindings = self.bindings.iter().map(|binding| binding.expires_at);
-        let next = publications.chain(sources).chain(bindings).min().filter(|at| *at < Timestamp::NEVER);
+        let records = publications.chain(sources).chain(bindings);
+        let next = records.chain(self.history.next_deadline()).min().filter(|at| *at < Timestamp::NEVER);
         (std::mem::replace(&mut self.indexed, next), next)
     }
 

@@ -20,7 +20,7 @@ use proto::v1::snapshot_chunk::Kind;
 use super::checksums::Checksums;
 use super::deadlines::Deadline;
 use super::slot_state::{SlotState, Tombstone};
-use super::{NodeState, Presentity, Shard, Source, Subscription, SubscriptionId};
+use super::{History, NodeState, Presentity, Shard, Source, Subscription, SubscriptionId};
 
 const CHUNK: usize = 256 * 1024;
 
@@ -215,13 +215,16 @@ fn presentity_record(key: &PresentityKey, presentity: &Presentity) -> v1::Presen
         position: source.documented_at.0,
         changed_by: Bytes::copy_from_slice(&source.changed_by.0),
     });
-    v1::PresentityRecord {
+    let mut record = v1::PresentityRecord {
         key: key.to_string(),
         position: presentity.position.0,
         publications: publications.collect(),
         sources: sources.collect(),
         bindings: presentity.bindings.iter().map(binding_record).collect(),
-    }
+        ..v1::PresentityRecord::default()
+    };
+    presentity.history.write(&mut record);
+    record
 }
 
 fn binding_record(binding: &Binding) -> v1::Binding {
@@ -241,6 +244,7 @@ fn binding_record(binding: &Binding) -> v1::Binding {
 fn restore_presentity(presentity: &mut Presentity, record: v1::PresentityRecord) {
     presentity.position = Position(record.position);
     presentity.publications = record.publications.into_iter().map(publication).collect();
+    presentity.history = History::read(record.keep, record.history, record.deeds);
     presentity.bindings = record.bindings.into_iter().map(binding).collect();
     presentity.sources = record
         .sources

@@ -14,7 +14,7 @@ fn publish(repeat: u8, if_match: &str, document: &'static str, expires: u32) -> 
         if_match: if_match.into(),
         document: document.into(),
         expires,
-        source: String::new(),
+        ..v1::Publish::default()
     })
 }
 
@@ -433,7 +433,13 @@ fn a_picture_does_not_move_with_the_state_it_was_taken_of() {
 fn set_source(repeat: u8, document: &'static str) -> Kind {
     let repeat_key = vec![repeat; 16].into();
     let (presentity, source) = (ALICE.into(), "portal".into());
-    Kind::SetSource(v1::SetSource { presentity, source, document: document.into(), expires: 0, repeat_key })
+    Kind::SetSource(v1::SetSource {
+        presentity,
+        source,
+        document: document.into(),
+        repeat_key,
+        ..v1::SetSource::default()
+    })
 }
 
 fn register(repeat: u8, cseq: u32, expires: u32) -> Kind {
