@@ -32,6 +32,7 @@ seen! {
     Moved => "subscriptions moved by a refresh",
     EndOfOldEpoch => "ends of an older epoch in the log",
     Expired => "subscriptions expired",
+    ChangeForgotten => "changes forgotten for their age",
     RepeatInLog => "requests repeated in the log",
     HeldBackByLease => "NOTIFYs held back by the lease",
     NotifyAccepted => "NOTIFYs accepted",

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use placement::{GroupId, NodeId};
 use presence_agent::Config;
-use presence_agent::config::Expires;
+use presence_agent::config::{Expires, Limits};
 use sip::Secret;
 
 pub const DOMAIN: &str = "lab.test";
@@ -56,6 +56,6 @@ pub fn config(node: usize, incarnation: u64) -> Config {
         subscribe: lives,
         publish: lives,
         register: lives,
-        limits: Default::default(),
+        limits: Limits { history_seconds: 1, ..Limits::default() },
     }
 }

@@ -79,6 +79,7 @@ impl History {
             let subscriptions = self.shard.subscription_count();
             let end = self.end(&kind);
             let expires = matches!(kind, Kind::Expire(_));
+            let changes = if expires { self.changes() } else { 0 };
             self.shard.apply(kind, position, Timestamp(entry.stamp));
             if let Some(end) = end {
                 if end.stale {
@@ -89,6 +90,9 @@ impl History {
             }
             if expires && self.shard.subscription_count() < subscriptions {
                 seen.note(Seen::Expired);
+            }
+            if expires && self.changes() < changes {
+                seen.note(Seen::ChangeForgotten);
             }
             self.note_documents(now);
         }
@@ -156,6 +160,10 @@ impl History {
         let Kind::EndSubscription(end) = kind else { return None };
         let held = self.shard.subscription(&end.id.as_str().into()).filter(|held| held.ended.is_none())?;
         Some(End { id: end.id.clone(), stale: held.epoch > end.epoch, ended: false })
+    }
+
+    fn changes(&self) -> usize {
+        self.shard.presentities().map(|(_, held)| held.history.changes().len()).sum()
     }
 
     fn note_request(&mut self, key: &[u8], index: u64, seen: &mut Coverage) {
