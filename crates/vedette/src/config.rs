@@ -45,6 +45,7 @@ pub struct Settings {
     /// Whose domains are whose, where one customer has several.
     pub tenants: Vec<Tenant>,
     pub expires: AllExpires,
+    pub history: History,
     pub limits: Limits,
     /// What `tls` says, once it is opened.
     #[serde(skip)]
@@ -134,6 +135,14 @@ pub struct Expires {
     pub max: u32,
 }
 
+/// What was said of each presentity, by whom and when.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct History {
+    /// For how many days a change is told; 0 records none.
+    pub keep_days: u32,
+}
+
 /// The bounds an operator may want to move. Each is documented where it holds, with what happens at it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -163,6 +172,7 @@ impl Default for Settings {
             tls: Tls::default(),
             tenants: Vec::new(),
             expires: AllExpires::default(),
+            history: History::default(),
             limits: Limits::default(),
             wires: tls::Wires::plain(),
         }
@@ -197,6 +207,14 @@ impl Default for Expires {
         Expires { min: own.min, default: own.default, max: own.max }
     }
 }
+
+impl Default for History {
+    fn default() -> History {
+        History { keep_days: presence_agent::config::Limits::default().history_seconds / DAY }
+    }
+}
+
+const DAY: u32 = 86_400;
 
 impl RoleArgs {
     pub fn load(&self) -> anyhow::Result<Settings> {
@@ -273,6 +291,12 @@ impl Tls {
 impl Expires {
     pub fn policy(self) -> presence_agent::config::Expires {
         presence_agent::config::Expires { min: self.min, default: self.default, max: self.max }
+    }
+}
+
+impl History {
+    pub fn seconds(self) -> u32 {
+        self.keep_days.saturating_mul(DAY)
     }
 }
 

@@ -220,6 +220,7 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
         limits: subscription_manager::config::LinkLimits::default(),
     };
     settings.limits.agent(&mut config.agent_limits);
+    config.agent_limits.history_seconds = settings.history.seconds();
     settings.limits.cluster(&mut config.cluster_limits);
     settings.limits.links(&mut config.limits);
     Ok(config)
