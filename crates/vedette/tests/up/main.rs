@@ -2,6 +2,7 @@
 
 mod accounts;
 mod command_line;
+mod hard_state;
 mod phone;
 mod restart;
 mod server;
