@@ -5,13 +5,22 @@
 //! disagree: the status that outweighs the others (`Status`) is the person's, and of the sources that say it the newest
 //! gives its words; of everything else about the person the newest source that has it wins.
 //!
-//! Whoever says no status is available while a service is open; and if no source speaks of a service, while some
-//! binding of theirs lives. Otherwise they are offline.
+//! Whoever says no status is available while a service is open; and if no source says whether one is, while some
+//! binding of theirs lives. Otherwise they are offline. So `Unreachable` is no veto: who says so and has another phone
+//! open, or gave another number, is reached there.
 //!
-//! Many phones look at the first tuple alone, so what it says is chosen with care: it always says open or closed, and
-//! a call is what they would make of it. Under `DoNotDisturb` no tuple is open. Under `Chat` none that takes calls is,
-//! and one that does not stands first. Under every other status an open one stands first if there is any, and among
-//! equals one of the source whose status it is, so that its note is the one that fits.
+//! Many lamps look at the first tuple alone, and a call is what their key makes; so the first tuple always says open or
+//! closed, and it says whether a call makes sense:
+//!
+//! | status | first tuple | the others |
+//! |---|---|---|
+//! | `DoNotDisturb` | closed | closed, whatever their sources say |
+//! | `Chat` | closed | closed if they take calls; one for text is open if anything was |
+//! | `Available` | open | as their sources say, open ones first |
+//! | `Unreachable` | closed | none is open |
+//! | any other | open if any is | as their sources say, open ones first |
+//!
+//! Among equals that of the source whose status it is comes first, so that the note fits, and then the newest.
 //!
 //! Of the order in which contributions are handed in nothing depends, and composing a composed document changes no
 //! byte of it: what it says reads as the status it was composed for, in whichever vocabulary the source spoke.
