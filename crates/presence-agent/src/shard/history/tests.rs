@@ -122,6 +122,18 @@ fn what_is_said_taken_back_and_expired_is_told_in_order_with_its_time_and_place(
 }
 
 #[test]
+fn a_publication_that_its_phone_removes_is_told_and_one_that_was_to_live_for_no_time_is_not() {
+    let mut log = Log::default();
+    let tag = log.publish("", "open", 600);
+    log.publish("", "busy", 0);
+    log.source("portal", "away");
+    log.publish(&tag, "", 0);
+
+    let expected = ["phone 192.0.2.7:5060: open", "portal: away", "phone 192.0.2.7:5060: removed"];
+    assert_eq!(log.told(), expected);
+}
+
+#[test]
 fn a_refresh_a_repeat_and_a_refused_request_add_nothing() {
     let mut log = Log::default();
     let tag = log.publish("", "open", 600);
