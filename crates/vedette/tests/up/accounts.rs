@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use sip::header::Name;
+
 use crate::command_line::assert_refused;
 use crate::phone::{Phone, pidf, tag};
 use crate::server::Server;
@@ -21,6 +23,23 @@ fn the_settings_say_who_knows_the_accounts() {
 
     let mut zoe = Phone::new("zoe", server.sip);
     assert!(!tag(&zoe.publish("", 600, &pidf("zoe", "open", "here"))).is_empty());
+}
+
+#[test]
+fn a_customer_blocked_in_the_accounts_file_is_shown_nothing_more() {
+    let account = |name| format!("[[account]]\nuri = \"sip:{name}@vedette.test\"\npassword = \"{name}pw\"\n");
+    let accounts = file(&(account("alice") + &account("bob")));
+    let server = Server::up(&["--managers", "1", "--accounts", accounts.to_str().unwrap()]);
+    let (mut alice, mut bob) = (Phone::new("alice", server.sip), Phone::new("bob", server.sip));
+    bob.subscribe("alice");
+    assert_eq!(bob.notified().text(Name::SubscriptionState).map(|state| &state[..6]), Some("active"));
+
+    std::fs::write(&accounts, account("alice") + &account("bob") + "blocked = true\n").unwrap();
+
+    let last = bob.notified();
+    assert_eq!(last.text(Name::SubscriptionState), Some("terminated;reason=rejected"));
+    alice.publish("", 600, &pidf("alice", "open", "in private"));
+    assert_eq!(bob.subscribe("alice").0.status(), Some(403));
 }
 
 #[test]
