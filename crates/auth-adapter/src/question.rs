@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use prost::Message as _;
-use proto::v1::{AuthoriseRequest, Proof};
+use proto::v1::{AuthoriseRequest, Digest, Proof};
 use sha2::{Digest as _, Sha256};
 
 use crate::aor::Aor;
@@ -75,17 +75,26 @@ impl Question {
 
     /// For answers that hold whatever digest comes with the question.
     pub fn key(&self) -> Key {
-        self.key_over(&AuthoriseRequest { digest: None, ..self.request.clone() })
+        self.key_over(None)
     }
 
     /// For answers that rest on the digest; `None` when there is none.
     pub fn key_with_digest(&self) -> Option<Key> {
-        self.request.digest.as_ref().map(|_| self.key_over(&self.request))
+        self.request.digest.as_ref().map(|digest| self.key_over(Some(digest)))
     }
 
-    fn key_over(&self, request: &AuthoriseRequest) -> Key {
-        let counted = AuthoriseRequest { source: String::new(), deadline_ms: 0, ..request.clone() };
-        Key { account: self.account.clone(), rest: Sha256::digest(counted.encode_to_vec()).into() }
+    fn key_over(&self, digest: Option<&Digest>) -> Key {
+        let AuthoriseRequest { account, event, presentity, realm, watcher, .. } = &self.request;
+        let mut hash = Sha256::new();
+        hash.update([self.method as u8, self.proof() as u8]);
+        for field in [account, event, presentity, realm, watcher, &self.request.asserted_identity] {
+            hash.update((field.len() as u32).to_be_bytes());
+            hash.update(field);
+        }
+        if let Some(digest) = digest {
+            hash.update(digest.encode_to_vec());
+        }
+        Key { account: self.account.clone(), rest: hash.finalize().into() }
     }
 
     /// How long the asker can be kept waiting, if it said so: a tenth of its deadline is left for the way back.
@@ -118,8 +127,7 @@ fn fields(request: &AuthoriseRequest) -> impl Iterator<Item = &str> {
     let AuthoriseRequest { account, method, event, presentity, realm, source, watcher, .. } = request;
     let own = [account, method, event, presentity, realm, source, watcher, &request.asserted_identity];
     let digest = request.digest.iter().flat_map(|digest| {
-        let proto::v1::Digest { username, realm, nonce, uri, response, algorithm, cnonce, nc, qop, .. } =
-            digest;
+        let Digest { username, realm, nonce, uri, response, algorithm, cnonce, nc, qop, .. } = digest;
         let fields = [username, realm, nonce, uri, response, algorithm, cnonce, nc, qop];
         fields.into_iter().chain([&digest.method, &digest.body_hash])
     });
@@ -142,7 +150,7 @@ mod tests {
             presentity: "sip:bob@lab.test".into(),
             realm: "lab.test".into(),
             source: "192.0.2.1:5060".into(),
-            digest: Some(proto::v1::Digest { nonce: "n1".into(), ..proto::v1::Digest::default() }),
+            digest: Some(Digest { nonce: "n1".into(), ..Digest::default() }),
             ..AuthoriseRequest::default()
         }
     }
