@@ -40,7 +40,8 @@ mod tokens;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::middleware::from_fn_with_state;
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
@@ -145,8 +146,12 @@ impl Web {
         let service = Service::new(managers, self.access, throttle, self.event_streams, shutdown.clone());
         let service = Arc::new(service);
         let ready = both(self.ready, self.managers.clone());
-        let router = api::router(service.clone(), self.call_state)
-            .route_service(grpc::PATH, grpc::Grpc::server(service))
+        // The time of a call counts from its first byte, not from when its message is whole.
+        let calls = Router::new()
+            .route_service(grpc::PATH, grpc::Grpc::server(service.clone()))
+            .layer(from_fn(api::in_time));
+        let router = api::router(service, self.call_state)
+            .merge(calls)
             .layer(from_fn_with_state(self.trusted_proxies, proxies::look_through))
             .merge(live::router(ready, self.metrics));
         let probing = self.managers.probe();

@@ -72,7 +72,13 @@ impl<K: Ord> Buckets<K> {
     /// What was taken last is not counted after all.
     pub fn give_back(&mut self, key: K, now: Duration) {
         let owed = self.owed(&key, now).saturating_sub(self.rate.interval());
-        self.put(key, now + owed);
+        if owed.is_zero() {
+            // Who owes nothing is not remembered, or made-up names would push out those who do.
+            self.young.remove(&key);
+            self.old.remove(&key);
+        } else {
+            self.put(key, now + owed);
+        }
     }
 
     /// How long until the bucket is full.

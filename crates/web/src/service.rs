@@ -166,9 +166,9 @@ impl Service {
         let done = change.await;
         match &done {
             Err(refused) if matches!(refused.code(), Code::Unauthenticated | Code::PermissionDenied) => {
-                self.throttle.attempt_failed(peer.ip());
+                crate::throttle::refused("password");
             }
-            _ => self.throttle.attempt_was_none(account),
+            _ => self.throttle.attempt_was_none(peer.ip(), account),
         }
         Ok(done?)
     }
@@ -205,7 +205,9 @@ fn starts_with(text: &str, scheme: &str) -> bool {
 }
 
 fn check_source(source: &str) -> Result<(), ApiError> {
-    if source.is_empty() || source.len() > MAX_SOURCE || source.chars().any(char::is_control) {
+    // A history names phones so.
+    let is_phone = source.starts_with("phone ");
+    if source.is_empty() || source.len() > MAX_SOURCE || is_phone || source.chars().any(char::is_control) {
         let hint = format!("use a name of 1 to {MAX_SOURCE} bytes such as portal or calendar");
         return Err(ApiError::bad_request("this is no name of a source", hint));
     }

@@ -2,7 +2,9 @@
 //!
 //! Who asks too much is answered 429 with the time after which it may ask again, never 503: to a proxy that would mean
 //! that the service itself is ill. A wrong token or password costs far more than a request: of these, few are let
-//! through for each source, and few passwords for each account, so that nobody can guess from many sources either.
+//! through for each source, and few passwords for each account, so that nobody can guess from many sources either. A
+//! password is paid for in advance and given back unless it was wrong, so nothing is won by guessing all at once, or by
+//! not waiting for the answer.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -18,13 +20,15 @@ use crate::tokens::TokenId;
 
 /// Sources, and accounts, that are remembered at one time; beyond it, who asked longest ago has a full burst again.
 const REMEMBERED: usize = 65_536;
+/// A phone system speaks for many accounts, some of which may have another password by now.
+const ACCOUNTS: u32 = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// For each source address and for each token.
     pub reads: Rate,
     pub writes: Rate,
-    /// Wrong tokens and passwords of a source, wrong passwords of an account.
+    /// Wrong tokens of a source, wrong passwords of an account; a source has [`ACCOUNTS`] times as many wrong passwords.
     pub failures: Rate,
 }
 
@@ -54,7 +58,8 @@ pub struct Throttle {
 struct Tables {
     reads: Buckets<Asker>,
     writes: Buckets<Asker>,
-    failures: Buckets<IpAddr>,
+    wrong_tokens: Buckets<IpAddr>,
+    passwords: Buckets<IpAddr>,
     accounts: Buckets<u64>,
 }
 
@@ -66,10 +71,14 @@ enum Asker {
 
 impl Throttle {
     pub fn new(rates: Rates) -> Throttle {
+        let Rate { per_second, burst } = rates.failures;
+        let of_source =
+            Rate { per_second: per_second * f64::from(ACCOUNTS), burst: burst.saturating_mul(ACCOUNTS) };
         let tables = Tables {
             reads: Buckets::new(rates.reads, REMEMBERED),
             writes: Buckets::new(rates.writes, REMEMBERED),
-            failures: Buckets::new(rates.failures, REMEMBERED),
+            wrong_tokens: Buckets::new(rates.failures, REMEMBERED),
+            passwords: Buckets::new(of_source, REMEMBERED),
             accounts: Buckets::new(rates.failures, REMEMBERED),
         };
         Throttle { started: Instant::now(), hasher: RandomState::new(), tables: Mutex::new(tables) }
@@ -93,27 +102,25 @@ impl Throttle {
     /// A wrong token was presented; too many are not even told so any more.
     pub fn wrong_token(&self, source: IpAddr) -> Result<(), Wait> {
         let (mut tables, now) = self.open();
-        tables.failures.take(subscriber(source), now).inspect_err(|_| refused("guessing"))
+        tables.wrong_tokens.take(subscriber(source), now).inspect_err(|_| refused("guessing"))
     }
 
-    /// Before a password is tried: how it ends is told by one of the two below.
+    /// Before a password is tried: source and account pay for a wrong one.
     pub fn attempt(&self, source: IpAddr, account: &PresentityKey) -> Result<(), Wait> {
-        let account = self.hasher.hash_one(account);
+        let (source, account) = (subscriber(source), self.hasher.hash_one(account));
         let (mut tables, now) = self.open();
-        let free = tables.failures.check(&subscriber(source), now);
-        // The account pays in advance: of guesses made all at once none is free either.
-        free.and_then(|()| tables.accounts.take(account, now)).inspect_err(|_| refused("guessing"))
+        let Tables { passwords, accounts, .. } = &mut *tables;
+        let taken = passwords
+            .take(source, now)
+            .and_then(|()| accounts.take(account, now).inspect_err(|_| passwords.give_back(source, now)));
+        taken.inspect_err(|_| refused("guessing"))
     }
 
-    pub fn attempt_failed(&self, source: IpAddr) {
+    /// It was not wrong.
+    pub fn attempt_was_none(&self, source: IpAddr, account: &PresentityKey) {
+        let (source, account) = (subscriber(source), self.hasher.hash_one(account));
         let (mut tables, now) = self.open();
-        tables.failures.charge(subscriber(source), now);
-        refused("password");
-    }
-
-    pub fn attempt_was_none(&self, account: &PresentityKey) {
-        let account = self.hasher.hash_one(account);
-        let (mut tables, now) = self.open();
+        tables.passwords.give_back(source, now);
         tables.accounts.give_back(account, now);
     }
 
@@ -174,7 +181,7 @@ mod tests {
         let tried = (1..=100)
             .filter(|host| {
                 let source = ip(&format!("192.0.2.{host}"));
-                throttle.attempt(source, &alice()).inspect(|()| throttle.attempt_failed(source)).is_ok()
+                throttle.attempt(source, &alice()).is_ok()
             })
             .count();
 
@@ -188,12 +195,11 @@ mod tests {
             .filter(|number| {
                 let account = PresentityKey::of(&format!("sip:{number}@vedette.test")).unwrap();
                 let source = ip("192.0.2.1");
-                throttle.attempt(source, &account).inspect(|()| throttle.attempt_failed(source)).is_ok()
+                throttle.attempt(source, &account).is_ok()
             })
             .count();
 
-        assert_eq!(tried, 3);
-        assert!(throttle.wrong_token(ip("192.0.2.1")).is_err());
+        assert_eq!(tried, 3 * ACCOUNTS as usize);
     }
 
     #[test]
@@ -202,7 +208,7 @@ mod tests {
 
         for _ in 0..100 {
             throttle.attempt(ip("192.0.2.1"), &alice()).unwrap();
-            throttle.attempt_was_none(&alice());
+            throttle.attempt_was_none(ip("192.0.2.1"), &alice());
         }
     }
 }

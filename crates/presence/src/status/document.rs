@@ -1,7 +1,7 @@
 //! A status as a PIDF document, so that each watcher sees as much of it as it understands.
 
 use super::table::Activity;
-use super::{AltContact, Status};
+use super::{AltContact, Status, names};
 use crate::format::markup::Namespace;
 use crate::format::page::Page;
 use crate::format::pidf::{Basic, Contact, Note};
@@ -71,7 +71,9 @@ impl Status {
             Activity::Nothing => {}
             Activity::Named(name) => page.empty(Namespace::Rpid, name),
             Activity::Other(text) => {
-                page.simple(Namespace::Rpid, "other", text.or(own(comment)).unwrap_or_default());
+                // A comment that is the word of another status would be taken for it.
+                let comment = own(comment).filter(|comment| !names::is_word_of_status(comment));
+                page.simple(Namespace::Rpid, "other", text.or(comment).unwrap_or_default());
             }
             Activity::Note => page.simple(Namespace::Rpid, "note", self.row().note.unwrap_or_default()),
         }
@@ -205,5 +207,14 @@ mod tests {
         let said = said(&Status::document(None, ALICE, Some("back at 3"), &[]));
 
         assert_eq!((said.status, said.basic, said.note.as_deref()), (None, None, Some("back at 3")));
+    }
+
+    #[test]
+    fn a_comment_does_not_turn_a_custom_status_into_another() {
+        for comment in ["chat", "Chat", " CHAT "] {
+            let document = Status::document(Some(Status::Custom), ALICE, Some(comment), &[]);
+
+            assert_eq!(said(&document).status, Some(Status::Custom), "{comment}");
+        }
     }
 }

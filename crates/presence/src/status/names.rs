@@ -48,6 +48,11 @@ impl Status {
     }
 }
 
+/// Whether `<rpid:other>` with this text means a status of its own.
+pub(super) fn is_word_of_status(text: &str) -> bool {
+    find(|row| matches!(row.activity, Activity::Other(Some(known)) if same(known, text))).is_some()
+}
+
 fn find(is: impl Fn(&Row) -> bool) -> Option<Status> {
     TABLE.iter().find(|row| is(row)).map(|row| row.status)
 }

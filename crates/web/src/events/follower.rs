@@ -29,7 +29,7 @@ pub struct Follower {
     managers: Arc<Managers>,
     presentity: String,
     stream: Option<Streaming<v1::PresentityState>>,
-    newest: Option<Position>,
+    seen: Seen,
     _open: Open,
 }
 
@@ -42,7 +42,13 @@ impl Follower {
     ) -> Result<Follower, ApiError> {
         let presentity = presentity.uri();
         let stream = Some(managers.watch(&presentity, seen).await?);
-        Ok(Follower { managers, presentity, stream, newest: seen, _open: Open::new(permit) })
+        Ok(Follower {
+            managers,
+            presentity,
+            stream,
+            seen: Seen { newest: seen, gone: false },
+            _open: Open::new(permit),
+        })
     }
 
     /// Every newer state. Ends at `closing` only: an endless answer would hold up the shutdown.
@@ -57,11 +63,11 @@ impl Follower {
         loop {
             let Some(stream) = &mut self.stream else {
                 sleep(RETRY).await;
-                self.stream = self.managers.watch(&self.presentity, self.newest).await.ok();
+                self.stream = self.managers.watch(&self.presentity, self.seen.newest).await.ok();
                 continue;
             };
             match stream.message().await {
-                Ok(Some(state)) if self.is_news(&state) => return state,
+                Ok(Some(state)) if self.seen.is_news(Position::parse(&state.position)) => return state,
                 Ok(Some(_)) => {}
                 ended => {
                     debug!(error = ?ended.err(), "An event stream goes on at another manager");
@@ -71,11 +77,24 @@ impl Follower {
             }
         }
     }
+}
 
-    fn is_news(&mut self, state: &v1::PresentityState) -> bool {
-        let position = Position::parse(&state.position);
+/// What was told already.
+struct Seen {
+    newest: Option<Position>,
+    /// The last state told was that nothing is left.
+    gone: bool,
+}
+
+impl Seen {
+    fn is_news(&mut self, position: Option<Position>) -> bool {
+        if position == Some(Position::NOTHING) {
+            // The manager says so only where that is newer than what was seen.
+            return !std::mem::replace(&mut self.gone, true);
+        }
         let news = position.is_none() || self.newest.is_none() || position > self.newest;
         self.newest = self.newest.max(position);
+        self.gone &= !news;
         news
     }
 }
@@ -95,5 +114,20 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         ::metrics::gauge!(metrics::EVENT_STREAMS).decrement(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nothing_is_left_is_news_and_so_is_what_comes_after() {
+        let mut seen = Seen { newest: None, gone: false };
+        let told = ["7.0", "0.0", "0.0", "6.0", "7.0", "8.1", "0.0"]
+            .map(|position| seen.is_news(Position::parse(position)));
+
+        assert_eq!(told, [true, true, false, false, false, true, true]);
+        assert_eq!(seen.newest, Position::parse("8.1"), "an older replica takes nobody back in time");
     }
 }

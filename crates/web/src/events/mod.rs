@@ -54,7 +54,7 @@ pub async fn follow(
         follower.states(service.closing.clone()).map(move |state| (place, state)).boxed()
     });
     let told = stream::select_all(places).scan(seen, |seen, (place, state)| {
-        seen.told(place, Position::parse(&state.position));
+        seen.told(place, Position::parse(&state.position).filter(|position| *position != Position::NOTHING));
         std::future::ready(Some(event(seen, state)))
     });
     let events = stream::once(std::future::ready(come_back(caller.peer.port()))).chain(told);

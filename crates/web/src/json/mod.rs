@@ -28,6 +28,9 @@ pub struct Position {
 }
 
 impl Position {
+    /// Of a presentity of which nothing is recorded, or nothing any more.
+    pub const NOTHING: Position = Position { index: 0, offset: 0 };
+
     pub fn parse(text: &str) -> Option<Position> {
         let (index, offset) = text.split_once('.')?;
         Some(Position { index: index.parse().ok()?, offset: offset.parse().ok()? })
