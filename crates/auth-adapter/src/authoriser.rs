@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use proto::v1::{AuthoriseRequest, AuthoriseResponse, Decision, InvalidatedAccounts};
+use proto::v1::{AuthoriseRequest, AuthoriseResponse, Decision, InvalidatedAccounts, Proof};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
@@ -176,7 +176,8 @@ impl Authoriser {
 
     fn without_billing(&self, question: &Question) -> Result<AuthoriseResponse, NobodyKnows> {
         let now = self.now();
-        let answer = match self.state.lock().cache.find(question, now) {
+        let found = self.state.lock().cache.find(question, now);
+        let answer = match found {
             Some(Found::Fresh(answer, left)) => return Ok(answer.told(left)),
             Some(Found::Stale(answer)) => answer,
             None => return self.when_down(question),
@@ -186,15 +187,18 @@ impl Authoriser {
     }
 
     fn when_down(&self, question: &Question) -> Result<AuthoriseResponse, NobodyKnows> {
+        // Open is for a billing system that is down, not for one that is busy or has a bad record; and it makes nobody a
+        // watcher who waits for approval in a dialog.
+        let is_down = !self.state.lock().breaker.is_closed();
         match self.rules.when_down.of(question.method) {
-            Fallback::Closed => {
-                metrics::when_down(question.method, "closed");
-                Err(NobodyKnows)
-            }
-            Fallback::Open => {
+            Fallback::Open if is_down && question.proof() != Proof::Dialog => {
                 metrics::when_down(question.method, "open");
                 let decision = Decision::Allow.into();
                 Ok(AuthoriseResponse { decision, ..AuthoriseResponse::default() })
+            }
+            Fallback::Closed | Fallback::Open => {
+                metrics::when_down(question.method, "closed");
+                Err(NobodyKnows)
             }
         }
     }
@@ -281,7 +285,7 @@ impl State {
         match called {
             Ok(_) => self.breaker.answered(permit),
             Err(Failure::Bad(reason)) => {
-                self.breaker.answered(permit);
+                self.breaker.answered_badly(permit);
                 if now >= self.complain_at {
                     self.complain_at = now + COMPLAIN_EVERY;
                     warn!(reason, "Billing gives bad answers");

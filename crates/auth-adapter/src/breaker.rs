@@ -1,8 +1,8 @@
 //! The circuit breaker in front of a back end: while nobody answers there, nobody waits for it.
 //!
 //! It opens after so many calls in a row without an answer. After a while one call is let through: if that is answered
-//! all are again, if not the breaker stays open for as long once more. Any answer counts as one, a bad one too: whoever
-//! gives bad answers keeps nobody waiting, and one account with broken data must not shut out the others.
+//! all are again, if not the breaker stays open for as long once more. A bad answer does not open it, because one account
+//! with broken data must not shut out the others; nor does it make up for calls that were not answered at all.
 
 use std::time::Duration;
 
@@ -61,6 +61,17 @@ impl Breaker {
         if permit.0 == self.openings {
             self.state = State::Closed { failures: 0 };
         }
+    }
+
+    /// It answered, and said nothing of use.
+    pub fn answered_badly(&mut self, permit: Permit) {
+        if !self.is_closed() {
+            self.answered(permit);
+        }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed { .. })
     }
 
     pub fn unanswered(&mut self, permit: Permit, now: Instant) {

@@ -66,6 +66,8 @@ impl Calls {
             reliable,
             ends_at: now + TRANSACTION_LIFETIME,
         };
+        // A repeat that came when its transaction was forgotten is the same call.
+        self.remove(&id);
         self.ends.insert((call.ends_at, id.clone()));
         self.held.insert(id, call);
     }
@@ -111,7 +113,7 @@ impl Calls {
 
     /// The BYE of the call that has waited longest for its ACK.
     pub fn give_up(&mut self, via: &Via<'_>, now: Instant) -> Option<Send> {
-        let (_, id) = self.ends.first()?.clone();
+        let (_, id) = self.ends.pop_first()?;
         self.hang_up(&id, via, now)
     }
 
@@ -226,6 +228,17 @@ mod tests {
         assert_eq!((calls.is_overdue(Instant(due.0 - 1)), calls.is_overdue(due)), (false, true));
         assert!(calls.give_up(&VIA, due).is_some());
         assert!(!calls.is_overdue(due));
+    }
+
+    #[test]
+    fn a_call_that_is_answered_twice_is_one_call() {
+        let mut calls = answered();
+        calls.answered(&message("INVITE", "", "1 INVITE"), "ours", false, START + TRANSACTION_LIFETIME / 2);
+
+        let later = START + 2 * TRANSACTION_LIFETIME;
+        let byes = std::iter::from_fn(|| calls.is_overdue(later).then(|| calls.give_up(&VIA, later)));
+
+        assert_eq!(byes.take(10).filter(Option::is_some).count(), 1);
     }
 
     #[test]

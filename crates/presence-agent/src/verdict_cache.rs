@@ -80,13 +80,14 @@ impl VerdictCache {
         self.held.get(&key).filter(|(until, _)| now < *until).map(|(_, verdict)| verdict)
     }
 
-    /// At the limit, what is out of date goes; if nothing is, everything does: it only costs calls.
+    /// At the limit, what is out of date goes; if that is little, everything does: it only costs calls, and looking through
+    /// everything again at the next one would cost more.
     fn keep(&mut self, subject: &Subject, basis: Basis, verdict: &Verdict, now: Instant) {
         if self.held.len() >= self.capacity {
             self.held.retain(|_, (until, _)| now < *until);
-        }
-        if self.held.len() >= self.capacity {
-            self.held.clear();
+            if self.held.len() > self.capacity / 10 * 9 {
+                self.held.clear();
+            }
         }
         self.held.insert((subject.clone(), basis), (now + verdict.cache, verdict.clone()));
     }

@@ -82,6 +82,10 @@ pub fn invalidated(message: v1::InvalidatedAccounts) -> Option<Invalidated> {
         return Some(Invalidated::All);
     }
     let accounts: Vec<_> = message.accounts.iter().filter_map(|account| PresentityKey::of(account)).collect();
+    if accounts.len() < message.accounts.len() {
+        // Some account changed, and nobody knows which.
+        return Some(Invalidated::All);
+    }
     (!accounts.is_empty()).then_some(Invalidated::Accounts(accounts))
 }
 

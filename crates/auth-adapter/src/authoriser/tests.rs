@@ -167,11 +167,17 @@ async fn with_nothing_remembered_the_operator_decided_by_method() {
     let when_down = WhenDown { register: Fallback::Open, ..WhenDown::default() };
     let tested = Tested::with(Rules { when_down, ..rules() }, [dead()]);
 
-    assert_eq!(tested.ask("alice").await, Err(NobodyKnows));
-    let register = AuthoriseRequest { method: "REGISTER".into(), ..request("alice") };
-    let answer = tested.authoriser.authorise(register).await.unwrap();
+    let register = || AuthoriseRequest { method: "REGISTER".into(), ..request("alice") };
+    let in_dialog = AuthoriseRequest { proof: Proof::Dialog.into(), ..register() };
+    // Nobody is let in before it is certain that billing is down.
+    for _ in 0..2 {
+        assert_eq!(tested.authoriser.authorise(register()).await, Err(NobodyKnows));
+    }
 
+    let answer = tested.authoriser.authorise(register()).await.unwrap();
     assert_eq!((answer.decision(), answer.cache_seconds), (Decision::Allow, 0));
+    assert_eq!(tested.ask("alice").await, Err(NobodyKnows), "another method");
+    assert_eq!(tested.authoriser.authorise(in_dialog).await, Err(NobodyKnows));
 }
 
 #[tokio::test(start_paused = true)]

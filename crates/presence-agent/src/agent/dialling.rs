@@ -24,6 +24,8 @@ use crate::sdp;
 pub(crate) struct Dial {
     pub presentity: PresentityKey,
     pub code: FeatureCode,
+    /// The longest lifetime that billing granted, in seconds; 0 says nothing.
+    pub max_expires: u32,
 }
 
 /// The longest text of a MESSAGE that is looked at; RFC 3428 section 5 allows no longer one.
@@ -51,7 +53,7 @@ impl Dial {
         if code.note.as_ref().is_some_and(|note| note.len() > MAX_NOTE) {
             return Err(Refuse::BodyTooLarge);
         }
-        Ok(Dial { presentity, code })
+        Ok(Dial { presentity, code, max_expires: 0 })
     }
 
     pub fn command(&self, repeat_key: Bytes) -> v1::SetSource {
@@ -64,7 +66,8 @@ impl Dial {
             presentity: self.presentity.to_string(),
             source: SOURCE.to_owned(),
             document: document.unwrap_or_default(),
-            expires: 0,
+            // Unlimited is longer than anything granted.
+            expires: self.max_expires,
             repeat_key,
             ..v1::SetSource::default()
         }

@@ -227,7 +227,7 @@ impl Agent {
                 publish.check_body(request)?;
             }
             Intent::Register(register) => register.shorten(verdict.max_expires),
-            Intent::Dial(_) => {}
+            Intent::Dial(dial) => dial.max_expires = verdict.max_expires,
         }
         Ok(())
     }

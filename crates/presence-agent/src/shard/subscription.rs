@@ -97,9 +97,12 @@ impl Subscription {
             return Err(Refusal::OutOfOrder);
         }
         let unsubscribe = request.expires == 0;
+        // A node that did not know the dialog has asked about whom To names, which may be somebody else.
         let (standing, tenant) = match request.standing() {
-            Standing::Unspecified => (self.request.standing, self.request.tenant.clone()),
-            said => (said.into(), request.tenant.clone()),
+            said if said != Standing::Unspecified && request.presentity == self.request.presentity => {
+                (said.into(), request.tenant.clone())
+            }
+            _ => (self.request.standing, self.request.tenant.clone()),
         };
         // Without a route of ours the request says nothing of how the watcher is reached.
         let (route_set, contact) = match request.route_set.is_empty() {

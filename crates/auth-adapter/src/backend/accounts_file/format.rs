@@ -86,11 +86,19 @@ pub(super) fn load(path: &Path) -> Result<Accounts, LoadError> {
     }
 }
 
+/// What the parser says, unless it quotes a value: that may be a password without its quotes.
+fn reason(message: &str) -> String {
+    match message.trim_start().starts_with("invalid type") {
+        true => "a value of another type is needed here; text stands in quotes".to_owned(),
+        false => message.trim().replace('\n', ", "),
+    }
+}
+
 fn parse(file: &str, text: &str) -> Result<Accounts, LoadError> {
     let at = |offset, reason| LoadError::Unusable { file: file.to_owned(), line: line(text, offset), reason };
     let entries: File = toml::from_str(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
-        at(offset, error.message().trim().replace('\n', ", "))
+        at(offset, reason(error.message()))
     })?;
     let mut accounts = Accounts::default();
     for entry in entries.account {
