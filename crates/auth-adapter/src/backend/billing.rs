@@ -108,9 +108,7 @@ impl Billing {
             match self.open().await {
                 Ok((stream, first)) => {
                     info!("Billing tells of accounts that change");
-                    // What was answered before may have changed unheard, also before the first stream.
-                    let unheard = if missed { Change::Everybody } else { Change::Lost };
-                    if changes.send(unheard).await.is_err() {
+                    if missed && changes.send(Change::Everybody).await.is_err() {
                         return;
                     }
                     wait = FIRST_WAIT;
