@@ -114,14 +114,15 @@ mod tests {
     }
 
     #[test]
-    fn accounts_are_named_by_address_and_an_empty_message_names_nobody() {
-        let named = v1::InvalidatedAccounts {
-            accounts: vec!["sips:Bob@LAB.test:5061".into(), "nonsense".into()],
+    fn accounts_are_named_by_address_and_a_name_that_is_none_may_be_anybodys() {
+        let naming = |accounts: &[&str]| v1::InvalidatedAccounts {
+            accounts: accounts.iter().map(ToString::to_string).collect(),
             all: false,
         };
 
         let bob = PresentityKey::restored("Bob@lab.test");
-        assert_eq!(invalidated(named), Some(Invalidated::Accounts(vec![bob])));
+        assert_eq!(invalidated(naming(&["sips:Bob@LAB.test:5061"])), Some(Invalidated::Accounts(vec![bob])));
+        assert_eq!(invalidated(naming(&["sip:bob@lab.test", "nonsense"])), Some(Invalidated::All));
         assert_eq!(invalidated(v1::InvalidatedAccounts::default()), None);
     }
 }
