@@ -2,15 +2,16 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tls::authority::Authority;
+
+use crate::ports::free_address;
 
 /// Counted from 1, as in `manager-1`.
 pub type Number = usize;
@@ -222,28 +223,18 @@ impl Drop for Cluster {
 
 impl Ports {
     fn choose() -> Ports {
-        // All are held until the last is found, so that none is given twice.
-        let held: Vec<_> = (0..4 + 2 * MANAGERS).map(|_| free_port()).collect();
-        let mut free = held.iter().map(|listener| listener.local_addr().expect("it is bound"));
-        let mut next = || free.next().expect("as many were taken as there are uses");
-        let (public, inner, http, auth) = (next(), next(), next(), next());
-        let managers = (0..MANAGERS).map(|_| ManagerPorts { sip: next(), grpc: next() }).collect();
-        Ports { public, inner, http, auth, managers }
+        let manager = || ManagerPorts { sip: free_address(), grpc: free_address() };
+        Ports {
+            public: free_address(),
+            inner: free_address(),
+            http: free_address(),
+            auth: free_address(),
+            managers: (0..MANAGERS).map(|_| manager()).collect(),
+        }
     }
 }
 
 const COMMON: &str = "domains = [\"vedette.test\"]\nsecret = \"the secret of these tests\"\n";
-
-/// Below the ports that the system gives to outgoing connections. A manager that was killed comes back to its own port,
-/// and of the many that try to reach it meanwhile one would now and then be given that very port, and hold it.
-fn free_port() -> TcpListener {
-    static TRIED: AtomicU16 = AtomicU16::new(0);
-    let begin = std::process::id() as u16;
-    let port =
-        || 20_000 + begin.wrapping_mul(61).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % 12_000;
-    let mut free = (0..12_000).filter_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, port())).ok());
-    free.next().expect("loopback has free ports")
-}
 
 fn vedette() -> Command {
     Command::new(env!("CARGO_BIN_EXE_vedette"))

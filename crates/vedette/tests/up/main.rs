@@ -4,6 +4,8 @@ mod accounts;
 mod command_line;
 mod hard_state;
 mod phone;
+#[path = "../ports.rs"]
+mod ports;
 mod restart;
 mod server;
 mod watching;

@@ -1,21 +1,16 @@
 //! The binary under test, started on free ports and ended with the test.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+
+use crate::ports::free_address;
 
 pub struct Server {
     process: Child,
     pub sip: SocketAddr,
     pub http: SocketAddr,
-}
-
-/// A port that nobody holds at the moment.
-pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("loopback has free ports")
 }
 
 pub fn vedette() -> Command {
@@ -25,7 +20,7 @@ pub fn vedette() -> Command {
 impl Server {
     /// Starts `vedette up` with these flags besides the ports, and waits until it says that it is ready.
     pub fn up(flags: &[&str]) -> Server {
-        Server::up_at(free_port(), free_port(), flags)
+        Server::up_at(free_address(), free_address(), flags)
     }
 
     pub fn kept_in(data: &Path) -> Server {
