@@ -5,7 +5,7 @@
 //! leads to the phone, and it is signed, so nobody can point our NOTIFYs at a stranger.
 //!
 //! Layout: a kind byte (transport, address families), listener, remote, connection if not 0, then 10
-//! bytes of HMAC; base64url without padding, which a user part carries unescaped.
+//! bytes of signature; base64url without padding, which a user part carries unescaped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

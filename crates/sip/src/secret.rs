@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; 32]);
@@ -14,7 +12,7 @@ pub struct Secret([u8; 32]);
 impl Secret {
     /// From any string of the configuration, of any length.
     pub fn new(text: &str) -> Secret {
-        Secret(Sha256::digest(text).into())
+        Secret(blake3::hash(text.as_bytes()).into())
     }
 
     /// The key for one purpose: `nonce`, `tag`, `flow`.
@@ -22,14 +20,15 @@ impl Secret {
         Secret(self.sign(&[b"derive", purpose.as_bytes()]))
     }
 
-    /// HMAC-SHA256 over `parts`, each with its length, so that no two lists of parts look alike.
+    /// A keyed hash of `parts`, each with its length, so that no two lists of parts look alike. BLAKE3, because every
+    /// message is signed or looked at several times on its way, and what is signed is a few dozen bytes.
     pub fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
         for part in parts {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part);
         }
-        mac.finalize().into_bytes().into()
+        hasher.finalize().into()
     }
 }
 

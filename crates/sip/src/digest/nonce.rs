@@ -1,6 +1,6 @@
 //! Nonces that any node can check and none must remember (DESIGN D14).
 //!
-//! A nonce is its second of birth and an HMAC over that and the realm. A repeated or out-of-order `nc`
+//! A nonce is its second of birth and a signature over that and the realm. A repeated or out-of-order `nc`
 //! is not looked at, for phones that use a nonce in several dialogs count each on its own; what
 //! a replay can do within the lifetime is bounded by the idempotence of requests (DESIGN D9).
 
