@@ -35,7 +35,8 @@ impl Deliverer {
     }
 
     pub fn request(&self, request: &Message, names: &Names) -> Result<Delivery, Refusal> {
-        let hops = forward::vet(request)?;
+        request.fault().map_or(Ok(()), Err)?;
+        let hops = forward::hops_left(request)?;
         let (flow, own) = self.flow(request, names)?;
         let to = leg(&flow, names)?;
         let branch = self.branches.of(manager_branch(request)?);

@@ -166,6 +166,15 @@ pub fn noted(request: &Message, source: SocketAddr, limits: &Limits) -> Option<M
 /// What a proxy checks first (RFC 3261 16.3); gives the hops that are left.
 pub(crate) fn vet(request: &Message) -> Result<u8, Refusal> {
     request.check()?;
+    let hops = hops_left(request)?;
+    if request.method() == Method::Cancel {
+        return Err(Refusal::NothingToCancel);
+    }
+    Ok(hops)
+}
+
+/// Of a request that can be passed on. Enough for one that comes from a manager: what it makes is whole.
+pub(crate) fn hops_left(request: &Message) -> Result<u8, Refusal> {
     let hops = match request.max_forwards()? {
         Some(0) => return Err(Refusal::TooManyHops),
         Some(hops) => hops - 1,
@@ -173,9 +182,6 @@ pub(crate) fn vet(request: &Message) -> Result<u8, Refusal> {
     };
     if request.values(Name::ProxyRequire).next().is_some() {
         return Err(Refusal::ProxyRequire);
-    }
-    if request.method() == Method::Cancel {
-        return Err(Refusal::NothingToCancel);
     }
     Ok(hops)
 }

@@ -29,11 +29,15 @@ const SINGLE: [Name; 13] = [
 ];
 
 impl Message {
+    /// What the scanner found wrong: with where lines and body end, and with sizes. A message without such a fault reads
+    /// the same to everyone, also on a stream; whether it makes sense is for `check` to say.
+    pub fn fault(&self) -> Option<Fault> {
+        self.scanned().fault
+    }
+
     /// Whether the message can be acted upon; if not, how a request with that flaw is answered.
     pub fn check(&self) -> Result<(), Fault> {
-        if let Some(fault) = self.scanned().fault {
-            return Err(fault);
-        }
+        self.fault().map_or(Ok(()), Err)?;
         self.check_repeats()?;
         self.check_routing()?;
         self.check_dialog()?;
