@@ -199,7 +199,7 @@ impl Default for Limits {
             proposals: 16_384,
             entry_commands: 512,
             entry_bytes: MAX_ENTRY_BYTES,
-            entries_in_flight: 4,
+            entries_in_flight: 1,
             leaderless_wait: Duration::from_secs(3),
             give_up: Duration::from_secs(32),
             repropose_after: Duration::from_secs(4),
