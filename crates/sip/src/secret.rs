@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; 32]);
 
