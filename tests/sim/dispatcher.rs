@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dispatcher::Speaks;
 use dispatcher::deliver::Deliverer;
 use dispatcher::forward::{self, Forwarder, NextHop};
 use dispatcher::names::{Leg, Names};
@@ -68,7 +69,7 @@ impl Dispatcher {
         };
         let ranked = managers.iter().enumerate().map(|(node, (name, _))| (name.as_str(), peer(node)));
         Dispatcher {
-            names: Names::new(inner, &[listener], &[domain.to_owned()]),
+            names: Names::new(inner, &[(listener, Speaks::UdpAndTcp)], &[domain.to_owned()]),
             forwarder: Forwarder::new(secret, &[]),
             deliverer: Deliverer::new(secret),
             ranking: Ranking::new(ranked),

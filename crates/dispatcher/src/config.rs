@@ -6,15 +6,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use sip::Secret;
+use sip::{Secret, Transport};
 use tokio::sync::watch;
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where phones reach us, each over UDP and TCP.
+    /// Where phones reach us.
     pub listeners: Vec<Listener>,
+    /// What is shown to phones at listeners that speak TLS.
+    pub front: Option<tls::Front>,
     /// Where managers reach us, and the name by which our inner Via and Record-Route call this dispatcher.
-    pub inner: Listener,
+    pub inner: Endpoint,
     /// The members, as they change; [`crate::directory`] tells them.
     pub managers: watch::Receiver<Vec<Manager>>,
     /// How managers are reached, and reach us.
@@ -32,11 +34,30 @@ pub struct Config {
     pub timings: Timings,
 }
 
-/// An address to bind, and the one to tell others where they differ (behind NAT, or bound to all addresses).
+/// Where phones reach us, and what they speak there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
+    pub endpoint: Endpoint,
+    pub speaks: Speaks,
+}
+
+/// An address to bind, and the one to tell others where they differ (behind NAT, or bound to all addresses).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
     pub bind: SocketAddr,
     pub advertise: Option<SocketAddr>,
+}
+
+/// What is spoken at a public listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speaks {
+    #[default]
+    UdpAndTcp,
+    Tls,
+    /// SIP over WebSocket (RFC 7118).
+    Ws,
+    /// The same over TLS.
+    Wss,
 }
 
 /// A manager; `name` ranks it for a key, so dispatchers agree whatever order managers are listed in.
@@ -64,7 +85,7 @@ pub enum UpstreamTransport {
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Sizes a phone's message may have. A larger one is answered 413 (400 for its other sizes), and ends its
-    /// connection. They must leave room, up to what managers take, for the lines that we add (1 KiB, 3 headers): a
+    /// connection; in a WebSocket it ends it only beyond twice the size, without an answer. They must leave room, up to what managers take, for the lines that we add (1 KiB, 3 headers): a
     /// message that a manager finds too large costs us the connection to it.
     pub message: sip::Limits,
     /// Sizes a message of a manager may have; a larger one costs it its connection.
@@ -88,7 +109,7 @@ pub struct Limits {
     pub connection_queues: usize,
     /// Bytes waiting for a UDP socket that would block. Full: the datagram is dropped.
     pub udp_queue: usize,
-    /// Connections of phones. At the limit a new one is closed at once.
+    /// Connections of phones, from their first byte on. At the limit a new one is closed at once.
     pub connections: usize,
     /// Connections of phones from one IP address.
     pub connections_per_source: usize,
@@ -126,6 +147,8 @@ pub struct Timings {
     pub retry_after: Duration,
     /// A phone's connection that sends nothing for this long is closed.
     pub idle: Duration,
+    /// A phone that has connected and not finished its handshakes (TLS, WebSocket) after this long is let go.
+    pub handshake: Duration,
     /// How long a stop waits for requests in flight.
     pub drain: Duration,
 }
@@ -140,6 +163,7 @@ impl Config {
     ) -> Config {
         Config {
             listeners: listeners.into_iter().map(Listener::from).collect(),
+            front: None,
             inner: inner.into(),
             managers,
             wires: tls::Wires::plain(),
@@ -153,9 +177,31 @@ impl Config {
     }
 }
 
+impl Speaks {
+    /// The one over connections is the last.
+    pub fn transports(self) -> &'static [Transport] {
+        match self {
+            Speaks::UdpAndTcp => &[Transport::Udp, Transport::Tcp],
+            Speaks::Tls => &[Transport::Tls],
+            Speaks::Ws => &[Transport::Ws],
+            Speaks::Wss => &[Transport::Wss],
+        }
+    }
+
+    pub fn over_tls(self) -> bool {
+        matches!(self, Speaks::Tls | Speaks::Wss)
+    }
+}
+
 impl From<SocketAddr> for Listener {
     fn from(bind: SocketAddr) -> Listener {
-        Listener { bind, advertise: None }
+        Listener { endpoint: bind.into(), speaks: Speaks::default() }
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(bind: SocketAddr) -> Endpoint {
+        Endpoint { bind, advertise: None }
     }
 }
 
@@ -195,6 +241,7 @@ impl Default for Timings {
             give_up: Duration::from_secs(32),
             retry_after: Duration::from_secs(5),
             idle: Duration::from_secs(3600),
+            handshake: Duration::from_secs(5),
             drain: Duration::from_secs(2),
         }
     }

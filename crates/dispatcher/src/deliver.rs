@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use sip::{Edit, Flow, Message, Method, Name, NameAddr, Secret, Transport, Uri};
+use sip::{Edit, Flow, Message, Method, Name, NameAddr, Secret, Uri};
 
 use crate::branch::OuterBranches;
 use crate::forward;
@@ -93,16 +93,18 @@ impl Deliverer {
 /// has no use for the inner name.
 fn record_route<'a>(request: &Message, to: &Leg, names: &Names, edit: Edit<'a>) -> Edit<'a> {
     match request.method() {
-        Method::Notify => edit.push_record_route(names.public_record_route(to.listener, to.transport)),
+        Method::Notify => {
+            let scheme = forward::scheme(request);
+            edit.push_record_route(names.public_record_route(to.listener, to.transport, scheme))
+        }
         _ => edit,
     }
 }
 
 fn leg(flow: &Flow, names: &Names) -> Result<Leg, Refusal> {
     let listener = names.listener(flow.listener).ok_or(Refusal::FlowFailed)?;
-    match flow.transport {
-        Transport::Udp | Transport::Tcp => {}
-        _ => return Err(Refusal::FlowFailed),
+    if !names.speaks(listener, flow.transport) {
+        return Err(Refusal::FlowFailed);
     }
     Ok(Leg { transport: flow.transport, listener, remote: flow.remote, connection: flow.connection })
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::config::{Config, Listener, Manager, Upstream, UpstreamTransport};
+use crate::config::{Config, Endpoint, Listener, Manager, Speaks, Upstream, UpstreamTransport};
 use crate::deliver::Deliverer;
 use crate::forward::Forwarder;
 use crate::health::Health;
@@ -26,13 +26,16 @@ use crate::outbox::Outbox;
 use crate::route::Peer;
 use crate::switchboard::{Registrar, Switchboard};
 use crate::transport::connections::{self, Connections};
-use crate::transport::{self, BindError, stream, tcp};
+use crate::transport::phone::{Entrance, Speech};
+use crate::transport::udp::UdpPort;
+use crate::transport::{self, BindError, stream};
 use crate::window::{self, Window};
 
 /// A dispatcher whose sockets are bound; [`Dispatcher::serve`] makes it work.
 pub struct Dispatcher {
     board: Arc<Switchboard>,
-    phones: Vec<TcpListener>,
+    entrances: Vec<Entrance>,
+    front: Option<tls::Front>,
     inner: TcpListener,
     listeners: Vec<SocketAddr>,
     inner_address: SocketAddr,
@@ -50,32 +53,34 @@ impl Dispatcher {
     /// Binds every address of the configuration. Nothing is read or sent yet.
     pub async fn bind(config: Config) -> Result<Dispatcher, BindError> {
         check(&config)?;
-        let mut phones = Vec::new();
+        let mut entrances = Vec::new();
         let mut ports = Vec::new();
         let mut listeners = Vec::new();
         let mut advertised = Vec::new();
-        for listener in &config.listeners {
-            let (tcp, udp) = transport::pair(listener.bind, &config.limits)?;
-            let bound = bound(&tcp, listener)?;
+        for (position, listener) in config.listeners.iter().enumerate() {
+            let (entrance, port) = open(position, listener, &config)?;
+            let bound = bound(&entrance.listener, &listener.endpoint)?;
             listeners.push(bound);
-            let known_as = known_as(listener, bound);
-            if advertised.contains(&known_as) {
+            let known_as = known_as(&listener.endpoint, bound);
+            if advertised.iter().any(|(address, _)| *address == known_as) {
                 return Err(BindError::AdvertisedTwice(known_as));
             }
-            advertised.push(known_as);
-            phones.push(tcp);
-            ports.push(udp);
+            advertised.push((known_as, listener.speaks));
+            entrances.push(entrance);
+            ports.push(port);
         }
         let inner = transport::listener(config.inner.bind)?;
         let inner_address = bound(&inner, &config.inner)?;
         let names = Names::new(known_as(&config.inner, inner_address), &advertised, &config.domains);
         let managers = config.managers.clone();
         let upstream = config.upstream.map(|upstream| registrar(&upstream, &config, &names)).transpose()?;
+        let front = config.front.clone();
         let (ready, readiness) = watch::channel(false);
         let board = board(config, names, ports, upstream, ready);
         Ok(Dispatcher {
             board: Arc::new(board),
-            phones,
+            entrances,
+            front,
             inner,
             listeners,
             inner_address,
@@ -109,9 +114,12 @@ impl Dispatcher {
         tasks.spawn(until(closing.clone(), members));
         let inner = serve_managers(self.inner, board.clone(), tasks.clone(), closing.clone());
         tasks.spawn(until(closing.clone(), inner));
-        for (position, listener) in self.phones.into_iter().enumerate() {
-            spawn_udp(position, &board, &tasks, &closing);
-            let phones = tcp::serve_phones(listener, position, board.clone(), tasks.clone(), closing.clone());
+        if let Some(front) = self.front {
+            tasks.spawn(until(closing.clone(), front.keep_fresh()));
+        }
+        for entrance in self.entrances {
+            spawn_udp(entrance.position, &board, &tasks, &closing);
+            let phones = entrance.serve(board.clone(), tasks.clone(), closing.clone());
             tasks.spawn(until(shutdown.clone(), phones));
         }
         tasks.spawn(until(closing.clone(), keep_time(board.clone())));
@@ -131,20 +139,35 @@ fn check(config: &Config) -> Result<(), BindError> {
     if config.listeners.is_empty() {
         return Err(BindError::NoListener);
     }
-    let mut all = config.listeners.iter().chain([&config.inner]);
-    match all.find(|listener| listener.bind.ip().is_unspecified() && listener.advertise.is_none()) {
-        Some(listener) => Err(BindError::NoAdvertise(listener.bind)),
+    let mut all = config.listeners.iter().map(|listener| &listener.endpoint).chain([&config.inner]);
+    match all.find(|endpoint| endpoint.bind.ip().is_unspecified() && endpoint.advertise.is_none()) {
+        Some(endpoint) => Err(BindError::NoAdvertise(endpoint.bind)),
         None => Ok(()),
     }
 }
 
-fn bound(socket: &TcpListener, listener: &Listener) -> Result<SocketAddr, BindError> {
-    socket.local_addr().map_err(|error| BindError::Io { address: listener.bind, error })
+fn open(
+    position: usize,
+    listener: &Listener,
+    config: &Config,
+) -> Result<(Entrance, Option<UdpPort>), BindError> {
+    let address = listener.endpoint.bind;
+    let speech = Speech::of(listener.speaks, config.front.as_ref());
+    let speech = speech.ok_or(BindError::NoCertificate(address))?;
+    let (listener, port) = match listener.speaks {
+        Speaks::UdpAndTcp => transport::pair(address, &config.limits).map(|(tcp, udp)| (tcp, Some(udp)))?,
+        Speaks::Tls | Speaks::Ws | Speaks::Wss => (transport::listener(address)?, None),
+    };
+    Ok((Entrance { listener, position, speech }, port))
+}
+
+fn bound(socket: &TcpListener, endpoint: &Endpoint) -> Result<SocketAddr, BindError> {
+    socket.local_addr().map_err(|error| BindError::Io { address: endpoint.bind, error })
 }
 
 /// The address that others use; an advertised port of 0 is the port bound.
-fn known_as(listener: &Listener, bound: SocketAddr) -> SocketAddr {
-    match listener.advertise {
+fn known_as(endpoint: &Endpoint, bound: SocketAddr) -> SocketAddr {
+    match endpoint.advertise {
         Some(address) if address.port() == 0 => SocketAddr::new(address.ip(), bound.port()),
         Some(address) => address,
         None => bound,
@@ -164,7 +187,7 @@ fn registrar(upstream: &Upstream, config: &Config, names: &Names) -> Result<Regi
 fn board(
     config: Config,
     names: Names,
-    ports: Vec<transport::udp::UdpPort>,
+    ports: Vec<Option<UdpPort>>,
     upstream: Option<Registrar>,
     ready: watch::Sender<bool>,
 ) -> Switchboard {
@@ -201,20 +224,27 @@ fn board(
     }
 }
 
+/// Reads and writes the datagrams of a public listener, if it takes any.
 fn spawn_udp(position: usize, board: &Arc<Switchboard>, tasks: &TaskTracker, closing: &CancellationToken) {
-    for socket in 0..board.ports[position].sockets() {
+    let sockets = board.ports[position].as_ref().map_or(0, UdpPort::sockets);
+    for socket in 0..sockets {
         let board = board.clone();
         let receive = async move {
+            let Some(port) = &board.ports[position] else { return };
             let take = |bytes, remote| {
                 let leg = Leg { transport: Transport::Udp, listener: position, remote, connection: 0 };
                 board.from_phone(bytes, &leg);
             };
-            board.ports[position].receive(socket, board.limits.batch, take).await;
+            port.receive(socket, board.limits.batch, take).await;
         };
         tasks.spawn(until(closing.clone(), receive));
     }
     let board = board.clone();
-    let flush = async move { board.ports[position].flush().await };
+    let flush = async move {
+        if let Some(port) = &board.ports[position] {
+            port.flush().await;
+        }
+    };
     tasks.spawn(until(closing.clone(), flush));
 }
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use ipnet::IpNet;
-use sip::{Edit, Flow, Limits, Message, Method, Name, NameAddr, Secret, Transport, Uri, Via};
+use sip::{Edit, Flow, Limits, Message, Method, Name, NameAddr, Scheme, Secret, Transport, Uri, Via};
 
 use crate::branch::{InnerBranch, Key};
 use crate::metrics::Dropped;
@@ -132,7 +132,7 @@ impl Forwarder {
             remote: from.remote,
             connection: from.connection,
         };
-        edit.push_record_route(names.public_record_route(from.listener, from.transport))
+        edit.push_record_route(names.public_record_route(from.listener, from.transport, scheme(request)))
             .push_record_route(&names.inner_record_route(&flow.seal(&self.flow_key)))
     }
 }
@@ -148,7 +148,7 @@ pub fn return_path(answer: &Message, names: &Names) -> Result<Return, Dropped> {
         return Err(Dropped::NotOurs);
     }
     let remote = sender(&phone).ok_or(Dropped::Unanswerable)?;
-    let transport = if branch.connection == 0 { Transport::Udp } else { Transport::Tcp };
+    let transport = if branch.connection == 0 { Transport::Udp } else { names.stream(branch.listener) };
     let to = Leg { transport, listener: branch.listener, remote, connection: branch.connection };
     Ok(Return { key: branch.key, to })
 }
@@ -184,6 +184,16 @@ pub(crate) fn hops_left(request: &Message) -> Result<u8, Refusal> {
         return Err(Refusal::ProxyRequire);
     }
     Ok(hops)
+}
+
+/// What a Record-Route in this request must have (RFC 3261 16.6 step 4): sips, if that is where it goes.
+pub(crate) fn scheme(request: &Message) -> Scheme {
+    let scheme = |uri| Uri::parse(uri).map_or(Scheme::Other, |uri| uri.scheme);
+    let route = request.values(Name::Route).next().and_then(NameAddr::parse);
+    match scheme(request.request_uri()) {
+        Scheme::Sips => Scheme::Sips,
+        other => route.map_or(other, |route| scheme(route.uri)),
+    }
 }
 
 /// Whether a strict router (RFC 2543) sent it: it then addressed us by our Record-Route.

@@ -23,6 +23,6 @@ pub mod switchboard;
 pub mod transport;
 pub mod window;
 
-pub use config::{Config, Limits, Listener, Manager, Timings, Upstream, UpstreamTransport};
+pub use config::{Config, Endpoint, Limits, Listener, Manager, Speaks, Timings, Upstream, UpstreamTransport};
 pub use dispatcher::{Dispatcher, run};
 pub use transport::BindError;

@@ -1,6 +1,7 @@
 //! What a dispatcher counts. Handles are made once, so counting a message costs one atomic addition.
 
 use metrics::{Counter, Gauge, counter, gauge};
+use sip::Transport;
 
 /// Messages received; label `side` is `phone` or `manager`.
 pub const RECEIVED: &str = "vedette_dispatcher_messages_received_total";
@@ -20,9 +21,9 @@ pub const IN_FLIGHT: &str = "vedette_dispatcher_requests_in_flight";
 pub const FULL: &str = "vedette_dispatcher_queue_full_total";
 /// Bytes that wait for connections of phones.
 pub const QUEUED: &str = "vedette_dispatcher_connection_queue_bytes";
-/// Connections of phones that are open.
+/// Connections of phones that are open; label `transport`.
 pub const CONNECTIONS: &str = "vedette_dispatcher_connections";
-/// Connections closed by us; label `reason`.
+/// Connections closed by us; labels `transport` and `reason`.
 pub const CLOSED: &str = "vedette_dispatcher_connections_closed_total";
 /// The version of the directory that is in use, 0 while none is.
 pub const DIRECTORY_VERSION: &str = "vedette_dispatcher_directory_version";
@@ -65,6 +66,12 @@ pub enum Closed {
     SlowReader,
     Idle,
     NotSip,
+    /// A WebSocket message that was not even read.
+    TooLarge,
+    /// It did not finish its handshakes in time.
+    Stalled,
+    /// Its handshake failed, or it wants to speak something else.
+    Handshake,
 }
 
 pub struct Metrics {
@@ -75,7 +82,6 @@ pub struct Metrics {
     pub retried: Counter,
     pub gave_up: Counter,
     pub in_flight: Gauge,
-    pub connections: Gauge,
     pub queued: Gauge,
 }
 
@@ -89,7 +95,6 @@ impl Metrics {
             retried: counter!(RETRIED),
             gave_up: counter!(GAVE_UP),
             in_flight: gauge!(IN_FLIGHT),
-            connections: gauge!(CONNECTIONS),
             queued: gauge!(QUEUED),
         }
     }
@@ -120,14 +125,21 @@ impl Metrics {
         counter!(FULL, "queue" => queue).increment(1);
     }
 
-    pub fn closed(&self, reason: Closed) {
+    pub fn connections(&self, transport: Transport) -> Gauge {
+        gauge!(CONNECTIONS, "transport" => transport.as_str())
+    }
+
+    pub fn closed(&self, transport: Transport, reason: Closed) {
         let reason = match reason {
             Closed::TooMany => "too_many",
             Closed::SlowReader => "slow_reader",
             Closed::Idle => "idle",
             Closed::NotSip => "not_sip",
+            Closed::TooLarge => "too_large",
+            Closed::Stalled => "stalled",
+            Closed::Handshake => "handshake",
         };
-        counter!(CLOSED, "reason" => reason).increment(1);
+        counter!(CLOSED, "transport" => transport.as_str(), "reason" => reason).increment(1);
     }
 
     pub fn answered(&self, status: u16) {

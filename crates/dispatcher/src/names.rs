@@ -5,7 +5,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use sip::{Transport, Uri};
+use sip::{Scheme, Transport, Uri};
+
+use crate::config::Speaks;
 
 pub struct Names {
     inner: SocketAddr,
@@ -17,10 +19,17 @@ pub struct Names {
 /// A public listener, as phones know it.
 struct Public {
     address: SocketAddr,
-    via_udp: String,
-    via_tcp: String,
-    record_udp: String,
-    record_tcp: String,
+    /// Never empty; the one over connections is the last.
+    spoken: Vec<Spoken>,
+}
+
+/// How a listener calls itself over one of its transports.
+struct Spoken {
+    transport: Transport,
+    via: String,
+    record_route: String,
+    /// Where TLS is asked for on the whole way.
+    secure_record_route: String,
 }
 
 /// A phone's end of a hop: where its request came in, or where one goes out.
@@ -36,18 +45,18 @@ pub struct Leg {
 
 impl Names {
     /// All addresses as others see them.
-    pub fn new(inner: SocketAddr, listeners: &[SocketAddr], domains: &[String]) -> Names {
+    pub fn new(inner: SocketAddr, listeners: &[(SocketAddr, Speaks)], domains: &[String]) -> Names {
         Names {
             inner,
             inner_via: format!("SIP/2.0/TCP {inner};alias;branch="),
-            listeners: listeners.iter().copied().map(Public::new).collect(),
+            listeners: listeners.iter().map(|(address, speaks)| Public::new(*address, *speaks)).collect(),
             domains: domains.to_vec(),
         }
     }
 
     /// Whether a Route or Request-URI points at this service: an address of ours or one of our domains.
     pub fn is_us(&self, uri: &Uri) -> bool {
-        match address(uri.host, uri.port) {
+        match uri.socket_addr() {
             Some(address) => address == self.inner || self.listener(address).is_some(),
             None => self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(uri.host)),
         }
@@ -73,9 +82,22 @@ impl Names {
         self.listeners[listener].address
     }
 
-    /// A listener that can reach `address`: one of its family.
+    /// A listener that can reach a server at `address`: one of its family, with datagrams.
     pub fn listener_towards(&self, address: SocketAddr) -> Option<usize> {
-        self.listeners.iter().position(|listener| listener.address.is_ipv4() == address.is_ipv4())
+        let reaches = |listener: &Public| {
+            listener.address.is_ipv4() == address.is_ipv4() && listener.speaks(Transport::Udp)
+        };
+        self.listeners.iter().position(reaches)
+    }
+
+    pub fn speaks(&self, listener: usize, transport: Transport) -> bool {
+        self.listeners[listener].speaks(transport)
+    }
+
+    /// What a connection to this listener speaks.
+    pub fn stream(&self, listener: usize) -> Transport {
+        let spoken = &self.listeners[listener].spoken;
+        spoken[spoken.len() - 1].transport
     }
 
     /// The Via of our inner side; `alias` lets the manager answer on the connection (RFC 5923).
@@ -85,14 +107,13 @@ impl Names {
 
     /// The Via of a public listener.
     pub fn public_via(&self, listener: usize, transport: Transport, branch: &str) -> String {
-        let public = &self.listeners[listener];
-        let via = if transport.reliable() { &public.via_tcp } else { &public.via_udp };
-        [via, branch].concat()
+        [&self.listeners[listener].spoken(transport).via, branch].concat()
     }
 
-    pub fn public_record_route(&self, listener: usize, transport: Transport) -> &str {
-        let public = &self.listeners[listener];
-        if transport.reliable() { &public.record_tcp } else { &public.record_udp }
+    /// `scheme` is what the request asks for.
+    pub fn public_record_route(&self, listener: usize, transport: Transport, scheme: Scheme) -> &str {
+        let spoken = self.listeners[listener].spoken(transport);
+        if scheme == Scheme::Sips { &spoken.secure_record_route } else { &spoken.record_route }
     }
 
     /// The Record-Route of our inner side: which dispatcher holds the phone's flow, and which flow that is.
@@ -102,13 +123,40 @@ impl Names {
 }
 
 impl Public {
-    fn new(address: SocketAddr) -> Public {
-        Public {
-            address,
-            via_udp: format!("SIP/2.0/UDP {address};rport;branch="),
-            via_tcp: format!("SIP/2.0/TCP {address};branch="),
-            record_udp: format!("<sip:{address};lr>"),
-            record_tcp: format!("<sip:{address};transport=tcp;lr>"),
+    fn new(address: SocketAddr, speaks: Speaks) -> Public {
+        let spoken = speaks.transports().iter().map(|transport| Spoken::new(address, *transport));
+        Public { address, spoken: spoken.collect() }
+    }
+
+    fn speaks(&self, transport: Transport) -> bool {
+        self.spoken.iter().any(|spoken| spoken.transport == transport)
+    }
+
+    /// Nobody asks for one that is not spoken here; whoever did would get another.
+    fn spoken(&self, transport: Transport) -> &Spoken {
+        self.spoken.iter().find(|spoken| spoken.transport == transport).unwrap_or(&self.spoken[0])
+    }
+}
+
+impl Spoken {
+    fn new(address: SocketAddr, transport: Transport) -> Spoken {
+        let rport = if transport.reliable() { "" } else { ";rport" };
+        // A secure WebSocket is ws too; over it sip and sips mean the same connection (RFC 7118 section 5.2).
+        let (parameter, over_tls) = match transport {
+            Transport::Udp => ("", None),
+            Transport::Tcp => (";transport=tcp", None),
+            Transport::Tls => (";transport=tls", Some("")),
+            Transport::Ws => (";transport=ws", None),
+            Transport::Wss => (";transport=ws", Some(";transport=ws")),
+        };
+        let record_route = format!("<sip:{address}{parameter};lr>");
+        Spoken {
+            transport,
+            via: format!("SIP/2.0/{transport} {address}{rport};branch="),
+            // What does not come over TLS cannot be promised to go on over it.
+            secure_record_route: over_tls
+                .map_or(record_route.clone(), |parameter| format!("<sips:{address}{parameter};lr>")),
+            record_route,
         }
     }
 }
@@ -130,25 +178,39 @@ mod tests {
     use super::*;
 
     fn names() -> Names {
-        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+        let listeners = [
+            ("192.0.2.1:5060", Speaks::UdpAndTcp),
+            ("[2001:db8::1]:5070", Speaks::UdpAndTcp),
+            ("192.0.2.1:5061", Speaks::Tls),
+            ("192.0.2.1:80", Speaks::Ws),
+            ("[2001:db8::1]:443", Speaks::Wss),
+        ];
         Names::new(
             "10.0.0.1:7060".parse().unwrap(),
-            &addresses(&["192.0.2.1:5060", "[2001:db8::1]:5070"]),
+            &listeners.map(|(address, speaks)| (address.parse().unwrap(), speaks)),
             &["lab.test".to_owned()],
         )
     }
 
     #[test]
     fn addresses_of_ours_and_our_domains_are_us() {
-        for uri in ["sip:192.0.2.1;lr", "sip:x@[2001:DB8::1]:5070", "sip:10.0.0.1:7060", "sip:LAB.test:5060"]
-        {
+        for uri in [
+            "sip:192.0.2.1;lr",
+            "sip:x@[2001:DB8::1]:5070",
+            "sip:10.0.0.1:7060",
+            "sip:LAB.test:5060",
+            "sips:192.0.2.1;lr",
+            "sip:192.0.2.1;transport=tls",
+            "sip:192.0.2.1;transport=ws",
+            "sips:[2001:db8::1];transport=ws",
+        ] {
             assert!(names().is_us(&Uri::parse(uri).unwrap()), "{uri}");
         }
     }
 
     #[test]
     fn another_port_or_host_is_not_us() {
-        for uri in ["sip:192.0.2.1:5061", "sip:[2001:db8::1]", "sip:other.test", "sip:192.0.2.2", "tel:+1555"]
+        for uri in ["sip:192.0.2.1:5062", "sip:[2001:db8::1]", "sip:other.test", "sip:192.0.2.2", "tel:+1555"]
         {
             assert!(!names().is_us(&Uri::parse(uri).unwrap()), "{uri}");
         }
@@ -157,9 +219,26 @@ mod tests {
     #[test]
     fn a_listener_is_named_with_the_transport_of_the_phone() {
         let names = names();
+        let record_route = |listener, transport| names.public_record_route(listener, transport, Scheme::Sip);
 
-        assert_eq!(names.public_record_route(0, Transport::Udp), "<sip:192.0.2.1:5060;lr>");
-        assert_eq!(names.public_record_route(1, Transport::Tcp), "<sip:[2001:db8::1]:5070;transport=tcp;lr>");
+        assert_eq!(record_route(0, Transport::Udp), "<sip:192.0.2.1:5060;lr>");
+        assert_eq!(record_route(1, Transport::Tcp), "<sip:[2001:db8::1]:5070;transport=tcp;lr>");
+        assert_eq!(record_route(2, Transport::Tls), "<sip:192.0.2.1:5061;transport=tls;lr>");
+        assert_eq!(record_route(3, Transport::Ws), "<sip:192.0.2.1:80;transport=ws;lr>");
+        assert_eq!(record_route(4, Transport::Wss), "<sip:[2001:db8::1]:443;transport=ws;lr>");
+        assert_eq!(names.public_via(0, Transport::Udp, "x"), "SIP/2.0/UDP 192.0.2.1:5060;rport;branch=x");
         assert_eq!(names.public_via(0, Transport::Tcp, "x"), "SIP/2.0/TCP 192.0.2.1:5060;branch=x");
+        assert_eq!(names.public_via(4, Transport::Wss, "x"), "SIP/2.0/WSS [2001:db8::1]:443;branch=x");
+    }
+
+    #[test]
+    fn a_request_for_sips_is_recorded_with_sips_where_it_came_over_tls() {
+        let names = names();
+        let record_route = |listener, transport| names.public_record_route(listener, transport, Scheme::Sips);
+
+        assert_eq!(record_route(2, Transport::Tls), "<sips:192.0.2.1:5061;lr>");
+        assert_eq!(record_route(4, Transport::Wss), "<sips:[2001:db8::1]:443;transport=ws;lr>");
+        assert_eq!(record_route(3, Transport::Ws), "<sip:192.0.2.1:80;transport=ws;lr>");
+        assert_eq!(record_route(0, Transport::Udp), "<sip:192.0.2.1:5060;lr>");
     }
 }

@@ -75,15 +75,33 @@ impl Outbox {
     /// Writes whatever is pushed, until the stream fails.
     pub async fn write_to(&self, mut stream: impl AsyncWrite + Unpin) -> std::io::Result<()> {
         loop {
-            let (batch, cost) = self.take().await;
+            let (mut messages, cost) = self.take().await;
+            let batch = if messages.len() == 1 { messages.remove(0) } else { concatenated(&messages) };
             stream.write_all(&batch).await?;
             stream.flush().await?;
-            let mut state = self.state.lock();
-            state.cost -= cost;
-            self.budget.release(cost);
-            if state.cost == 0 {
-                self.emptied.notify_one();
+            self.written(cost);
+        }
+    }
+
+    /// All that waits, and what it costs until it is [`Outbox::written`].
+    pub async fn take(&self) -> (Vec<Bytes>, usize) {
+        loop {
+            let waiting = std::mem::take(&mut self.state.lock().waiting);
+            if waiting.is_empty() {
+                self.filled.notified().await;
+                continue;
             }
+            let cost = waiting.iter().map(|message| message.len() + OVERHEAD).sum();
+            return (waiting, cost);
+        }
+    }
+
+    pub fn written(&self, cost: usize) {
+        let mut state = self.state.lock();
+        state.cost -= cost;
+        self.budget.release(cost);
+        if state.cost == 0 {
+            self.emptied.notify_one();
         }
     }
 
@@ -91,19 +109,6 @@ impl Outbox {
     pub async fn drained(&self) {
         while self.state.lock().cost > 0 {
             self.emptied.notified().await;
-        }
-    }
-
-    /// All that waits, as one piece, and what it cost.
-    async fn take(&self) -> (Bytes, usize) {
-        loop {
-            let mut waiting = std::mem::take(&mut self.state.lock().waiting);
-            let cost = waiting.iter().map(|message| message.len() + OVERHEAD).sum();
-            match waiting.len() {
-                0 => self.filled.notified().await,
-                1 => return (waiting.remove(0), cost),
-                _ => return (concatenated(&waiting), cost),
-            }
         }
     }
 }
@@ -150,13 +155,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_waits_is_taken_as_one_piece_in_order() {
+    async fn what_waits_is_written_as_one_piece_in_order() {
         let outbox = Outbox::new(1_000);
         for message in ["one", "two", "three"] {
             outbox.push(message.into()).unwrap();
         }
 
-        assert_eq!(outbox.take().await.0, "onetwothree");
+        assert_eq!(concatenated(&outbox.take().await.0), "onetwothree");
     }
 
     #[tokio::test]

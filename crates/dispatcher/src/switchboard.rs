@@ -40,7 +40,8 @@ pub struct Switchboard {
     pub wires: tls::Wires,
     pub metrics: Metrics,
     pub connections: Connections,
-    pub(crate) ports: Vec<UdpPort>,
+    /// Of each public listener, where it takes datagrams.
+    pub(crate) ports: Vec<Option<UdpPort>>,
     pub(crate) members: ArcSwap<Members>,
     pub(crate) upstream: Option<Registrar>,
     pub(crate) forwarder: Forwarder,
@@ -273,7 +274,7 @@ impl Switchboard {
     fn send_to_phone(&self, to: &Leg, bytes: Bytes) -> Result<(), Unsent> {
         let sent = match to.transport {
             Transport::Udp => {
-                if self.ports[to.listener].send(bytes, to.remote).is_err() {
+                if self.send_datagram(to.listener, bytes, to.remote) == Err(Unsent::Full) {
                     // As if lost on the way: whoever waits for it repeats it.
                     self.lost(Unsent::Full, Queue::Udp);
                 }
@@ -286,6 +287,11 @@ impl Switchboard {
             Err(unsent) => self.lost(unsent, Queue::Connection),
         }
         sent
+    }
+
+    fn send_datagram(&self, listener: usize, bytes: Bytes, to: SocketAddr) -> Result<(), Unsent> {
+        let port = self.ports[listener].as_ref().ok_or(Unsent::Gone)?;
+        port.send(bytes, to).map_err(|_| Unsent::Full)
     }
 
     /// A message found no way to the next hop.

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use dispatcher::Speaks;
 use dispatcher::branch::InnerBranch;
 use dispatcher::deliver::Deliverer;
 use dispatcher::forward::{self, Forwarder, NextHop};
@@ -11,7 +12,7 @@ use dispatcher::metrics::Dropped;
 use dispatcher::names::{Leg, Names};
 use dispatcher::refusal::Refusal;
 use dispatcher::window::Priority;
-use sip::{Flow, Limits, Message, Method, Name, ResponseWriter, Secret, Transport};
+use sip::{Flow, Limits, Message, Method, Name, ResponseWriter, Scheme, Secret, Transport};
 
 const INNER: &str = "10.0.0.1:7060";
 const PUBLIC: &str = "192.0.2.1:5060";
@@ -382,7 +383,7 @@ fn an_answer_to_a_notify_that_no_manager_sent_goes_nowhere() {
 
 #[test]
 fn a_notify_for_a_listener_that_is_not_here_is_answered_430() {
-    let elsewhere = Names::new(address(INNER), &[address("192.0.2.2:5060")], &[]);
+    let elsewhere = Names::new(address(INNER), &[(address("192.0.2.2:5060"), Speaks::UdpAndTcp)], &[]);
 
     let refusal = Deliverer::new(&secret()).request(&parse(notify(&udp())), &elsewhere);
 
@@ -434,8 +435,8 @@ fn secret() -> Secret {
     Secret::new("lab")
 }
 
-fn listeners() -> [SocketAddr; 2] {
-    [address(PUBLIC), address("[2001:db8::1]:5060")]
+fn listeners() -> [(SocketAddr, Speaks); 2] {
+    [PUBLIC, "[2001:db8::1]:5060"].map(|text| (address(text), Speaks::UdpAndTcp))
 }
 
 fn names() -> Names {
@@ -494,7 +495,7 @@ fn inner_route(leg: &Leg) -> String {
 
 /// What a manager sends to a phone that subscribed over this leg.
 fn notify(leg: &Leg) -> String {
-    let public = names().public_record_route(leg.listener, leg.transport).to_owned();
+    let public = names().public_record_route(leg.listener, leg.transport, Scheme::Sip).to_owned();
     format!(
         "NOTIFY sip:alice@172.16.0.5:5062 SIP/2.0\r\n\
          Via: SIP/2.0/TCP {MANAGER};branch=z9hG4bKmanager\r\n\

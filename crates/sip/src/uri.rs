@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use crate::header::params::Params;
 use crate::host;
+use crate::transport::Transport;
 
 /// A URI cut into its parts; escapes are still in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +53,18 @@ impl<'a> Uri<'a> {
         }
     }
 
-    /// Where the URI points, if its host is a literal address; 5060, or 5061 for TLS, by default.
+    /// Where the URI points, if its host is a literal address. By default to port 5060, 5061 for TLS, and the ports of
+    /// the web for WebSocket (RFC 7118 §5.2.2).
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         let transport = self.params.get("transport").flatten().unwrap_or_default();
-        let tls = self.scheme == Scheme::Sips || transport.eq_ignore_ascii_case("tls");
-        let default = if tls { 5061 } else { 5060 };
+        let secure = self.scheme == Scheme::Sips;
+        let default = match Transport::parse(transport) {
+            Some(Transport::Ws) if !secure => 80,
+            Some(Transport::Ws | Transport::Wss) => 443,
+            Some(Transport::Tls) => 5061,
+            _ if secure => 5061,
+            _ => 5060,
+        };
         Some(SocketAddr::new(host::literal(self.host)?, self.port.unwrap_or(default)))
     }
 
@@ -203,6 +211,8 @@ mod tests {
         assert_eq!(address("sip:192.0.2.1"), "192.0.2.1:5060".parse().ok());
         assert_eq!(address("sips:192.0.2.1"), "192.0.2.1:5061".parse().ok());
         assert_eq!(address("sip:192.0.2.1;transport=TLS"), "192.0.2.1:5061".parse().ok());
+        assert_eq!(address("sip:192.0.2.1;transport=ws"), "192.0.2.1:80".parse().ok());
+        assert_eq!(address("sips:192.0.2.1;transport=ws"), "192.0.2.1:443".parse().ok());
         assert_eq!(address("sip:lab.test"), None);
     }
 

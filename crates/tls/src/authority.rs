@@ -1,15 +1,23 @@
 //! A CA and the certificates that it issues, for tests of whoever uses this crate.
 
 use std::fs;
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     PublicKeyData,
 };
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
-use crate::{Files, Wires};
+use crate::identity::provider;
+use crate::{Files, Front, Stream, Wires, connect};
 
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -68,6 +76,28 @@ impl Authority {
         files.name = name.map(str::to_owned);
         let wires = Wires::mutual(files).expect("the files fit");
         Party { folder, wires }
+    }
+
+    /// What phones are shown, and the folder of its files, which [`Issued::write`] renews.
+    pub fn front(&self, names: &[&str]) -> (TempDir, Front) {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let files = self.issue(names).write(folder.path(), &self.pem);
+        (folder, Front::new("phones", files.cert, files.key).expect("the files fit"))
+    }
+
+    /// A phone that trusts this CA and shows nothing.
+    pub async fn dial(&self, address: SocketAddr) -> io::Result<Stream> {
+        let mut roots = rustls::RootCertStore::empty();
+        let ca = CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("it is a certificate");
+        roots.add(ca).expect("it is one of a CA");
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("ring knows them")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let socket = TcpStream::connect(address).await?;
+        connect::handshake(&Arc::new(config).into(), socket, connect::name_of(&address.ip().to_string())?)
+            .await
     }
 }
 

@@ -6,6 +6,8 @@
 //!
 //! [`Outside`] reaches servers of others, such as a provider's billing, as any client on the web would.
 //!
+//! [`Front`] is shown to phones, which have no certificates.
+//!
 //! Certificates are read anew when their files change ([`watched`]); what is connected stays connected.
 
 mod accept;
@@ -14,6 +16,7 @@ pub mod authority;
 mod certificate;
 mod complaints;
 mod connect;
+mod front;
 mod identity;
 pub mod metrics;
 mod mutual;
@@ -28,6 +31,7 @@ mod tests;
 
 pub use accept::Incoming;
 pub use connect::Connector;
+pub use front::Front;
 pub use outside::{Outside, OutsideFiles};
 pub use stream::{ReadHalf, Stream, WriteHalf};
 pub use watched::BadFiles;

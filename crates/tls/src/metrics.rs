@@ -1,6 +1,6 @@
 //! The names of the metrics.
 
-/// When the certificate in use ends, in Unix seconds; with what it is for (`inner`, `billing`).
+/// When the certificate in use ends, in Unix seconds; with what it is for (`inner`, `billing`, `phones`).
 pub const EXPIRES: &str = "vedette_tls_certificate_expires_seconds";
 /// Changed files, by whether they were `used` or `refused`.
 pub const RELOADS: &str = "vedette_tls_reloads_total";

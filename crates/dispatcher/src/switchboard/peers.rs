@@ -151,10 +151,7 @@ impl Switchboard {
     fn send_to_registrar(&self, registrar: &Registrar, request: Bytes) -> (Result<(), Unsent>, Queue) {
         match &registrar.link {
             Some(link) => (link.send(request), Queue::Link),
-            None => {
-                let sent = self.ports[registrar.listener].send(request, registrar.address);
-                (sent.map_err(|_| Unsent::Full), Queue::Udp)
-            }
+            None => (self.send_datagram(registrar.listener, request, registrar.address), Queue::Udp),
         }
     }
 

@@ -27,11 +27,15 @@ pub enum BindError {
     AdvertisedTwice(SocketAddr),
     #[error("a dispatcher needs at least one listener")]
     NoListener,
-    #[error("no listener can reach the upstream registrar {0}: none is of its address family")]
+    #[error("{0} speaks TLS with phones: it needs a certificate and its key")]
+    NoCertificate(SocketAddr),
+    #[error(
+        "no listener can reach the upstream registrar {0}: none over UDP and TCP is of its address family"
+    )]
     UpstreamFamily(SocketAddr),
 }
 
-/// A public listener: TCP and UDP on one port. Port 0 takes one that is free for both.
+/// A public listener for TCP and UDP, on one port. Port 0 takes one that is free for both.
 pub fn pair(address: SocketAddr, limits: &Limits) -> Result<(TcpListener, UdpPort), BindError> {
     let attempts = if address.port() == 0 { ATTEMPTS } else { 1 };
     let mut attempt = 1;

@@ -2,8 +2,11 @@
 
 mod bind;
 pub mod connections;
+pub mod phone;
 pub mod stream;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
+pub mod websocket;
 
 pub use bind::{BindError, listener, pair};

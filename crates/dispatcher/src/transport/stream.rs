@@ -16,6 +16,8 @@ pub enum End {
     Closed,
     Idle,
     NotSip,
+    /// A WebSocket message that is not even read.
+    TooLarge,
 }
 
 /// The answer to a keep-alive (RFC 5626 3.5.1).

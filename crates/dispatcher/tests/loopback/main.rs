@@ -4,6 +4,7 @@ mod directory;
 mod members;
 mod secrecy;
 mod support;
+mod transports;
 
 use std::time::Duration;
 
@@ -427,9 +428,9 @@ async fn an_address_in_use_is_named() {
 async fn bound_to_all_addresses_it_must_be_told_its_own() {
     let manager = FakeManager::start().await;
     let mut config = config(&[&manager]);
-    config.listeners = vec![Listener { bind: "0.0.0.0:0".parse().unwrap(), advertise: None }];
+    config.listeners = vec![Listener::from("0.0.0.0:0".parse::<std::net::SocketAddr>().unwrap())];
     let unsaid = Dispatcher::bind(config.clone()).await.err();
-    config.listeners[0].advertise = Some(loopback());
+    config.listeners[0].endpoint.advertise = Some(loopback());
 
     assert!(matches!(unsaid, Some(BindError::NoAdvertise(_))));
     assert!(Dispatcher::bind(config).await.is_ok());

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A dispatcher at work on ports of its own.
 pub struct Running {
     pub public: SocketAddr,
+    /// All of them; `public` is the first.
+    pub listeners: Vec<SocketAddr>,
     pub inner: SocketAddr,
     pub ready: watch::Receiver<bool>,
     pub shutdown: CancellationToken,
@@ -30,10 +32,11 @@ pub struct Running {
 impl Running {
     pub async fn start(config: Config) -> Running {
         let dispatcher = Dispatcher::bind(config).await.unwrap();
-        let (public, inner, ready) = (dispatcher.listeners()[0], dispatcher.inner(), dispatcher.ready());
+        let listeners = dispatcher.listeners().to_vec();
+        let (public, inner, ready) = (listeners[0], dispatcher.inner(), dispatcher.ready());
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(dispatcher.serve(shutdown.clone()));
-        Running { public, inner, ready, shutdown, task }
+        Running { public, listeners, inner, ready, shutdown, task }
     }
 
     pub async fn live(&mut self) {

@@ -1,0 +1,140 @@
+//! SIP over WebSocket (RFC 7118), plain or inside TLS.
+//!
+//! A WebSocket message is one SIP message, so Content-Length is not needed to find its end. Pings are answered by the
+//! library. Line ends as on a stream are answered too: some clients watch for them.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use sip::Frame;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
+
+use super::phone::{LAST_WORDS, Phone};
+use super::stream::End;
+use crate::config::Limits;
+use crate::metrics::Closed;
+use crate::outbox::Outbox;
+
+/// What both sides must name in the handshake (RFC 7118 section 4.1).
+const SUBPROTOCOL: &str = "sip";
+/// Allocated for each connection as long as it lasts; most of them are idle.
+const READ: usize = 4 << 10;
+/// Bytes that are gathered before they are written.
+const WRITE: usize = 16 << 10;
+
+/// `open` opens the stream below.
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    open: impl Future<Output = io::Result<S>>,
+    phone: Phone,
+) {
+    let shake = async {
+        let config = config(&phone.board.limits);
+        accept_hdr_async_with_config(open.await?, agree, Some(config)).await
+    };
+    let Some(websocket) = phone.handshake(shake).await else { return };
+    let (mut sink, source) = websocket.split();
+    let read = read(source, phone.board.timings.idle, |frame| phone.take(frame));
+    let reason = phone.converse(read, write(&phone.connection.outbox, &mut sink)).await;
+    let goodbye = sink.send(Message::Close(Some(goodbye(reason))));
+    let _ = timeout(LAST_WORDS, goodbye).await;
+}
+
+fn config(limits: &Limits) -> WebSocketConfig {
+    // What is too large is read up to twice its bound, so that it can be answered 413. It ends nothing: unlike on a
+    // stream it is known where the next message starts.
+    let largest = 2 * limits.message.message;
+    WebSocketConfig::default()
+        .read_buffer_size(READ)
+        .write_buffer_size(WRITE)
+        // Bounds the answers to pings of a phone that does not read; a message of ours fits in any case.
+        .max_write_buffer_size(WRITE + limits.connection_queue.max(2 * limits.inner_message.message))
+        .max_message_size(Some(largest))
+        .max_frame_size(Some(largest))
+}
+
+#[allow(clippy::result_large_err)] // The library wants it so.
+fn agree(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    if !offers_sip(request.headers()) {
+        let mut refusal = ErrorResponse::new(Some("The subprotocol sip is needed (RFC 7118).\n".to_owned()));
+        *refusal.status_mut() = StatusCode::BAD_REQUEST;
+        return Err(refusal);
+    }
+    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    Ok(response)
+}
+
+fn offers_sip(headers: &HeaderMap) -> bool {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
+    let mut each = offered.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    each.any(|name| name.trim().eq_ignore_ascii_case(SUBPROTOCOL))
+}
+
+async fn read<S: AsyncRead + AsyncWrite + Unpin>(
+    mut source: SplitStream<WebSocketStream<S>>,
+    idle: Duration,
+    mut take: impl FnMut(Frame) -> bool,
+) -> End {
+    loop {
+        let Ok(next) = timeout(idle, source.next()).await else { return End::Idle };
+        let bytes = match next {
+            Some(Ok(Message::Text(text))) => text.into(),
+            Some(Ok(Message::Binary(bytes))) => bytes,
+            Some(Ok(_ping_pong_or_close)) => continue,
+            Some(Err(tungstenite::Error::Io(_))) | None => return End::Closed,
+            Some(Err(tungstenite::Error::Capacity(_))) => return End::TooLarge,
+            Some(Err(_)) => return End::NotSip,
+        };
+        if !take(frame(bytes)) {
+            return End::NotSip;
+        }
+    }
+}
+
+fn frame(bytes: Bytes) -> Frame {
+    match bytes.as_ref() {
+        b"\r\n\r\n" => Frame::KeepAlive,
+        _ => Frame::Message(bytes),
+    }
+}
+
+/// Writes whatever is pushed, each message by itself, until the stream fails.
+async fn write<S: AsyncRead + AsyncWrite + Unpin>(
+    outbox: &Outbox,
+    sink: &mut SplitSink<WebSocketStream<S>, Message>,
+) -> Result<(), tungstenite::Error> {
+    loop {
+        let (messages, cost) = outbox.take().await;
+        for message in messages {
+            sink.feed(spoken(message)).await?;
+        }
+        sink.flush().await?;
+        outbox.written(cost);
+    }
+}
+
+/// As text if it is, which is what browsers hand on without ado.
+fn spoken(message: Bytes) -> Message {
+    match Utf8Bytes::try_from(message.clone()) {
+        Ok(text) => Message::Text(text),
+        Err(_) => Message::Binary(message),
+    }
+}
+
+fn goodbye(reason: Option<Closed>) -> CloseFrame {
+    let code = match reason {
+        Some(Closed::TooLarge) => CloseCode::Size,
+        Some(Closed::NotSip) => CloseCode::Policy,
+        _ => CloseCode::Away,
+    };
+    CloseFrame { code, reason: Utf8Bytes::default() }
+}
