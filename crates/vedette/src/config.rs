@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use dispatcher::Speaks;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
@@ -59,6 +60,11 @@ pub struct Dispatcher {
     pub listen: Vec<SocketAddr>,
     /// The addresses to tell phones, in the order of `listen`, where they differ.
     pub advertise: Vec<SocketAddr>,
+    /// More places where phones reach us, each with what they speak there.
+    pub listeners: Vec<PhoneListener>,
+    /// What phones over TLS are shown, with those between it and its CA: PEM files that are read anew when they change.
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
     /// Where managers reach us.
     pub inner: Option<SocketAddr>,
     /// gRPC addresses of managers, `host:port`; from those that answer it learns who the managers are.
@@ -67,6 +73,28 @@ pub struct Dispatcher {
     pub upstream: Option<String>,
     /// Addresses and networks whose P-Asserted-Identity counts.
     pub trusted_peers: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhoneListener {
+    #[serde(default)]
+    pub transport: PhoneTransport,
+    pub bind: SocketAddr,
+    pub advertise: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub enum PhoneTransport {
+    #[default]
+    #[serde(rename = "udp+tcp")]
+    UdpAndTcp,
+    #[serde(rename = "tls")]
+    Tls,
+    #[serde(rename = "ws")]
+    Ws,
+    #[serde(rename = "wss")]
+    Wss,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -288,6 +316,32 @@ impl Tls {
     }
 }
 
+impl Dispatcher {
+    pub fn front(&self) -> anyhow::Result<Option<tls::Front>> {
+        match (&self.cert, &self.key) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => {
+                let front = tls::Front::new("phones", cert.clone(), key.clone());
+                Ok(Some(front.context("`dispatcher.cert` and `dispatcher.key`")?))
+            }
+            _ => bail!("`dispatcher.cert` and `dispatcher.key` belong together: one of them is missing"),
+        }
+    }
+}
+
+impl PhoneListener {
+    pub fn listener(self) -> dispatcher::Listener {
+        let endpoint = dispatcher::Endpoint { bind: self.bind, advertise: self.advertise };
+        let speaks = match self.transport {
+            PhoneTransport::UdpAndTcp => Speaks::UdpAndTcp,
+            PhoneTransport::Tls => Speaks::Tls,
+            PhoneTransport::Ws => Speaks::Ws,
+            PhoneTransport::Wss => Speaks::Wss,
+        };
+        dispatcher::Listener { endpoint, speaks }
+    }
+}
+
 impl Expires {
     pub fn policy(self) -> presence_agent::config::Expires {
         presence_agent::config::Expires { min: self.min, default: self.default, max: self.max }
@@ -371,6 +425,38 @@ mod tests {
         for half in ["tls.name=a", "tls.ca=a", "tls.cert=a"] {
             assert!(with(&[half]).unwrap().tls.wires().unwrap_err().to_string().contains("`key`"), "{half}");
         }
+    }
+
+    #[test]
+    fn a_listener_says_what_is_spoken_there_and_is_told_what_may_be() {
+        let listeners = |text: &str| {
+            let settings = with(&[&format!("dispatcher.listeners=[{text}]")])?;
+            anyhow::Ok(
+                settings.dispatcher.listeners.into_iter().map(PhoneListener::listener).collect::<Vec<_>>(),
+            )
+        };
+
+        let both = listeners("{transport='wss', bind='[::1]:443'}, {bind='127.0.0.1:5070'}").unwrap();
+        assert_eq!(
+            both.iter().map(|listener| listener.speaks).collect::<Vec<_>>(),
+            [Speaks::Wss, Speaks::UdpAndTcp]
+        );
+        for (wrong, word) in
+            [("{transport='sctp', bind='127.0.0.1:1'}", "udp+tcp"), ("{transport='ws'}", "bind")]
+        {
+            let error = listeners(wrong).unwrap_err().to_string();
+            assert!(error.contains(word) && error.lines().count() == 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_for_phones_needs_its_key() {
+        let front = |overrides: &[&str]| with(overrides).unwrap().dispatcher.front();
+
+        assert!(front(&[]).unwrap().is_none());
+        let half = front(&["dispatcher.cert=a.crt"]).unwrap_err().to_string();
+        assert!(half.contains("`dispatcher.key`"), "{half}");
+        assert!(front(&["dispatcher.cert=/none.crt", "dispatcher.key=/none.key"]).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use auth_adapter::AuthAdapter;
-use dispatcher::config::{Listener, Upstream, UpstreamTransport};
+use dispatcher::config::{Endpoint, Listener, Speaks, Upstream, UpstreamTransport};
 use dispatcher::{Dispatcher, directory};
 use ipnet::IpNet;
 use sip::digest::Algorithm;
@@ -27,7 +27,7 @@ pub async fn dispatcher(args: RoleArgs) -> anyhow::Result<()> {
     warn_if_exposed("dispatcher.inner", config.inner.bind, &settings);
     let dispatcher = Dispatcher::bind(config).await?;
     let http = serve_http(&settings, dispatcher_ready(&dispatcher), metrics, &shutdown).await?;
-    info!(listen = ?settings.dispatcher.listen, "The dispatcher serves");
+    info!(listen = ?dispatcher.listeners(), "The dispatcher serves");
     dispatcher.serve(shutdown).await;
     http.await.context("HTTP")
 }
@@ -125,15 +125,22 @@ pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Conf
     let own = &settings.dispatcher;
     let inner =
         own.inner.context("`dispatcher.inner` is missing: the address managers reach this dispatcher at")?;
-    if own.listen.is_empty() {
-        bail!("`dispatcher.listen` is empty");
+    if own.listen.is_empty() && own.listeners.is_empty() {
+        bail!("`dispatcher.listen` and `dispatcher.listeners` are empty");
     }
     let managers = directory::follow(&own.directory, directory::Timings::default(), settings.wires.clone())
         .context("`dispatcher.directory`")?;
     let secret = Secret::new(&settings.secret);
     let mut config = dispatcher::Config::new([], inner, managers, secret);
     config.wires = settings.wires.clone();
-    config.listeners = listeners(&own.listen, &own.advertise)?;
+    config.listeners = listeners(own)?;
+    config.front = own.front()?;
+    if let (None, Some(listener)) =
+        (&config.front, config.listeners.iter().find(|listener| listener.speaks.over_tls()))
+    {
+        let address = listener.endpoint.bind;
+        bail!("phones at {address} speak TLS: `dispatcher.cert` and `dispatcher.key` are missing");
+    }
     config.domains = settings.domains.clone();
     config.upstream = own.upstream.as_deref().map(upstream).transpose()?;
     config.trusted_peers = networks("dispatcher.trusted_peers", &own.trusted_peers)?;
@@ -152,12 +159,16 @@ fn networks(key: &str, texts: &[String]) -> anyhow::Result<Vec<IpNet>> {
     texts.iter().map(network).collect()
 }
 
-fn listeners(listen: &[SocketAddr], advertise: &[SocketAddr]) -> anyhow::Result<Vec<Listener>> {
-    if advertise.len() > listen.len() {
+fn listeners(own: &config::Dispatcher) -> anyhow::Result<Vec<Listener>> {
+    if own.advertise.len() > own.listen.len() {
         bail!("`dispatcher.advertise` names more addresses than `dispatcher.listen`");
     }
-    let advertise = advertise.iter().copied().map(Some).chain(std::iter::repeat(None));
-    Ok(listen.iter().zip(advertise).map(|(bind, advertise)| Listener { bind: *bind, advertise }).collect())
+    let advertise = own.advertise.iter().copied().map(Some).chain(std::iter::repeat(None));
+    let plain = own.listen.iter().zip(advertise).map(|(bind, advertise)| Listener {
+        endpoint: Endpoint { bind: *bind, advertise },
+        speaks: Speaks::UdpAndTcp,
+    });
+    Ok(plain.chain(own.listeners.iter().map(|listener| listener.listener())).collect())
 }
 
 /// Reads `sip:host:port[;transport=tcp]`, the host as a literal address.
