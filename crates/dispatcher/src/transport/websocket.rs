@@ -12,11 +12,12 @@ use futures_util::{SinkExt, StreamExt};
 use sip::Frame;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use super::phone::{LAST_WORDS, Phone};
@@ -90,8 +91,11 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Ok(Message::Text(text))) => text.into(),
             Some(Ok(Message::Binary(bytes))) => bytes,
             Some(Ok(_ping_pong_or_close)) => continue,
-            Some(Err(tungstenite::Error::Io(_))) | None => return End::Closed,
-            Some(Err(tungstenite::Error::Capacity(_))) => return End::TooLarge,
+            // Who goes without a word, as a browser that is closed, has only gone.
+            Some(Err(Error::Io(_) | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
+                return End::Closed;
+            }
+            Some(Err(Error::Capacity(_))) => return End::TooLarge,
             Some(Err(_)) => return End::NotSip,
         };
         if !take(frame(bytes)) {
@@ -111,7 +115,7 @@ fn frame(bytes: Bytes) -> Frame {
 async fn write<S: AsyncRead + AsyncWrite + Unpin>(
     outbox: &Outbox,
     sink: &mut SplitSink<WebSocketStream<S>, Message>,
-) -> Result<(), tungstenite::Error> {
+) -> Result<(), Error> {
     loop {
         let (messages, cost) = outbox.take().await;
         for message in messages {

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
 use dispatcher::config::Endpoint;
 use dispatcher::{BindError, Dispatcher, Listener, Speaks};
 use futures_util::{SinkExt, StreamExt};
@@ -413,7 +412,7 @@ impl Phone {
     async fn receive(&mut self) -> sip::Message {
         match self {
             Phone::Stream(stream) => stream.receive().await,
-            Phone::Web(websocket) => parse(Bytes::from(next(websocket).await.unwrap().into_data())),
+            Phone::Web(websocket) => parse(next(websocket).await.unwrap().into_data()),
         }
     }
 
