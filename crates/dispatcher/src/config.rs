@@ -9,6 +9,8 @@ use ipnet::IpNet;
 use sip::{Secret, Transport};
 use tokio::sync::watch;
 
+use crate::throttle;
+
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where phones reach us.
@@ -113,6 +115,9 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of phones from one IP address.
     pub connections_per_source: usize,
+    /// Refusals told to one source that is no trusted peer. Beyond them its requests in no dialog and without
+    /// credentials are answered 480 with Retry-After, a few times a second, and otherwise dropped; see [`crate::throttle`].
+    pub refusals_per_source: throttle::Bounds,
     /// Connections of managers to the inner listener.
     pub inner_connections: usize,
     /// UDP sockets per listener, sharing its port (SO_REUSEPORT) so that several cores read.
@@ -143,7 +148,7 @@ pub struct Timings {
     pub pause: Duration,
     /// A request unanswered for this long is forgotten (Timer F of its sender has fired).
     pub give_up: Duration,
-    /// What Retry-After says in a 503.
+    /// What Retry-After says in a 503, and in the 480 of a source that is told too many refusals.
     pub retry_after: Duration,
     /// A phone's connection that sends nothing for this long is closed.
     pub idle: Duration,
@@ -220,6 +225,12 @@ impl Default for Limits {
             udp_queue: 4 << 20,
             connections: 100_000,
             connections_per_source: 10_000,
+            refusals_per_source: throttle::Bounds {
+                per_second: 100,
+                burst: 1_000,
+                answers: 10,
+                sources: 65_536,
+            },
             inner_connections: 64,
             udp_sockets: 1,
             udp_receive_buffer: 4 << 20,

@@ -25,6 +25,7 @@ use crate::names::{Leg, Names};
 use crate::outbox::Outbox;
 use crate::route::Peer;
 use crate::switchboard::{Registrar, Switchboard};
+use crate::throttle::Throttle;
 use crate::transport::connections::{self, Connections};
 use crate::transport::phone::{Entrance, Speech};
 use crate::transport::udp::UdpPort;
@@ -211,6 +212,7 @@ fn board(
             give_up: timings.give_up,
             answered: limits.answered,
         })),
+        throttle: Mutex::new(Throttle::new(limits.refusals_per_source)),
         health: Health::new(ready),
         metrics: Metrics::registered(),
         draining: AtomicBool::new(false),

@@ -115,7 +115,7 @@ impl Forwarder {
         }
     }
 
-    fn is_trusted(&self, source: IpAddr) -> bool {
+    pub fn is_trusted(&self, source: IpAddr) -> bool {
         // A socket for both families sees IPv4 sources as mapped ones.
         self.trusted_peers.iter().any(|network| network.contains(&source.to_canonical()))
     }

@@ -2,7 +2,7 @@
 //!
 //! It keeps the phones' flows (sockets and connections) and a bounded window of requests in flight, and nothing else:
 //! any dispatcher can take any request, and a restart loses only connections. The rules are values ([`forward`],
-//! [`deliver`], [`route`], [`window`], [`members`]); sockets are in [`transport`], [`link`] and [`directory`], which
+//! [`deliver`], [`route`], [`window`], [`members`], [`throttle`]); sockets are in [`transport`], [`link`] and [`directory`], which
 //! tells who the managers are; [`switchboard`] joins them.
 
 pub mod branch;
@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod refusal;
 pub mod route;
 pub mod switchboard;
+pub mod throttle;
 pub mod transport;
 pub mod window;
 

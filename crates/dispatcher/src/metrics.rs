@@ -11,6 +11,8 @@ pub const FORWARDED: &str = "vedette_dispatcher_messages_forwarded_total";
 pub const DROPPED: &str = "vedette_dispatcher_messages_dropped_total";
 /// Answers the dispatcher gave itself; label `status`.
 pub const ANSWERED: &str = "vedette_dispatcher_answers_total";
+/// Requests of sources that are told too many refusals; label `done` is `refused` or `dropped`.
+pub const THROTTLED: &str = "vedette_dispatcher_throttled_total";
 /// Requests sent again to another manager.
 pub const RETRIED: &str = "vedette_dispatcher_retries_total";
 /// Requests that nobody answered in time.
@@ -79,6 +81,8 @@ pub struct Metrics {
     pub from_managers: Counter,
     pub to_phones: Counter,
     pub to_managers: Counter,
+    pub throttled_refused: Counter,
+    pub throttled_dropped: Counter,
     pub retried: Counter,
     pub gave_up: Counter,
     pub in_flight: Gauge,
@@ -92,6 +96,8 @@ impl Metrics {
             from_managers: counter!(RECEIVED, "side" => "manager"),
             to_phones: counter!(FORWARDED, "side" => "phone"),
             to_managers: counter!(FORWARDED, "side" => "manager"),
+            throttled_refused: counter!(THROTTLED, "done" => "refused"),
+            throttled_dropped: counter!(THROTTLED, "done" => "dropped"),
             retried: counter!(RETRIED),
             gave_up: counter!(GAVE_UP),
             in_flight: gauge!(IN_FLIGHT),

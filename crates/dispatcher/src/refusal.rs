@@ -23,6 +23,9 @@ pub enum Refusal {
     /// No manager takes it, or too many requests are in flight.
     #[error("no manager takes it")]
     Unavailable(Duration),
+    /// Its source is told too many refusals. Not 503: a proxy that brings the requests of many would pass on none of them.
+    #[error("too many refusals of this source")]
+    Throttled(Duration),
     /// The connection named by the flow token is gone (RFC 5626 5.3.1).
     #[error("the flow is gone")]
     FlowFailed,
@@ -47,6 +50,7 @@ impl Refusal {
             Refusal::ProxyRequire => 420,
             Refusal::NothingToCancel => 481,
             Refusal::Unavailable(_) => 503,
+            Refusal::Throttled(_) => 480,
             Refusal::FlowFailed => 430,
             Refusal::NoFlow => 403,
             Refusal::TooLarge => 513,
@@ -66,6 +70,9 @@ impl Refusal {
                 let unsupported = request.values(Name::ProxyRequire);
                 unsupported
                     .fold(answer, |answer, tag| answer.header("Unsupported", String::from_utf8_lossy(tag)))
+            }
+            Refusal::Throttled(wait) => {
+                answer.reason("Too Many Refused Requests").header("Retry-After", wait.as_secs().max(1))
             }
             Refusal::Unavailable(wait) => answer.header("Retry-After", wait.as_secs().max(1)),
             _ => answer,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sip::{Instant, Message, Method, Transport};
+use sip::{Instant, Message, Method, Name, Transport};
 use smallvec::smallvec;
 use tracing::{debug, trace};
 
@@ -27,6 +27,7 @@ use crate::names::{Leg, Names};
 use crate::outbox::{Outbox, Unsent};
 use crate::refusal::{self, Refusal};
 use crate::route::{Order, Peer};
+use crate::throttle::{Ruling, Shown, Source, Throttle};
 use crate::transport::connections::Connections;
 use crate::transport::udp::UdpPort;
 use crate::window::Window;
@@ -47,6 +48,7 @@ pub struct Switchboard {
     pub(crate) forwarder: Forwarder,
     pub(crate) deliverer: Deliverer,
     pub(crate) window: Mutex<Window>,
+    pub(crate) throttle: Mutex<Throttle>,
     pub(crate) draining: AtomicBool,
     pub(crate) health: Health,
     pub(crate) started: tokio::time::Instant,
@@ -116,6 +118,14 @@ impl Switchboard {
         if request.method() == Method::Cancel {
             return self.cancel(request, leg);
         }
+        match self.ruling(request, leg) {
+            Ruling::Pass => {}
+            Ruling::Refuse => {
+                self.metrics.throttled_refused.increment(1);
+                return self.refuse(request, leg, Refusal::Throttled(self.timings.retry_after));
+            }
+            Ruling::Drop => return self.metrics.throttled_dropped.increment(1),
+        }
         let upstream = self.upstream.as_ref().filter(|_| request.method() == Method::Register);
         let next = upstream.map_or(NextHop::Manager, |registrar| NextHop::Upstream {
             listener: registrar.listener,
@@ -142,6 +152,18 @@ impl Switchboard {
             self.metrics.full(Queue::Window);
             self.refuse(request, leg, Refusal::Unavailable(self.timings.retry_after));
         }
+    }
+
+    /// What its source may still ask, be it a phone or a stranger.
+    fn ruling(&self, request: &Message, leg: &Leg) -> Ruling {
+        if self.forwarder.is_trusted(leg.remote.ip()) {
+            return Ruling::Pass;
+        }
+        let shown = [Name::Authorization, Name::ProxyAuthorization].map(|name| request.header(name));
+        let shown = if shown == [None, None] { Shown::Nothing } else { Shown::Credentials };
+        let ruling = self.throttle.lock().rule(Source::of(leg), shown, self.now());
+        // Everybody can write a To-tag; our Route is signed. It is looked at only where it matters, for that takes time.
+        if ruling == Ruling::Pass || self.forwarder.is_in_dialog(request) { Ruling::Pass } else { ruling }
     }
 
     /// Passes on the ACK of a 200, which goes the way of its dialog. Any other ends an INVITE that was refused, and nobody
@@ -225,6 +247,9 @@ impl Switchboard {
                 return self.metrics.dropped(Dropped::Late);
             }
             _ => {}
+        }
+        if let Some(status) = answer.status() {
+            self.throttle.lock().told(Source::of(&back.to), status, answer.method(), self.now());
         }
         self.send_back(&back.to, forward::returned(answer));
     }

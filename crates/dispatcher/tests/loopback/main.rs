@@ -4,6 +4,7 @@ mod directory;
 mod members;
 mod secrecy;
 mod support;
+mod throttle;
 mod transports;
 
 use std::time::Duration;

@@ -1,0 +1,332 @@
+//! How much strangers may ask. Pure: time is an argument.
+//!
+//! What counts is not what a source sends but what it is told. Each refusal (4xx: a challenge, most of all) is owed by the
+//! source it went to; each success of a request that had to prove something takes one off again, and so does time.
+//! Thousands of phones behind one NAT answer their challenges and come out even; a phone that asks again and again without
+//! a password does not. Where nobody is challenged (`auth = "open"`) next to nobody is throttled.
+//!
+//! A source that owes a burst is heard no more, except in its dialogs and with credentials; with `WRONG` bursts of them
+//! wrong, except in its dialogs. A few times a second it is told so, with 480: a 503 would make a proxy leave all of us
+//! alone. The rest is dropped, which is the cheapest for us, and sends nothing to whom a forged source belongs to.
+//!
+//! The table has two halves: whoever owes more, or asks for too much, is in the young one; when that is full, it becomes the
+//! old one, and who did neither since the turn before is forgotten, with what it owed. A flood from as many forged sources as
+//! that costs us what it would without the table.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use sip::{Instant, Method};
+
+use crate::names::Leg;
+
+/// Refusals told to each source, of which no more than a burst at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// How many it is forgiven each second; 0 turns the throttle off.
+    pub per_second: u32,
+    pub burst: u32,
+    /// How often each second a source over its bound is told so.
+    pub answers: u32,
+    /// Sources that are remembered. Beyond them those go that have been quiet for longest.
+    pub sources: usize,
+}
+
+/// Who asks. A client has a /64 of IPv6. Everybody can write somebody else's address into a datagram, so what datagrams
+/// owe is not held against the connections from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Source {
+    network: IpAddr,
+    datagrams: bool,
+}
+
+/// What a request shows of its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    Nothing,
+    /// Credentials, right or wrong.
+    Credentials,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    Pass,
+    Refuse,
+    Drop,
+}
+
+pub struct Throttle {
+    bounds: Bounds,
+    young: HashMap<Source, Account>,
+    old: HashMap<Source, Account>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Account {
+    owed: Level,
+    answers: Level,
+}
+
+/// Falls by itself, `per_second` times `ONE` each second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Level {
+    height: u64,
+    at: Instant,
+}
+
+/// As many bursts of wrong credentials are let through: among them are those of phones that share the address and do
+/// nothing wrong.
+const WRONG: u64 = 10;
+
+/// With a thousand to one, a rate by the second falls by itself each millisecond.
+const ONE: u64 = 1_000;
+
+impl Source {
+    pub fn of(leg: &Leg) -> Source {
+        let network = match leg.remote.ip().to_canonical() {
+            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+            four => four,
+        };
+        Source { network, datagrams: leg.connection == 0 }
+    }
+}
+
+impl Throttle {
+    pub fn new(bounds: Bounds) -> Throttle {
+        Throttle { bounds, young: HashMap::new(), old: HashMap::new() }
+    }
+
+    /// About a request that is not known to be in a dialog.
+    pub fn rule(&mut self, source: Source, shown: Shown, now: Instant) -> Ruling {
+        let Some(mut account) = self.account(source) else { return Ruling::Pass };
+        let most = match shown {
+            Shown::Nothing => u64::from(self.bounds.burst) * ONE,
+            Shown::Credentials => self.ceiling(),
+        };
+        if account.owed.now(self.bounds.per_second, now) + ONE <= most {
+            return Ruling::Pass;
+        }
+        let answers = self.bounds.answers;
+        let ruling = if account.answers.now(answers, now) + ONE > u64::from(answers) * ONE {
+            Ruling::Drop
+        } else {
+            account.answers.raise(answers, now);
+            Ruling::Refuse
+        };
+        // Also one that is told nothing: who floods on is not forgotten.
+        self.put(source, account);
+        ruling
+    }
+
+    /// A source is told this, in answer to that.
+    pub fn told(&mut self, source: Source, status: u16, method: Method, now: Instant) {
+        let rate = self.bounds.per_second;
+        if rate == 0 {
+            return;
+        }
+        let known = self.account(source);
+        if owes(status) {
+            let mut account = known.unwrap_or_default();
+            account.owed.raise(rate, now);
+            account.owed.height = account.owed.height.min(self.ceiling());
+            self.put(source, account);
+        } else if proves(status, method)
+            && let Some(mut account) = known
+        {
+            account.owed.lower(rate, now);
+            self.put(source, account);
+        }
+    }
+
+    fn ceiling(&self) -> u64 {
+        u64::from(self.bounds.burst) * WRONG * ONE
+    }
+
+    fn account(&self, source: Source) -> Option<Account> {
+        self.young.get(&source).or_else(|| self.old.get(&source)).copied()
+    }
+
+    fn put(&mut self, source: Source, account: Account) {
+        if self.young.len() >= (self.bounds.sources / 2).max(1) && !self.young.contains_key(&source) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(source, account);
+    }
+}
+
+impl Level {
+    fn now(self, per_second: u32, now: Instant) -> u64 {
+        let passed = now.0.saturating_sub(self.at.0);
+        self.height.saturating_sub(passed.saturating_mul(u64::from(per_second)))
+    }
+
+    fn raise(&mut self, per_second: u32, now: Instant) {
+        *self = Level { height: self.now(per_second, now) + ONE, at: now };
+    }
+
+    fn lower(&mut self, per_second: u32, now: Instant) {
+        *self = Level { height: self.now(per_second, now).saturating_sub(ONE), at: now };
+    }
+}
+
+/// Were it only challenges, a request that is refused before it comes to one would be a way around. That the service is
+/// overloaded is nobody's debt.
+fn owes(status: u16) -> bool {
+    matches!(status, 400..=499)
+}
+
+/// Nobody but who has proved who they are has success; only OPTIONS is answered to all.
+fn proves(status: u16, method: Method) -> bool {
+    matches!(status, 200..=299) && method != Method::Options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { per_second: 10, burst: 100, answers: 5, sources: 100 };
+
+    #[test]
+    fn who_never_answers_a_challenge_is_heard_a_burst_and_then_at_the_rate() {
+        let mut throttle = Throttle::new(BOUNDS);
+
+        assert_eq!(challenged(&mut throttle, flooder(), 33_270, at(0)), 100);
+        assert_eq!(challenged(&mut throttle, flooder(), 33_270, at(1_000)), 10);
+        assert_eq!(challenged(&mut throttle, flooder(), 33_270, at(3_600_000)), 100);
+    }
+
+    #[test]
+    fn a_source_over_its_bound_is_told_so_a_few_times_a_second_and_then_not() {
+        let mut throttle = Throttle::new(BOUNDS);
+        challenged(&mut throttle, flooder(), 100, at(0));
+
+        let rulings: Vec<_> = (0..20).map(|_| throttle.rule(flooder(), Shown::Nothing, at(0))).collect();
+
+        assert_eq!(rulings[..5], [Ruling::Refuse; 5]);
+        assert_eq!(rulings[5..], [Ruling::Drop; 15]);
+    }
+
+    #[test]
+    fn a_flood_costs_another_source_nothing() {
+        let mut throttle = Throttle::new(BOUNDS);
+        challenged(&mut throttle, flooder(), 10_000, at(0));
+
+        assert_eq!(challenged(&mut throttle, source("192.0.2.2", 0), 100, at(0)), 100);
+    }
+
+    #[test]
+    fn any_number_of_phones_at_one_address_come_out_even_if_they_answer_their_challenges() {
+        let mut throttle = Throttle::new(BOUNDS);
+        for _ in 0..5_000 {
+            assert_eq!(throttle.rule(flooder(), Shown::Nothing, at(0)), Ruling::Pass);
+            throttle.told(flooder(), 401, Method::Subscribe, at(0));
+            assert_eq!(throttle.rule(flooder(), Shown::Credentials, at(0)), Ruling::Pass);
+            throttle.told(flooder(), 200, Method::Subscribe, at(0));
+        }
+    }
+
+    #[test]
+    fn credentials_are_heard_beside_a_flood_without_any_and_end_it_for_their_share() {
+        let mut throttle = Throttle::new(BOUNDS);
+        challenged(&mut throttle, flooder(), 1_000, at(0));
+        assert_eq!(throttle.rule(flooder(), Shown::Credentials, at(0)), Ruling::Pass);
+
+        throttle.told(flooder(), 202, Method::Register, at(0));
+
+        assert_eq!(challenged(&mut throttle, flooder(), 1_000, at(0)), 1);
+    }
+
+    #[test]
+    fn wrong_credentials_are_no_way_around_it() {
+        let mut throttle = Throttle::new(BOUNDS);
+        let heard = (0..10_000)
+            .filter(|_| {
+                let passed = throttle.rule(flooder(), Shown::Credentials, at(0)) == Ruling::Pass;
+                if passed {
+                    throttle.told(flooder(), 403, Method::Publish, at(0));
+                }
+                passed
+            })
+            .count();
+
+        assert_eq!(heard, 1_000);
+    }
+
+    #[test]
+    fn what_proves_nothing_forgives_nothing_and_nothing_is_saved_up() {
+        let mut throttle = Throttle::new(BOUNDS);
+        for _ in 0..50 {
+            throttle.told(flooder(), 200, Method::Publish, at(0));
+        }
+        assert_eq!(challenged(&mut throttle, flooder(), 1_000, at(0)), 100);
+
+        for (status, method) in [(200, Method::Options), (503, Method::Publish)] {
+            throttle.told(flooder(), status, method, at(0));
+        }
+
+        assert_ne!(throttle.rule(flooder(), Shown::Nothing, at(0)), Ruling::Pass);
+    }
+
+    #[test]
+    fn datagrams_in_the_name_of_an_address_are_not_held_against_its_connections() {
+        let mut throttle = Throttle::new(BOUNDS);
+        challenged(&mut throttle, flooder(), 1_000, at(0));
+
+        assert_eq!(throttle.rule(source("192.0.2.1", 7), Shown::Nothing, at(0)), Ruling::Pass);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_source_and_mapped_ipv4_is_ipv4() {
+        assert_eq!(source("2001:db8:1:2::1", 0), source("2001:db8:1:2:ffff::2", 0));
+        assert_ne!(source("2001:db8:1:2::1", 0), source("2001:db8:1:3::1", 0));
+        assert_eq!(source("::ffff:192.0.2.1", 0), source("192.0.2.1", 0));
+        assert_ne!(source("192.0.2.1", 0), source("192.0.2.2", 0));
+    }
+
+    #[test]
+    fn the_table_keeps_its_bound_and_who_floods_on() {
+        let mut throttle = Throttle::new(BOUNDS);
+        for stranger in 0..10_000u32 {
+            let ip = std::net::Ipv4Addr::from_bits(0x0a00_0000 + stranger).to_string();
+            throttle.told(source(&ip, 0), 401, Method::Register, at(0));
+            challenged(&mut throttle, flooder(), 3, at(0));
+            assert!(throttle.young.len() + throttle.old.len() <= BOUNDS.sources);
+        }
+
+        assert_ne!(throttle.rule(flooder(), Shown::Nothing, at(0)), Ruling::Pass);
+    }
+
+    #[test]
+    fn a_rate_of_nothing_turns_it_off() {
+        let mut throttle = Throttle::new(Bounds { per_second: 0, ..BOUNDS });
+
+        assert_eq!(challenged(&mut throttle, flooder(), 33_270, at(0)), 33_270);
+    }
+
+    fn at(milliseconds: u64) -> Instant {
+        Instant(milliseconds)
+    }
+
+    fn flooder() -> Source {
+        source("192.0.2.1", 0)
+    }
+
+    fn source(ip: &str, connection: u64) -> Source {
+        let remote = std::net::SocketAddr::new(ip.parse().unwrap(), 5060);
+        let transport = if connection == 0 { sip::Transport::Udp } else { sip::Transport::Tcp };
+        Source::of(&Leg { transport, listener: 0, remote, connection })
+    }
+
+    /// Asks so many times without credentials; says how often it was challenged.
+    fn challenged(throttle: &mut Throttle, source: Source, times: usize, now: Instant) -> usize {
+        let asked = (0..times).filter(|_| {
+            let passed = throttle.rule(source, Shown::Nothing, now) == Ruling::Pass;
+            if passed {
+                throttle.told(source, 401, Method::Subscribe, now);
+            }
+            passed
+        });
+        asked.count()
+    }
+}
