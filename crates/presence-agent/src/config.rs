@@ -61,6 +61,9 @@ pub struct Limits {
     pub documents: usize,
     /// The largest body of a PUBLISH, in bytes. Over it: 413.
     pub document: usize,
+    /// Subscriptions that an account may have at one time where billing sets no number; 0 sets none. Over it: 403. In an
+    /// open service nobody has an account, and nothing is counted.
+    pub subscriptions_per_account: u32,
     /// How long a signed nonce is good, in seconds; after that it is stale.
     pub nonce_seconds: u64,
     /// How long a change stays in the history of its presentity, in seconds; 0 records none.
@@ -83,6 +86,7 @@ impl Default for Limits {
             verdicts: 100_000,
             documents: 50_000,
             document: 32_768,
+            subscriptions_per_account: 10_000,
             nonce_seconds: 300,
             history_seconds: 7 * 86_400,
         }

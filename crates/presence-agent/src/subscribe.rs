@@ -92,9 +92,10 @@ impl Subscribe {
         Ok(Subscribe { presentity, package, kind, expires, accept, grant: Grant::default(), local_tag })
     }
 
-    /// Holds the subscription to what billing grants.
-    pub fn grant(&mut self, standing: Standing, verdict: &Verdict) {
+    /// Holds the subscription to what billing grants, and its watcher to `most` of them where billing sets no number.
+    pub fn grant(&mut self, standing: Standing, verdict: &Verdict, most: u32) {
         let Verdict { max_expires, max_subscriptions, .. } = *verdict;
+        let max_subscriptions = if max_subscriptions == 0 { most } else { max_subscriptions };
         self.expires = at_most(self.expires, max_expires);
         self.grant = Grant { standing, max_expires, max_subscriptions, tenant: verdict.tenant.clone() };
     }
@@ -172,4 +173,33 @@ fn remote_target(request: &Message) -> Result<&str, Refuse> {
 fn accepted(request: &Message, package: &'static Package) -> Result<&'static str, Refuse> {
     let values = request.values(Name::Accept).filter_map(|value| std::str::from_utf8(value).ok());
     package.accepts(values).ok_or(Refuse::NotAcceptable(package.default_type()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_billing_sets_no_number_an_account_has_what_the_operator_allows() {
+        let limits = [(0, 10_000), (7, 10_000), (20_000, 10_000), (0, 0)].map(|(billing, most)| {
+            let mut subscribe = subscribe();
+            let verdict = Verdict { max_subscriptions: billing, ..Verdict::allowed() };
+            subscribe.grant(Standing::Active, &verdict, most);
+            subscribe.grant.max_subscriptions
+        });
+
+        assert_eq!(limits, [10_000, 7, 20_000, 0]);
+    }
+
+    fn subscribe() -> Subscribe {
+        Subscribe {
+            presentity: PresentityKey::of("sip:alice@lab.test").unwrap(),
+            package: package::find("presence").unwrap(),
+            kind: SubscribeKind::Initial,
+            expires: 600,
+            accept: "application/pidf+xml",
+            grant: Grant::default(),
+            local_tag: "tag".into(),
+        }
+    }
 }

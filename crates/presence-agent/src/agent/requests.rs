@@ -221,7 +221,10 @@ impl Agent {
         let standing = self.identification.granted(request, question, verdict)?;
         self.identification.is_sender(request, &question.subject.account, &question.proof)?;
         match intent {
-            Intent::Subscribe(subscribe) => subscribe.grant(standing, verdict),
+            Intent::Subscribe(subscribe) => {
+                let most = if self.config.open { 0 } else { self.config.limits.subscriptions_per_account };
+                subscribe.grant(standing, verdict, most);
+            }
             Intent::Publish(publish) => {
                 publish.expires = at_most(publish.expires, verdict.max_expires);
                 publish.check_body(request)?;
