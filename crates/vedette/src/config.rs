@@ -186,6 +186,11 @@ pub struct Limits {
     pub snapshot_every: Option<u64>,
     pub verdict_timeout_ms: Option<u64>,
     pub nonce_seconds: Option<u64>,
+    pub subscriptions_per_account: Option<u32>,
+    /// Refusals told to one source, in each second and at once; 0 in each second sets no limit.
+    pub refusals_per_second: Option<u32>,
+    pub refusals_burst: Option<u32>,
+    pub refused_sources: Option<usize>,
 }
 
 impl Default for Settings {
@@ -359,6 +364,9 @@ impl Limits {
         set(&mut limits.connections, self.connections);
         set(&mut limits.connections_per_source, self.connections_per_source);
         set(&mut limits.window, self.window);
+        set(&mut limits.refusals_per_source.per_second, self.refusals_per_second);
+        set(&mut limits.refusals_per_source.burst, self.refusals_burst);
+        set(&mut limits.refusals_per_source.sources, self.refused_sources);
     }
 
     pub fn agent(&self, limits: &mut presence_agent::config::Limits) {
@@ -367,6 +375,7 @@ impl Limits {
         set(&mut limits.client_transactions, self.client_transactions);
         set(&mut limits.document, self.document);
         set(&mut limits.nonce_seconds, self.nonce_seconds);
+        set(&mut limits.subscriptions_per_account, self.subscriptions_per_account);
     }
 
     pub fn cluster(&self, limits: &mut cluster::Limits) {
