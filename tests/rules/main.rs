@@ -4,6 +4,11 @@
 //! `list.txt` is the whole list with what is missing. Many rules are tested in the crate that keeps them; a test is here
 //! only where it takes the dispatcher and the agent together, or belongs to neither.
 
+mod phone;
+mod rfc3903;
+mod rfc6665;
+mod server;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +44,8 @@ fn every_test_that_the_list_names_exists() {
     for Rule { section, tests } in rules() {
         for test in tests {
             let (file, name) = test.split_once("::").unwrap_or_else(|| panic!("{section}: {test}"));
-            let text = std::fs::read_to_string(place(file)).unwrap_or_else(|_| panic!("{section}: no {file}"));
+            let text =
+                std::fs::read_to_string(place(file)).unwrap_or_else(|_| panic!("{section}: no {file}"));
             assert!(tests_in(&text).contains(name), "{section}: {file} has no test {name}");
         }
     }
