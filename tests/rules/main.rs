@@ -4,9 +4,15 @@
 //! `list.txt` is the whole list with what is missing. Many rules are tested in the crate that keeps them; a test is here
 //! only where it takes the dispatcher and the agent together, or belongs to neither.
 
+mod lessons;
 mod phone;
+mod rfc3261;
+mod rfc3581;
 mod rfc3903;
+mod rfc5626;
 mod rfc6665;
+mod rfc7118;
+mod rfc8760;
 mod server;
 
 use std::collections::BTreeSet;

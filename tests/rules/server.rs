@@ -119,7 +119,7 @@ impl Server {
         self.told()
     }
 
-    /// The leg on which the last message went to a phone, and how many there were since the last look.
+    /// A phone sends; on which legs messages reach phones because of it.
     pub fn legs(&mut self, leg: &Leg, text: &str) -> Vec<Leg> {
         self.receives(leg, sip_text(text));
         std::mem::take(&mut self.heard).into_iter().map(|(leg, _)| leg).collect()
@@ -217,7 +217,7 @@ impl Server {
         }
     }
 
-    /// What a dispatcher that has lost the phone's connection answers a NOTIFY with; it stands in for the phone's 200.
+    /// The dispatcher has no connection to the phone any more, and says so in answer to this NOTIFY.
     pub fn flow_is_gone(&mut self, notify: &Message) -> Vec<Message> {
         let answer = Edit::new(&parse(ResponseWriter::new(notify, 430).finish())).pop_via().finish();
         self.agent.handle_response(&parse(answer), self.now);
