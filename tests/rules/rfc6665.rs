@@ -32,7 +32,7 @@ fn a_notify_follows_every_2xx_and_never_comes_before_it() {
         assert_eq!(header(notify, Name::SubscriptionState), "active;expires=600");
     }
     assert_eq!(header(&last, Name::SubscriptionState), "terminated;reason=timeout");
-    assert_eq!([&first, &refreshed, &last].map(|notify| to_tag(notify)), ["b"; 3]);
+    assert_eq!([&first, &refreshed, &last].map(to_tag), ["b"; 3]);
 }
 
 #[test]
