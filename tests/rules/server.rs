@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use dispatcher::Speaks;
 use dispatcher::deliver::Deliverer;
 use dispatcher::forward::{self, Forwarder, NextHop};
 use dispatcher::names::{Leg, Names};
@@ -51,7 +52,11 @@ impl Server {
         let now =
             Now { monotonic: Instant(0), log: Timestamp(1_000_000), unix: 1_000, lease: Instant(u64::MAX) };
         let mut server = Server {
-            names: Names::new(address(INNER), &[address(LISTENER)], &["lab.test".to_owned()]),
+            names: Names::new(
+                address(INNER),
+                &[(address(LISTENER), Speaks::UdpAndTcp)],
+                &["lab.test".to_owned()],
+            ),
             forwarder: Forwarder::new(&secret, &[]),
             deliverer: Deliverer::new(&secret),
             agent: Agent::new(config, now),
