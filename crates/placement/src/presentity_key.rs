@@ -61,7 +61,7 @@ fn address_of_record(rest: &str) -> Option<String> {
         Some(v6) => &host[..v6.find(']')? + 2],
         None => host.split(':').next()?,
     };
-    let host = host.strip_suffix('.').unwrap_or(host);
+    let host = host.trim_end_matches('.');
     if host.is_empty() || host.bytes().any(|byte| byte <= b' ') {
         return None;
     }
