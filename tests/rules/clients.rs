@@ -3,6 +3,8 @@
 //! The messages are written after what was captured from the client that names the test, with other names and addresses:
 //! order of headers, odd spaces and what is left out are the client's.
 
+use std::path::Path;
+
 use sip::digest::Algorithm;
 use sip::{Message, Name};
 
@@ -349,4 +351,27 @@ fn sipp_writes_the_servers_address_as_the_digests_uri_and_no_blanks() {
     let told = server.hears(&udp(PHONE), &request(2, &credentials));
 
     assert_eq!(statuses(&told), [200]);
+}
+
+/// Captured word for word. What quotes a dialog or an entity-tag of the server it was captured with is refused as such.
+#[test]
+fn every_captured_request_is_served_or_refused_for_what_it_asks() {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/captures/messages");
+    let clients = std::fs::read_dir(captures).into_iter().flatten().flatten();
+    for file in clients.flat_map(|client| std::fs::read_dir(client.path()).into_iter().flatten().flatten()) {
+        let path = file.path();
+        let bytes = std::fs::read(&path).unwrap();
+        let expected = match String::from_utf8_lossy(&bytes) {
+            text if text.starts_with("SIP/2.0") || text.starts_with("NOTIFY") => continue,
+            text if text.contains("recipient-list-subscribe") => 420,
+            text if !text.starts_with("REGISTER") && !text.contains("Event: presence\r\n") => 489,
+            text if text.contains("SIP-If-Match:") => 412,
+            text if text.lines().any(|line| line.starts_with("To:") && line.contains(";tag=")) => 481,
+            _ => 200,
+        };
+
+        let status = statuses(&Server::open().hears_bytes(&stream(PHONE, 1), bytes.into()))[0];
+
+        assert_eq!(status, expected, "{}", path.display());
+    }
 }

@@ -73,7 +73,11 @@ impl Server {
 
     /// A phone sends; what has reached phones since is returned, in its order.
     pub fn hears(&mut self, leg: &Leg, text: &str) -> Vec<Message> {
-        self.receives(leg, sip_text(text));
+        self.hears_bytes(leg, sip_text(text))
+    }
+
+    pub fn hears_bytes(&mut self, leg: &Leg, bytes: Bytes) -> Vec<Message> {
+        self.receives(leg, bytes);
         self.told()
     }
 
