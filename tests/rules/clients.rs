@@ -9,7 +9,7 @@ use sip::digest::Algorithm;
 use sip::{Message, Name};
 
 use crate::phone::{OPEN, PHONE, body, header, login, response, statuses, text, to_tag};
-use crate::server::{Server, stream, udp};
+use crate::server::{Server, stream, udp, websocket};
 
 /// The nonce of a challenge, and what the client answers to it.
 fn md5(challenged: &Message, user: &str, method: &str, uri: &str) -> (String, String) {
@@ -295,7 +295,7 @@ fn browsers_are_challenged_let_in_notified_over_their_socket_and_let_go() {
         ("JsSIP 3.13.8", 69, "Supported: outbound\n"),
     ] {
         let mut server = Server::asking();
-        let socket = stream(PHONE, 3);
+        let socket = websocket(PHONE, 3);
         let more = |expires: u32| format!("Expires: {expires}\n{supported}");
         let challenge = server.answers(&socket, &browser("SUBSCRIBE", "", 1, hops, agent, &more(120)));
         let (nonce, response) = md5(&challenge, "dee", "SUBSCRIBE", "sip:ben@lab.test");

@@ -17,6 +17,8 @@ use sip::digest::{self, Algorithm};
 use sip::{Edit, Instant, Limits, Message, ResponseWriter, Secret, Transport};
 
 const LISTENER: &str = "192.0.2.1:5060";
+/// The listener that speaks WebSocket.
+const BROWSERS: &str = "192.0.2.1:8080";
 const INNER: &str = "127.0.0.1:7060";
 const SECRET: &str = "the secret of the rules";
 
@@ -51,12 +53,9 @@ impl Server {
         let secret = Secret::new(SECRET);
         let now =
             Now { monotonic: Instant(0), log: Timestamp(1_000_000), unix: 1_000, lease: Instant(u64::MAX) };
+        let listeners = [(address(LISTENER), Speaks::UdpAndTcp), (address(BROWSERS), Speaks::Ws)];
         let mut server = Server {
-            names: Names::new(
-                address(INNER),
-                &[(address(LISTENER), Speaks::UdpAndTcp)],
-                &["lab.test".to_owned()],
-            ),
+            names: Names::new(address(INNER), &listeners, &["lab.test".to_owned()]),
             forwarder: Forwarder::new(&secret, &[]),
             deliverer: Deliverer::new(&secret),
             agent: Agent::new(config, now),
@@ -259,9 +258,12 @@ pub fn udp(remote: &str) -> Leg {
     Leg { transport: Transport::Udp, listener: 0, remote: address(remote), connection: 0 }
 }
 
-/// Any stream: a WebSocket is one to everybody but its transport.
 pub fn stream(remote: &str, connection: u64) -> Leg {
     Leg { transport: Transport::Tcp, connection, ..udp(remote) }
+}
+
+pub fn websocket(remote: &str, connection: u64) -> Leg {
+    Leg { transport: Transport::Ws, listener: 1, connection, ..udp(remote) }
 }
 
 fn address(text: &str) -> SocketAddr {
