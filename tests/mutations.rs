@@ -71,7 +71,7 @@ fn readers_of_what_strangers_send_keep_their_promises() {
 }
 
 /// Says which input it was: a panic alone would not.
-fn run(name: &str, target: fn(&[u8]), input: &[u8], origin: &str) {
+fn run(name: &str, target: targets::Target, input: &[u8], origin: &str) {
     let ended = std::panic::catch_unwind(|| target(input));
     assert!(ended.is_ok(), "{name}, from {origin}: {:?}", String::from_utf8_lossy(input));
 }

@@ -18,8 +18,10 @@ use sip::{Edit, Flow, Frame, Limits, Message, NameAddr, NotSip, ResponseWriter, 
 #[path = "../../../crates/presence-agent/src/sdp.rs"]
 mod session;
 
+pub type Target = fn(&[u8]);
+
 /// Each by its name.
-pub const ALL: [(&str, fn(&[u8])); 7] = [
+pub const ALL: [(&str, Target); 7] = [
     ("message", message),
     ("framing", framing),
     ("uri", uri),
