@@ -1,4 +1,4 @@
-//! At the leader: makes log entries of what waits in the intake, several in flight, in order.
+//! At the leader: makes log entries of what waits in the intake, in order, a bounded number in flight.
 //!
 //! Nothing waits on purpose: an idle log takes a command at once in an entry of its own, and while entries are in
 //! flight the next one grows. What openraft refuses, because the leadership is gone, is dropped here: the

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use cluster::{DeclaredMember, Limits, StartError};
 use placement::GroupId;
 
-use crate::harness::{Cluster, GROUP, free_address, until};
+use crate::harness::{Cluster, GROUP, until};
+use crate::ports::free_address;
 
 #[test]
 fn three_empty_nodes_form_one_cluster_whichever_starts_first() {

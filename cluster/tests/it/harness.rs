@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,6 +24,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::transport::Endpoint;
 
+use crate::ports::free_address;
 use crate::wires::Wires;
 
 /// Generous: these tests share their machine.
@@ -439,16 +439,6 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// Below the ports that the system gives to outgoing connections: one of those would now and then take the place of a
-/// node before it starts, or while it is down.
-pub fn free_address() -> SocketAddr {
-    static TRIED: AtomicU16 = AtomicU16::new(0);
-    let begin = (std::process::id() as u16).wrapping_mul(61);
-    let port = || 20_000 + begin.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % 12_000;
-    let mut free = (0..12_000).filter_map(|_| StdListener::bind((Ipv4Addr::LOCALHOST, port())).ok());
-    free.next().and_then(|held| held.local_addr().ok()).expect("loopback has free ports")
 }
 
 fn copy_all(from: &Path, to: &Path) {

@@ -1,6 +1,7 @@
 //! The replicated log on real disks and loopback sockets, three nodes in one process.
 
 mod harness;
+mod ports;
 mod wires;
 
 mod birth;

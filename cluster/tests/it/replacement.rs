@@ -3,7 +3,8 @@
 use cluster::Limits;
 use tonic::Code;
 
-use crate::harness::{Cluster, GROUP, free_address, until};
+use crate::harness::{Cluster, GROUP, until};
+use crate::ports::free_address;
 
 #[test]
 fn a_node_with_an_empty_disk_takes_the_place_of_its_former_self_and_commands_go_on() {

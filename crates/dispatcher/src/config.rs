@@ -87,8 +87,9 @@ pub enum UpstreamTransport {
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Sizes a phone's message may have. A larger one is answered 413 (400 for its other sizes), and ends its
-    /// connection; in a WebSocket it ends it only beyond twice the size, without an answer. They must leave room, up to what managers take, for the lines that we add (1 KiB, 3 headers): a
-    /// message that a manager finds too large costs us the connection to it.
+    /// connection; in a WebSocket it ends it only beyond twice the size, without an answer. They must leave room, up to
+    /// what managers take, for the lines that we add (1 KiB, 3 headers): a message that a manager finds too large costs us
+    /// the connection to it.
     pub message: sip::Limits,
     /// Sizes a message of a manager may have; a larger one costs it its connection.
     pub inner_message: sip::Limits,
@@ -111,7 +112,7 @@ pub struct Limits {
     pub connection_queues: usize,
     /// Bytes waiting for a UDP socket that would block. Full: the datagram is dropped.
     pub udp_queue: usize,
-    /// Connections of phones, from their first byte on. At the limit a new one is closed at once.
+    /// Connections of phones, counted from accept on. At the limit a new one is closed at once.
     pub connections: usize,
     /// Connections of phones from one IP address.
     pub connections_per_source: usize,

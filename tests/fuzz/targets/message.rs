@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| vedette_fuzz::message(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| vedette_fuzz::exercise::exercise(input));

@@ -1,7 +1,7 @@
 //! Phones that come over connections: let in, listened to, written to, let go.
 //!
 //! What is the same for each transport stands here. Each connection is a flow, and a NOTIFY for it has no other way. It
-//! takes its place with its first byte, so handshakes are bounded by the same limits.
+//! takes its place when it is accepted, so handshakes are bounded by the same limits.
 
 use std::fmt::Display;
 use std::net::SocketAddr;

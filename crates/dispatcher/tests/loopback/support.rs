@@ -185,6 +185,21 @@ impl FakeManager {
         )
         .into()
     }
+
+    /// Sends large NOTIFYs, of which the phone reads none, until one is answered: the kernel's buffers take the first
+    /// megabytes, then the queue fills, and then the flow is gone.
+    pub async fn notify_until_answered(&mut self, subscribe: &Message) -> Message {
+        let body = "x".repeat(60_000);
+        let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        let notify = String::from_utf8(self.notify(subscribe, "n1").to_vec()).unwrap();
+        let notify = notify.replace("Content-Length: 0\r\n\r\n", &length);
+        loop {
+            self.send(notify.clone().into());
+            if let Ok(answer) = tokio::time::timeout(Duration::from_millis(1), self.receive()).await {
+                return answer;
+            }
+        }
+    }
 }
 
 /// Who answers what is no ping.

@@ -3,5 +3,6 @@
 mod captures;
 mod corpus;
 mod differential;
+mod exercise;
 mod mutation;
 mod torture;

@@ -8,6 +8,6 @@ mod kill;
 #[allow(dead_code)]
 #[path = "../up/phone.rs"]
 mod phone;
-#[path = "../ports.rs"]
+#[path = "../../../../cluster/tests/it/ports.rs"]
 mod ports;
 mod secrecy;

@@ -4,7 +4,7 @@ mod accounts;
 mod command_line;
 mod hard_state;
 mod phone;
-#[path = "../ports.rs"]
+#[path = "../../../../cluster/tests/it/ports.rs"]
 mod ports;
 mod restart;
 mod server;
