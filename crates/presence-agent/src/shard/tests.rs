@@ -1,3 +1,6 @@
+mod billing;
+mod owners;
+
 use super::*;
 
 const ALICE: &str = "alice@lab.test";
@@ -48,6 +51,22 @@ fn alice(shard: &Shard) -> &Presentity {
 
 fn only_subscription(shard: &Shard) -> &Subscription {
     shard.subscriptions().next().expect("there is a subscription").1
+}
+
+fn booted(nodes: &[u64]) -> Shard {
+    let mut shard = Shard::default();
+    for node in nodes {
+        shard.apply(Kind::Boot(v1::Boot { node: *node, incarnation: 1 }), at(1), Timestamp(0));
+    }
+    shard
+}
+
+fn take_over(node: u64, incarnation: u64, survivors: &[u64]) -> Kind {
+    Kind::TakeOver(v1::TakeOver { node, incarnation, survivors: survivors.to_vec() })
+}
+
+fn delivered(node: u64, upto: Position) -> Kind {
+    Kind::Delivered(v1::Delivered { node, upto: upto.0, ..v1::Delivered::default() })
 }
 
 #[test]
@@ -188,113 +207,6 @@ fn an_expired_subscription_is_owed_its_last_notify_and_then_goes() {
 
     assert_eq!((held.ended.as_deref(), shard.owed(&held)), (Some("timeout"), at(2)));
     assert_eq!((shard.subscriptions().count(), shard.presentities().count()), (0, 0));
-}
-
-#[test]
-fn a_start_of_a_manager_raises_the_epoch_of_what_it_owns_once() {
-    let mut shard = Shard::default();
-    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
-
-    shard.apply(Kind::Boot(v1::Boot { node: 1, incarnation: 7 }), at(2), Timestamp(0));
-    shard.apply(Kind::Boot(v1::Boot { node: 1, incarnation: 7 }), at(3), Timestamp(0));
-    shard.apply(Kind::Boot(v1::Boot { node: 2, incarnation: 9 }), at(4), Timestamp(0));
-
-    assert_eq!(only_subscription(&shard).epoch, 2);
-}
-
-fn booted(nodes: &[u64]) -> Shard {
-    let mut shard = Shard::default();
-    for node in nodes {
-        shard.apply(Kind::Boot(v1::Boot { node: *node, incarnation: 1 }), at(1), Timestamp(0));
-    }
-    shard
-}
-
-fn take_over(node: u64, incarnation: u64, survivors: &[u64]) -> Kind {
-    Kind::TakeOver(v1::TakeOver { node, incarnation, survivors: survivors.to_vec() })
-}
-
-fn delivered(node: u64, upto: Position) -> Kind {
-    Kind::Delivered(v1::Delivered { node, upto: upto.0, ..v1::Delivered::default() })
-}
-
-#[test]
-fn what_a_silent_node_owned_goes_to_a_survivor_in_a_new_epoch() {
-    let mut shard = booted(&[1, 2, 3]);
-    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 2)), at(2), Timestamp(0));
-
-    let taken = shard.apply(take_over(2, 1, &[3]), at(3), Timestamp(0));
-
-    let held = only_subscription(&shard);
-    assert_eq!((held.owner, held.epoch, taken.effects), (NodeId(3), 2, vec![Effect::OwnersMoved]));
-    assert_eq!(shard.owners().collect::<Vec<_>>(), [NodeId(3)]);
-}
-
-#[test]
-fn the_heirs_are_those_that_rendezvous_names_whatever_the_order_of_the_survivors() {
-    let (mut one, mut other) = (booted(&[1, 2, 3]), booted(&[1, 2, 3]));
-    for shard in [&mut one, &mut other] {
-        for n in 0..50 {
-            let mut request = subscribe(n, 1, 600, 2);
-            request.local_tag.push_str(&n.to_string());
-            request.call_id = n.to_string();
-            shard.apply(Kind::Subscribe(request), at(2 + u64::from(n)), Timestamp(0));
-        }
-    }
-
-    one.apply(take_over(2, 1, &[1, 3]), at(60), Timestamp(0));
-    other.apply(take_over(2, 1, &[3, 2, 1, 3]), at(60), Timestamp(0));
-
-    let owners = |shard: &Shard| shard.subscriptions().map(|(_, held)| held.owner).collect::<Vec<_>>();
-    assert_eq!(owners(&one), owners(&other));
-    assert_eq!(one.owners().collect::<Vec<_>>(), [NodeId(1), NodeId(3)]);
-}
-
-#[test]
-fn a_takeover_of_a_node_that_has_started_anew_since_is_void() {
-    let mut shard = booted(&[1, 2, 3]);
-    shard.apply(Kind::Boot(v1::Boot { node: 2, incarnation: 2 }), at(2), Timestamp(0));
-    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 2)), at(3), Timestamp(0));
-
-    let void = shard.apply(take_over(2, 1, &[1, 3]), at(4), Timestamp(0));
-    let nobody = shard.apply(take_over(2, 2, &[2]), at(5), Timestamp(0));
-
-    assert_eq!((only_subscription(&shard).owner, void.effects), (NodeId(2), vec![]));
-    assert!(matches!(nobody.outcome, Outcome::Refused(Refusal::Malformed(_))));
-}
-
-#[test]
-fn what_the_lost_node_may_not_have_delivered_is_pending_with_its_heir() {
-    for (claimed, pending) in [(at(4), false), (at(3), true)] {
-        let mut shard = booted(&[1, 2]);
-        shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 2)), at(2), Timestamp(0));
-        shard.apply(publish(2, "", "open", 600), at(4), Timestamp(0));
-        // The heir has claimed more of its own than the lost node had delivered.
-        shard.apply(delivered(1, at(9)), at(9), Timestamp(0));
-        shard.apply(delivered(2, claimed), at(10), Timestamp(0));
-
-        shard.apply(take_over(2, 1, &[1]), at(11), Timestamp(0));
-
-        let (id, held) = shard.subscriptions().next().unwrap();
-        let heir = shard.node(NodeId(1)).unwrap();
-        assert_eq!(heir.may_owe(id, shard.owed(held)), pending, "claimed {claimed}");
-        assert!(shard.node(NodeId(2)).unwrap().pending.is_empty());
-    }
-}
-
-#[test]
-fn a_takeover_is_the_same_after_a_snapshot() {
-    let mut shard = booted(&[1, 2, 3]);
-    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 2)), at(2), Timestamp(0));
-    shard.apply(take_over(2, 1, &[3]), at(3), Timestamp(0));
-
-    let mut restored = Shard::restore(shard.picture().chunks(), 3).unwrap();
-    for shard in [&mut shard, &mut restored] {
-        shard.apply(take_over(3, 1, &[1]), at(4), Timestamp(0));
-    }
-
-    assert_eq!(only_subscription(&restored), only_subscription(&shard));
-    assert_eq!(restored.owners().collect::<Vec<_>>(), [NodeId(1)]);
 }
 
 #[test]
@@ -487,22 +399,6 @@ fn a_late_copy_of_a_change_does_not_undo_the_change_after_it() {
 }
 
 #[test]
-fn a_late_copy_of_a_claim_does_not_settle_what_became_pending_since() {
-    let mut shard = Shard::default();
-    let claim = |upto, pending: &[&str], settled: &[&str]| {
-        let names = |ids: &[&str]| ids.iter().map(ToString::to_string).collect();
-        let (now_pending, no_longer_pending) = (names(pending), names(settled));
-        Kind::Delivered(v1::Delivered { node: 1, upto, now_pending, no_longer_pending })
-    };
-    shard.apply(claim(2, &[], &["3da-x"]), at(1), Timestamp(0));
-    shard.apply(claim(4, &["3da-x"], &[]), at(2), Timestamp(0));
-
-    shard.apply(claim(2, &[], &["3da-x"]), at(3), Timestamp(0));
-
-    assert!(shard.node(NodeId(1)).unwrap().pending.contains(&SubscriptionId::from("3da-x")));
-}
-
-#[test]
 fn an_ended_subscription_is_owed_nothing_that_happens_later() {
     let mut shard = Shard::default();
     shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
@@ -554,133 +450,4 @@ fn a_presentity_whose_records_lie_in_several_parts_of_a_snapshot_keeps_its_posit
     let restored = Shard::restore(chunks, 5_000).unwrap();
 
     assert_eq!((alice(&restored).position, &restored.slots), (at(5_000), &shard.slots));
-}
-
-fn judge(epoch: u64, standing: v1::Standing) -> Kind {
-    let id = subscribe(1, 1, 600, 1).local_tag;
-    Kind::Judge(v1::Judge { id, epoch, standing: standing.into() })
-}
-
-fn pending() -> v1::Subscribe {
-    v1::Subscribe { standing: v1::Standing::Pending.into(), ..subscribe(1, 1, 600, 1) }
-}
-
-#[test]
-fn a_pending_watcher_is_owed_nothing_but_the_answer_to_its_own_requests() {
-    let mut shard = Shard::default();
-    shard.apply(Kind::Subscribe(pending()), at(1), Timestamp(0));
-    shard.apply(publish(1, "", "open", 600), at(2), Timestamp(0));
-    let waiting = shard.owed(only_subscription(&shard));
-
-    let approved = shard.apply(judge(1, v1::Standing::Active), at(3), Timestamp(0));
-
-    let held = only_subscription(&shard);
-    assert_eq!((waiting, shard.owed(held)), (at(1), at(3)));
-    assert_eq!((held.is_shown(), held.epoch), (true, 2));
-    assert_eq!(
-        approved.effects,
-        [Effect::SubscriptionJudged(subscribe(1, 1, 600, 1).local_tag.as_str().into())]
-    );
-}
-
-#[test]
-fn a_rejected_subscription_ends_is_owed_its_end_and_shows_nothing() {
-    let mut shard = Shard::default();
-    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
-
-    shard.apply(judge(1, v1::Standing::Rejected), at(2), Timestamp(0));
-    let refresh = shard.apply(Kind::Subscribe(subscribe(2, 2, 600, 1)), at(3), Timestamp(0));
-
-    let held = only_subscription(&shard);
-    assert_eq!((held.ended.as_deref(), shard.owed(held), held.is_shown()), (Some("rejected"), at(2), false));
-    assert_eq!(refresh.outcome, Outcome::Refused(Refusal::UnknownSubscription));
-}
-
-#[test]
-fn a_word_on_an_older_epoch_counts_no_more_nor_does_one_that_changes_nothing() {
-    let mut shard = Shard::default();
-    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
-    shard.apply(Kind::Subscribe(subscribe(2, 2, 600, 3)), at(2), Timestamp(0));
-
-    let late = shard.apply(judge(1, v1::Standing::Rejected), at(3), Timestamp(0));
-    let same = shard.apply(judge(2, v1::Standing::Active), at(4), Timestamp(0));
-
-    assert_eq!((late.effects, same.effects), (vec![], vec![]));
-    assert_eq!((only_subscription(&shard).ended.as_deref(), only_subscription(&shard).epoch), (None, 2));
-}
-
-#[test]
-fn a_refresh_keeps_the_standing_unless_it_brings_another() {
-    let mut shard = Shard::default();
-    shard.apply(Kind::Subscribe(pending()), at(1), Timestamp(0));
-    shard.apply(Kind::Subscribe(subscribe(2, 2, 600, 1)), at(2), Timestamp(0));
-    let kept = (only_subscription(&shard).is_pending(), only_subscription(&shard).epoch);
-
-    let active = v1::Subscribe { standing: v1::Standing::Active.into(), ..subscribe(3, 3, 600, 1) };
-    shard.apply(Kind::Subscribe(active), at(3), Timestamp(0));
-
-    assert_eq!(kept, (true, 1));
-    assert_eq!((only_subscription(&shard).is_pending(), only_subscription(&shard).epoch), (false, 2));
-}
-
-/// Bob's dialog number `n`, who may have two.
-fn one_of_two(n: u8, cseq: u32) -> Kind {
-    let request = subscribe(n, cseq, 600, 1);
-    let local_tag = format!("{}-{n}", request.local_tag);
-    Kind::Subscribe(v1::Subscribe { local_tag, max_subscriptions: 2, ..request })
-}
-
-fn is_refused(applied: &Applied) -> bool {
-    applied.outcome == Outcome::Refused(Refusal::QuotaUsedUp(2))
-}
-
-#[test]
-fn a_watcher_has_no_more_subscriptions_than_billing_allows_and_keeps_those_it_has() {
-    let mut shard = Shard::default();
-    shard.apply(one_of_two(1, 1), at(1), Timestamp(0));
-    shard.apply(one_of_two(2, 1), at(2), Timestamp(0));
-
-    let third = shard.apply(one_of_two(3, 1), at(3), Timestamp(0));
-    let again = shard.apply(one_of_two(2, 1), at(4), Timestamp(0));
-    let refresh = shard.apply(one_of_two(2, 2), at(5), Timestamp(0));
-
-    assert_eq!([third, again, refresh].map(|applied| is_refused(&applied)), [true, false, false]);
-    assert_eq!(shard.subscription_count(), 2);
-}
-
-#[test]
-fn what_ended_expired_or_was_rejected_makes_room() {
-    // In the second epoch: somebody has taken over.
-    let (id, epoch, standing) =
-        (format!("{}-1", subscribe(1, 1, 600, 1).local_tag), 2, v1::Standing::Rejected.into());
-    for end in [
-        Kind::EndSubscription(v1::EndSubscription { id: id.clone(), epoch }),
-        Kind::Judge(v1::Judge { id, epoch, standing }),
-        Kind::Expire(v1::Expire { upto: 600_000 }),
-    ] {
-        let mut shard = booted(&[1, 2]);
-        shard.apply(one_of_two(1, 1), at(2), Timestamp(0));
-        shard.apply(one_of_two(2, 1), at(3), Timestamp(0));
-        shard.apply(take_over(1, 1, &[2]), at(4), Timestamp(0));
-        let full = shard.clone().apply(one_of_two(3, 1), at(5), Timestamp(0));
-
-        shard.apply(end, at(6), Timestamp(600_000));
-        let mut restored = Shard::restore(shard.picture().chunks(), 6).unwrap();
-
-        assert!(is_refused(&full));
-        assert!(!is_refused(&restored.apply(one_of_two(3, 1), at(7), Timestamp(600_000))));
-        assert!(!is_refused(&shard.apply(one_of_two(3, 1), at(7), Timestamp(600_000))));
-    }
-}
-
-#[test]
-fn a_restored_shard_knows_whose_subscriptions_are_whose() {
-    let mut shard = Shard::default();
-    shard.apply(one_of_two(1, 1), at(1), Timestamp(0));
-    shard.apply(Kind::Subscribe(pending()), at(2), Timestamp(0));
-
-    let restored = Shard::restore(shard.picture().chunks(), 2).unwrap();
-
-    assert_eq!((&restored.watchers, &restored.slots), (&shard.watchers, &shard.slots));
-    assert_eq!(restored.subscriptions_of("bob@lab.test").count(), 2);
 }
