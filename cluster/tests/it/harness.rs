@@ -366,11 +366,14 @@ impl Cluster {
         leader.unwrap()
     }
 
-    /// How long the leader heard nothing of another node.
-    pub fn silence(&self, leader: usize, of: usize, id: GroupId) -> Duration {
-        let silences = self.group(leader, id).silences().expect("it leads");
+    /// Waits until the leader, if it still leads, heard nothing of another node for so long.
+    pub fn until_silent(&self, leader: usize, of: usize, long: Duration) {
         let of = self.id(of);
-        silences.into_iter().find(|(node, _)| *node == of).expect("it is a member").1
+        let silence = |silences: Vec<(NodeId, Duration)>| silences.into_iter().find(|(node, _)| *node == of);
+        until("a long silence", || {
+            let silences = self.group(leader, GROUP).silences();
+            silences.is_none_or(|silences| silence(silences).expect("it is a member").1 > long)
+        });
     }
 
     /// Proposes `node-ticket` at a node, waiting while its queue is full.

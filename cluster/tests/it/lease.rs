@@ -71,7 +71,7 @@ fn a_node_that_was_paused_has_no_lease_from_what_lay_in_its_sockets() {
     until("its lease", holds_lease);
     let pause = cluster.pause(paused);
     // All the while the leader goes on sending it words that are fresh then.
-    until("a silence", || cluster.silence(leader, paused, GROUP) > Duration::from_millis(1_500));
+    cluster.until_silent(leader, paused, Duration::from_millis(1_500));
     let others = [cluster.pause(leader), cluster.pause(third)];
     until("the end of the leader's own lease", || {
         cluster.group(leader, GROUP).lease_until(u64::MAX).is_none()
