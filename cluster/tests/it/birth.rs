@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use cluster::{DeclaredMember, Limits, StartError};
+use cluster::{DeclaredMember, StartError};
 use placement::GroupId;
 
-use crate::harness::{Cluster, GROUP, until};
+use crate::harness::{Cluster, GROUP, patient, until};
 use crate::ports::free_address;
 
 #[test]
 fn three_empty_nodes_form_one_cluster_whichever_starts_first() {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        let mut cluster = Cluster::prepare(2, Limits::default());
+        let mut cluster = Cluster::prepare(2, patient());
         for at in order {
             if at == order[2] {
                 let missing = format!("waiting for {} (", cluster.nodes[at].name);
@@ -43,7 +43,7 @@ fn three_empty_nodes_form_one_cluster_whichever_starts_first() {
 
 #[test]
 fn a_founder_that_stops_before_the_others_heard_of_the_cluster_completes_it_when_it_is_back() {
-    let mut cluster = Cluster::prepare(1, Limits::default());
+    let mut cluster = Cluster::prepare(1, patient());
     for at in 0..3 {
         cluster.begin(at).unwrap();
     }
@@ -66,9 +66,9 @@ fn a_founder_that_stops_before_the_others_heard_of_the_cluster_completes_it_when
 
 #[test]
 fn members_that_were_configured_differently_are_refused() {
-    let mut cluster = Cluster::prepare(1, Limits::default());
+    let mut cluster = Cluster::prepare(1, patient());
     cluster.begin(0).unwrap();
-    let mut stranger = Cluster::prepare(2, Limits::default());
+    let mut stranger = Cluster::prepare(2, patient());
     stranger.nodes[0].address = cluster.nodes[0].address;
     stranger.nodes[0].name = cluster.nodes[0].name.clone();
 
@@ -80,7 +80,7 @@ fn members_that_were_configured_differently_are_refused() {
 
 #[test]
 fn restarted_members_open_their_logs_alone_and_find_each_other_at_new_addresses() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     cluster.propose(0, GROUP, 0..5);
     for at in 0..3 {
         cluster.ledger(at, GROUP).until("5 commands", |page| page.state.len() == 5);
@@ -109,7 +109,7 @@ fn restarted_members_open_their_logs_alone_and_find_each_other_at_new_addresses(
 
 #[test]
 fn a_folder_of_another_name_is_refused() {
-    let mut cluster = Cluster::prepare(1, Limits::default());
+    let mut cluster = Cluster::prepare(1, patient());
     cluster.begin(0).unwrap();
     cluster.stop(0);
     cluster.nodes[0].name = "manager-9".into();
@@ -122,8 +122,8 @@ fn a_folder_of_another_name_is_refused() {
 
 #[test]
 fn a_node_of_another_cluster_is_refused_and_changes_nothing() {
-    let mut ours = Cluster::start(1, Limits::default());
-    let mut theirs = Cluster::start(1, Limits::default());
+    let mut ours = Cluster::start(1, patient());
+    let mut theirs = Cluster::start(1, patient());
     for at in 0..3 {
         theirs.stop(at);
     }
@@ -140,7 +140,7 @@ fn a_node_of_another_cluster_is_refused_and_changes_nothing() {
 
 #[test]
 fn a_configuration_that_cannot_be_meant_is_refused_before_anything_is_written() {
-    let mut cluster = Cluster::prepare(1, Limits::default());
+    let mut cluster = Cluster::prepare(1, patient());
     cluster.nodes[1].name = "manager-1".into();
 
     let refused = cluster.begin(0).expect_err("the name is there twice");

@@ -4,7 +4,7 @@ use std::fs;
 
 use cluster::Limits;
 
-use crate::harness::{Cluster, GROUP, until};
+use crate::harness::{Cluster, GROUP, patient, until};
 
 #[test]
 fn a_node_with_a_damaged_snapshot_comes_back_as_a_new_member() {
@@ -41,7 +41,7 @@ fn a_node_whose_log_was_emptied_comes_back_as_a_new_member() {
 
 #[test]
 fn members_that_all_set_their_stores_aside_found_no_empty_cluster() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     cluster.propose(0, GROUP, 0..5);
     for at in 0..3 {
         cluster.ledger(at, GROUP).until("5 commands", |page| page.state.len() == 5);
@@ -83,7 +83,7 @@ fn members_that_all_set_their_stores_aside_found_no_empty_cluster() {
 
 #[test]
 fn a_disk_that_damages_the_new_store_too_ends_the_node() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let victim = (cluster.leader(GROUP) + 1) % 3;
     let (other, data) = ((victim + 1) % 3, cluster.config(victim).data);
     cluster.stop(victim);
@@ -102,7 +102,7 @@ fn a_disk_that_damages_the_new_store_too_ends_the_node() {
 }
 
 fn comes_back_as_new(damage: impl Fn(&std::path::Path)) {
-    let often = Limits { snapshot_every: 20, log_kept: 2, ..Limits::default() };
+    let often = Limits { snapshot_every: 20, log_kept: 2, ..patient() };
     let mut cluster = Cluster::start(1, often);
     let victim = (cluster.leader(GROUP) + 1) % 3;
     let (old, data) = (cluster.id(victim), cluster.config(victim).data);

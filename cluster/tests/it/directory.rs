@@ -9,11 +9,11 @@ use tokio::time::timeout;
 use tonic::Streaming;
 use tonic::transport::Endpoint;
 
-use crate::harness::{Cluster, GROUP, PATIENCE, until};
+use crate::harness::{Cluster, GROUP, PATIENCE, patient, until};
 
 #[test]
 fn a_follower_of_the_directory_sees_it_and_every_change() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let (asked, restarted) = (0, 1);
     let runtime = Runtime::new().unwrap();
     let mut states = runtime.block_on(follow(cluster.nodes[asked].address));
@@ -35,7 +35,7 @@ fn a_follower_of_the_directory_sees_it_and_every_change() {
 
 #[test]
 fn a_member_that_finds_the_log_of_the_directory_purged_gets_its_snapshot_and_keeps_it() {
-    let mut cluster = Cluster::start(1, Limits { snapshot_every: 2, log_kept: 1, ..Limits::default() });
+    let mut cluster = Cluster::start(1, Limits { snapshot_every: 2, log_kept: 1, ..patient() });
     // Every start of a member is a change.
     for _ in 0..3 {
         for at in 0..3 {
@@ -63,7 +63,7 @@ fn a_member_that_finds_the_log_of_the_directory_purged_gets_its_snapshot_and_kee
 
 #[test]
 fn what_is_no_change_of_the_directory_stops_nobody_now_or_at_a_restart() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let nonsense = cluster.node(0).system();
     let before = nonsense.status().applied;
 

@@ -2,16 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use cluster::Limits;
-
-use crate::harness::{Cluster, GROUP, until};
+use crate::harness::{Cluster, GROUP, patient, until};
 
 /// Longer than anybody waits before an election.
 const LONG: Duration = Duration::from_millis(1_500);
 
 #[test]
 fn a_node_that_was_paused_does_not_depose_a_healthy_leader() {
-    let cluster = Cluster::start(1, Limits::default());
+    let cluster = Cluster::start(1, patient());
 
     thrice_without_an_election(&cluster, |leader, follower| {
         let paused = cluster.pause(follower);
@@ -22,7 +20,7 @@ fn a_node_that_was_paused_does_not_depose_a_healthy_leader() {
 
 #[test]
 fn a_node_that_hears_the_others_but_not_the_leader_does_not_depose_it() {
-    let cluster = Cluster::start_wired(1, Limits::default());
+    let cluster = Cluster::start_wired(1, patient());
 
     thrice_without_an_election(&cluster, |leader, follower| {
         cluster.wires().cut(leader, follower);
@@ -33,7 +31,7 @@ fn a_node_that_hears_the_others_but_not_the_leader_does_not_depose_it() {
 
 #[test]
 fn a_leader_that_is_killed_is_replaced() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
 
     let took = kill_the_leader(&mut cluster, 0);
 
@@ -43,7 +41,7 @@ fn a_leader_that_is_killed_is_replaced() {
 #[test]
 fn a_leader_that_leaves_hands_over() {
     for count in [2, 3, 5] {
-        let mut cluster = Cluster::prepare_many(count, 1, Limits::default());
+        let mut cluster = Cluster::prepare_many(count, 1, patient());
         let all: Vec<usize> = (0..count).collect();
         cluster.be_born();
         let leader = cluster.leader(GROUP);
@@ -69,7 +67,7 @@ fn a_leader_that_leaves_hands_over() {
 
 #[test]
 fn a_leader_that_leaves_alone_does_not_wait_for_nobody() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let leader = cluster.leader(GROUP);
     for at in [(leader + 1) % 3, (leader + 2) % 3] {
         cluster.kill(at);
@@ -89,10 +87,10 @@ fn after_a_start_a_kill_and_a_handover_there_is_a_leader_that_commits() {
     let mut starts = Vec::new();
     let mut restarts = Vec::new();
     let mut handovers = Vec::new();
-    let mut cluster = Cluster::prepare(1, Limits::default());
+    let mut cluster = Cluster::prepare(1, patient());
     for round in 0..rounds {
         let started = Instant::now();
-        let mut fresh = Cluster::start(1, Limits::default());
+        let mut fresh = Cluster::start(1, patient());
         first_commit(&fresh, 0);
         starts.push(started.elapsed());
         let leader = fresh.leader(GROUP);

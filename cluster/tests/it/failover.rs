@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use cluster::Limits;
 
-use crate::harness::{Cluster, Fate, GROUP, until};
+use crate::harness::{Cluster, Fate, GROUP, patient, until};
 
 #[test]
 fn when_the_leader_dies_the_others_go_on_and_every_open_ticket_gets_one_fate() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let leader = cluster.leader(GROUP);
     for at in 0..3 {
         cluster.propose(at, GROUP, 0..500);
@@ -38,7 +38,7 @@ fn when_the_leader_dies_the_others_go_on_and_every_open_ticket_gets_one_fate() {
 
 #[test]
 fn a_follower_that_dies_is_not_missed_and_catches_up() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let leader = cluster.leader(GROUP);
     let follower = (leader + 1) % 3;
     cluster.kill(follower);
@@ -54,7 +54,7 @@ fn a_follower_that_dies_is_not_missed_and_catches_up() {
 
 #[test]
 fn a_command_in_the_log_of_a_leader_without_followers_is_lost_and_never_failed() {
-    let limits = Limits { give_up: Duration::from_secs(1), ..Limits::default() };
+    let limits = Limits { give_up: Duration::from_secs(1), ..patient() };
     let mut cluster = Cluster::start(1, limits);
     let leader = cluster.leader(GROUP);
     cluster.kill((leader + 1) % 3);
@@ -68,7 +68,7 @@ fn a_command_in_the_log_of_a_leader_without_followers_is_lost_and_never_failed()
 
 #[test]
 fn a_leader_whose_open_entries_a_snapshot_covered_takes_commands_when_it_leads_again() {
-    let limits = Limits { snapshot_every: 20, log_kept: 2, entries_in_flight: 1, ..Limits::default() };
+    let limits = Limits { snapshot_every: 20, log_kept: 2, entries_in_flight: 1, ..patient() };
     let cluster = Cluster::start_wired(1, limits);
     let old = cluster.leader(GROUP);
     let others = [(old + 1) % 3, (old + 2) % 3];

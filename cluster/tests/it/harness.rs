@@ -97,6 +97,11 @@ pub enum Fate {
     Lost,
 }
 
+/// A busy machine may have no leader for a while, and no command is to fail for that.
+pub fn patient() -> Limits {
+    Limits { leaderless_wait: PATIENCE, give_up: PATIENCE, ..Limits::default() }
+}
+
 /// A node whose threads are all held.
 pub struct Paused {
     _releases: Vec<std::sync::mpsc::Sender<()>>,

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use cluster::Limits;
 
-use crate::harness::{Cluster, GROUP, until};
+use crate::harness::{Cluster, GROUP, patient, until};
 
 #[test]
 fn every_node_holds_a_lease_while_a_majority_follows_the_leader() {
-    let cluster = Cluster::start(1, Limits::default());
+    let cluster = Cluster::start(1, patient());
     let leader = cluster.leader(GROUP);
 
     until("three leases", || (0..3).all(|at| cluster.group(at, GROUP).lease_until(u64::MAX).is_some()));
@@ -20,7 +20,7 @@ fn every_node_holds_a_lease_while_a_majority_follows_the_leader() {
 
 #[test]
 fn a_leader_that_is_cut_off_has_no_lease_when_the_others_elect() {
-    let cluster = Cluster::start_wired(1, Limits::default());
+    let cluster = Cluster::start_wired(1, patient());
     let leader = cluster.leader(GROUP);
     let others = [(leader + 1) % 3, (leader + 2) % 3];
     let holds_lease = |at: usize| cluster.group(at, GROUP).lease_until(u64::MAX).is_some();
@@ -43,7 +43,7 @@ fn a_leader_that_is_cut_off_has_no_lease_when_the_others_elect() {
 
 #[test]
 fn a_leader_without_a_majority_loses_its_lease_and_tells_who_is_silent() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let leader = cluster.leader(GROUP);
     let group = cluster.group(leader, GROUP);
     until("its lease", || group.lease_until(u64::MAX).is_some());
@@ -63,7 +63,7 @@ fn a_leader_without_a_majority_loses_its_lease_and_tells_who_is_silent() {
 #[test]
 fn a_node_that_was_paused_has_no_lease_from_what_lay_in_its_sockets() {
     let soon = Duration::from_secs(1);
-    let limits = Limits { give_up: soon, leaderless_wait: soon, ..Limits::default() };
+    let limits = Limits { give_up: soon, leaderless_wait: soon, ..patient() };
     let cluster = Cluster::start(1, limits);
     let leader = cluster.leader(GROUP);
     let (paused, third) = ((leader + 1) % 3, (leader + 2) % 3);

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::{Full, Limits};
 
-use crate::harness::{Cluster, Fate, GROUP};
+use crate::harness::{Cluster, Fate, GROUP, patient};
 
 #[test]
 fn a_full_queue_refuses_until_what_it_holds_has_its_fate() {
     let short = Duration::from_millis(500);
-    let limits = Limits { proposals: 10, leaderless_wait: short, give_up: short, ..Limits::default() };
+    let limits = Limits { proposals: 10, leaderless_wait: short, give_up: short, ..patient() };
     let mut cluster = Cluster::start(1, limits);
     let at = leave_one(&mut cluster);
     let group = cluster.group(at, GROUP);
@@ -28,7 +28,7 @@ fn a_full_queue_refuses_until_what_it_holds_has_its_fate() {
 
 #[test]
 fn proposals_wait_for_a_leader() {
-    let limits = Limits { leaderless_wait: crate::harness::PATIENCE, ..Limits::default() };
+    let limits = Limits { leaderless_wait: crate::harness::PATIENCE, ..patient() };
     let mut cluster = Cluster::start(1, limits);
     let at = leave_one(&mut cluster);
     cluster.propose(at, GROUP, 0..10);
@@ -41,9 +41,9 @@ fn proposals_wait_for_a_leader() {
 
 #[test]
 fn a_command_larger_than_an_entry_fails_and_the_largest_one_passes() {
-    let cluster = Cluster::start(1, Limits::default());
+    let cluster = Cluster::start(1, patient());
     let group = cluster.group(0, GROUP);
-    let most = Limits::default().entry_bytes;
+    let most = patient().entry_bytes;
 
     group.propose(1, Bytes::from(vec![b'a'; most + 1])).unwrap();
     group.propose(2, Bytes::from(vec![b'b'; most])).unwrap();

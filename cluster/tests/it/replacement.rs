@@ -3,12 +3,12 @@
 use cluster::Limits;
 use tonic::Code;
 
-use crate::harness::{Cluster, GROUP, until};
+use crate::harness::{Cluster, GROUP, patient, until};
 use crate::ports::free_address;
 
 #[test]
 fn a_node_with_an_empty_disk_takes_the_place_of_its_former_self_and_commands_go_on() {
-    let mut cluster = Cluster::start(2, Limits::default());
+    let mut cluster = Cluster::start(2, patient());
     let lost = follower(&cluster);
     let (old, others) = (cluster.id(lost), others(lost));
     cluster.propose(others[0], GROUP, 0..100);
@@ -34,7 +34,7 @@ fn a_node_with_an_empty_disk_takes_the_place_of_its_former_self_and_commands_go_
 
 #[test]
 fn a_new_member_that_finds_the_log_purged_gets_the_snapshot() {
-    let often = Limits { snapshot_every: 20, log_kept: 2, ..Limits::default() };
+    let often = Limits { snapshot_every: 20, log_kept: 2, ..patient() };
     let mut cluster = Cluster::start(1, often);
     let lost = follower(&cluster);
     cluster.kill(lost);
@@ -56,7 +56,7 @@ fn a_new_member_that_finds_the_log_purged_gets_the_snapshot() {
 
 #[test]
 fn a_node_with_an_empty_disk_never_votes_under_its_old_id() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let lost = follower(&cluster);
     let old = cluster.id(lost);
     let others = others(lost);
@@ -81,7 +81,7 @@ fn a_node_with_an_empty_disk_never_votes_under_its_old_id() {
 
 #[test]
 fn a_new_member_whose_disk_is_lost_in_turn_is_replaced_too() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let lost = follower(&cluster);
     for _ in 0..2 {
         cluster.kill(lost);
@@ -99,7 +99,7 @@ fn a_new_member_whose_disk_is_lost_in_turn_is_replaced_too() {
 
 #[test]
 fn a_node_that_was_replaced_while_it_was_away_is_told_and_does_not_start() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let lost = follower(&cluster);
     cluster.kill(lost);
     let old_folder = std::mem::replace(&mut cluster.nodes[lost].folder, tempfile::tempdir().unwrap());
@@ -115,7 +115,7 @@ fn a_node_that_was_replaced_while_it_was_away_is_told_and_does_not_start() {
 
 #[test]
 fn a_running_node_that_is_replaced_is_told_and_must_not_go_on() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let lost = follower(&cluster);
     cluster.stop(lost);
     // It reaches the others, and they do not reach it.
@@ -134,7 +134,7 @@ fn a_running_node_that_is_replaced_is_told_and_must_not_go_on() {
 
 #[test]
 fn a_second_node_under_the_name_of_a_running_one_is_not_admitted() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let at = follower(&cluster);
     let twin = cluster.twin(at);
     cluster.nodes[twin].hidden = Some(free_address());
@@ -148,7 +148,7 @@ fn a_second_node_under_the_name_of_a_running_one_is_not_admitted() {
 
 #[test]
 fn an_old_copy_of_a_data_folder_is_refused_however_often_it_is_started() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let at = follower(&cluster);
     cluster.stop(at);
     let copy = cluster.copy_of_folder(at);

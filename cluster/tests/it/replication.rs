@@ -1,14 +1,13 @@
 //! What is proposed anywhere is applied everywhere, in one order.
 
-use cluster::Limits;
 use placement::GroupId;
 
-use crate::harness::{Cluster, GROUP, Page};
+use crate::harness::{Cluster, GROUP, Page, patient};
 
 #[test]
 fn commands_proposed_at_any_node_reach_all_nodes_in_the_same_order() {
     let groups = [GroupId(1), GroupId(2)];
-    let cluster = Cluster::start(2, Limits::default());
+    let cluster = Cluster::start(2, patient());
 
     for at in 0..3 {
         for group in groups {
@@ -37,7 +36,7 @@ fn commands_proposed_at_any_node_reach_all_nodes_in_the_same_order() {
 
 #[test]
 fn many_commands_share_an_entry() {
-    let cluster = Cluster::start(1, Limits::default());
+    let cluster = Cluster::start(1, patient());
     let leader = cluster.leader(GROUP);
 
     for at in 0..3 {
@@ -52,7 +51,7 @@ fn many_commands_share_an_entry() {
 
 #[test]
 fn followers_know_the_log_time_of_their_leader() {
-    let cluster = Cluster::start(1, Limits::default());
+    let cluster = Cluster::start(1, patient());
     cluster.propose(0, GROUP, 0..1);
 
     let pages: Vec<Page> =

@@ -2,11 +2,11 @@
 
 use cluster::Limits;
 
-use crate::harness::{Cluster, GROUP, Page};
+use crate::harness::{Cluster, GROUP, Page, patient};
 
 #[test]
 fn after_a_stop_of_everything_every_node_has_the_same_log_again() {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     let before = fill(&cluster, 0..200);
     for at in 0..3 {
         cluster.stop(at);
@@ -81,7 +81,7 @@ fn a_node_that_lags_behind_the_purged_log_gets_the_snapshot() {
 
 /// A snapshot every 20 entries, and next to nothing kept behind it.
 fn often() -> Limits {
-    Limits { snapshot_every: 20, log_kept: 2, ..Limits::default() }
+    Limits { snapshot_every: 20, log_kept: 2, ..patient() }
 }
 
 /// Proposes the tickets at all three nodes and returns the page of the first once all stand there.

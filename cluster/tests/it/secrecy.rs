@@ -1,13 +1,12 @@
 //! Nodes that reach each other by mutual TLS.
 
-use cluster::Limits;
 use proto::v1::FollowRequest;
 use proto::v1::directory_client::DirectoryClient;
 use tls::Wires;
 use tls::authority::{Authority, Party};
 use tonic::transport::Endpoint;
 
-use crate::harness::{Cluster, GROUP, until};
+use crate::harness::{Cluster, GROUP, patient, until};
 
 const HERE: &[&str] = &["127.0.0.1"];
 
@@ -76,7 +75,7 @@ fn a_node_talks_to_nobody_without_a_certificate() {
 
 fn prepare(authorities: [&Authority; 3]) -> (Cluster, Vec<Party>) {
     let parties: Vec<_> = authorities.into_iter().map(|authority| authority.party(HERE, None)).collect();
-    let mut cluster = Cluster::prepare(1, Limits::default());
+    let mut cluster = Cluster::prepare(1, patient());
     for (place, party) in cluster.nodes.iter_mut().zip(&parties) {
         place.wires = party.wires.clone();
     }

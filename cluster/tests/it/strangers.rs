@@ -1,12 +1,11 @@
 //! What another node sends is checked before it is believed.
 
-use cluster::Limits;
 use proto::v1::raft_client::RaftClient;
 use proto::v1::{AppendRequest, Ballot, Envelope, LogId, LogRecord, VoteRequest};
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::harness::{Cluster, GROUP};
+use crate::harness::{Cluster, GROUP, patient};
 
 #[test]
 fn a_message_for_another_cluster_node_or_group_is_refused() {
@@ -100,7 +99,7 @@ fn a_word_about_the_lease_that_makes_no_sense_gives_none() {
 
 /// One member of three that is alone, and how somebody it does not know addresses it properly.
 fn one_node() -> (Cluster, RaftClient<Channel>, Envelope) {
-    let mut cluster = Cluster::start(1, Limits::default());
+    let mut cluster = Cluster::start(1, patient());
     for at in 0..3 {
         cluster.stop(at);
     }
