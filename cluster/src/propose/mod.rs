@@ -6,6 +6,7 @@
 
 pub mod courier;
 pub mod forward;
+pub mod gather;
 pub mod intake;
 pub mod outbox;
 pub mod proposer;

@@ -1,12 +1,13 @@
 //! At the leader: makes log entries of what waits in the intake, in order, a bounded number in flight.
 //!
-//! Nothing waits on purpose: an idle log takes a command at once in an entry of its own, and while entries are in
-//! flight the next one grows. What openraft refuses, because the leadership is gone, is dropped here: the
+//! An idle log takes a command at once in an entry of its own, and while entries are in flight the next one grows; when
+//! it waits for more, `gather` says. What openraft refuses, because the leadership is gone, is dropped here: the
 //! nodes it came from propose it again. When the leadership goes, nothing is in flight any more: openraft never answers
 //! for an entry that a snapshot of the next leader covers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use proto::v1::LogItem;
@@ -17,6 +18,7 @@ use crate::clocks::SharedClock;
 use crate::config::Limits;
 use crate::entry::{self, ITEM_OVERHEAD};
 use crate::propose::Proposals;
+use crate::propose::gather::Gather;
 use crate::raft::group::{InFlight, Leadership, LeadershipWatch, RaftGroup};
 
 pub struct Proposer {
@@ -28,18 +30,27 @@ pub struct Proposer {
     pub watch: LeadershipWatch,
 }
 
+/// An entry on its way into the log.
+struct Flight {
+    submitted: InFlight,
+    commands: usize,
+}
+
 impl Proposer {
     /// Ends when the group does.
     pub async fn run(mut self) {
         let mut held = VecDeque::new();
-        let mut in_flight: VecDeque<InFlight> = VecDeque::new();
+        let mut in_flight: VecDeque<Flight> = VecDeque::new();
+        let mut gather = Gather::new(self.limits.gather);
         let mut leadership = Leadership::default();
         loop {
             let room = in_flight.len() < self.limits.entries_in_flight.max(1);
-            if room && !held.is_empty() {
-                let entry = self.next_entry(&mut held);
+            let full = held.len() >= self.limits.entry_commands;
+            let until = gather.until(Instant::now()).filter(|_| !full);
+            if room && !held.is_empty() && until.is_none() {
+                let (entry, commands) = self.next_entry(&mut held);
                 match self.raft.submit(entry).await {
-                    Some(submitted) => in_flight.push_back(submitted),
+                    Some(submitted) => in_flight.push_back(Flight { submitted, commands }),
                     None => return,
                 }
                 // More may have come meanwhile, and belongs into the next entry.
@@ -57,12 +68,14 @@ impl Proposer {
                     None => return,
                 },
                 Some(applied) = first(&mut in_flight) => {
-                    in_flight.pop_front();
+                    let commands = in_flight.pop_front().map_or(0, |flight| flight.commands);
+                    gather.applied(commands, Instant::now());
                     if !applied {
                         debug!(group = %self.proposals.group, "An entry was refused or overruled");
                     }
                 }
                 more = receive(&mut self.items, &mut held), if held.is_empty() => if !more { return },
+                () = sleep_until(until), if room && !held.is_empty() => {}
             }
             self.top_up(&mut held);
         }
@@ -78,7 +91,8 @@ impl Proposer {
         self.proposals.metrics.proposals_queued.set(self.items.len() as f64);
     }
 
-    fn next_entry(&self, held: &mut VecDeque<LogItem>) -> Bytes {
+    /// The entry, and how many commands it holds.
+    fn next_entry(&self, held: &mut VecDeque<LogItem>) -> (Bytes, usize) {
         let mut bytes = 0;
         let fits = |item: &&LogItem| {
             let first = bytes == 0;
@@ -88,7 +102,7 @@ impl Proposer {
         let count = held.iter().take(self.limits.entry_commands.max(1)).take_while(fits).count();
         self.proposals.metrics.entries_proposed.increment(1);
         self.proposals.metrics.commands_per_entry.record(count as f64);
-        entry::encode(self.clock.stamp(), held.drain(..count).collect())
+        (entry::encode(self.clock.stamp(), held.drain(..count).collect()), count)
     }
 }
 
@@ -104,6 +118,12 @@ async fn receive(items: &mut mpsc::Receiver<LogItem>, held: &mut VecDeque<LogIte
 }
 
 /// Waits for the oldest entry. `None` at once if none is in flight.
-async fn first(in_flight: &mut VecDeque<InFlight>) -> Option<bool> {
-    Some(in_flight.front_mut()?.applied().await)
+async fn first(in_flight: &mut VecDeque<Flight>) -> Option<bool> {
+    Some(in_flight.front_mut()?.submitted.applied().await)
+}
+
+async fn sleep_until(until: Option<Instant>) {
+    if let Some(until) = until {
+        tokio::time::sleep_until(until.into()).await;
+    }
 }

@@ -14,10 +14,10 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use metrics::Histogram;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::disk::{Disk, Key, Write};
 use crate::metrics::SYNC_SECONDS;
@@ -30,7 +30,7 @@ const LOCK_POLL: Duration = Duration::from_millis(20);
 
 pub struct SledDisk {
     open: RwLock<Option<Files>>,
-    blobs: PathBuf,
+    blobs: Blobs,
     sync_seconds: Histogram,
 }
 
@@ -57,20 +57,37 @@ impl SledDisk {
         File::open(folder)?.sync_all()?;
 
         let open = RwLock::new(Some(Files { db, tree, file }));
-        let disk =
-            SledDisk { open, blobs: folder.join("blobs"), sync_seconds: metrics::histogram!(SYNC_SECONDS) };
-        disk.refuse_blobs()?;
-        Ok(disk)
+        let blobs = Blobs { folder: folder.join("blobs"), empty_since: Mutex::default() };
+        blobs.refuse()?;
+        Ok(SledDisk { open, blobs, sync_seconds: metrics::histogram!(SYNC_SECONDS) })
     }
+}
 
-    fn refuse_blobs(&self) -> io::Result<()> {
-        match fs::read_dir(&self.blobs)?.next() {
-            None => Ok(()),
-            Some(_) => {
-                let what = format!("a value was moved to {}", self.blobs.display());
-                Err(io::Error::new(io::ErrorKind::InvalidData, what))
-            }
+/// Where sled moves what outgrows a page.
+struct Blobs {
+    folder: PathBuf,
+    /// The folder as it was when it was last found empty.
+    empty_since: Mutex<Option<SystemTime>>,
+}
+
+impl Blobs {
+    /// Below this age a folder may change again and still look the same.
+    const SETTLED: Duration = Duration::from_secs(1);
+
+    /// Fails if there is one. The folder is read only when it has changed, for this is asked after every write.
+    fn refuse(&self) -> io::Result<()> {
+        let changed = fs::metadata(&self.folder)?.modified()?;
+        let mut empty_since = self.empty_since.lock();
+        if *empty_since == Some(changed) {
+            return Ok(());
         }
+        if fs::read_dir(&self.folder)?.next().is_some() {
+            let what = format!("a value was moved to {}", self.folder.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        let settled = changed.elapsed().is_ok_and(|age| age > Blobs::SETTLED);
+        *empty_since = settled.then_some(changed);
+        Ok(())
     }
 }
 
@@ -120,7 +137,7 @@ impl Disk for SledDisk {
         let started = Instant::now();
         files.file.sync_data()?;
         self.sync_seconds.record(started.elapsed());
-        self.refuse_blobs()
+        self.blobs.refuse()
     }
 
     fn scan(&self, from: Key, to: Key, each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
