@@ -188,11 +188,10 @@ pub(crate) fn hops_left(request: &Message) -> Result<u8, Refusal> {
 
 /// What a Record-Route in this request must have (RFC 3261 16.6 step 4): sips, if that is where it goes.
 pub(crate) fn scheme(request: &Message) -> Scheme {
-    let scheme = |uri| Uri::parse(uri).map_or(Scheme::Other, |uri| uri.scheme);
     let route = request.values(Name::Route).next().and_then(NameAddr::parse);
-    match scheme(request.request_uri()) {
+    match Scheme::of(request.request_uri()) {
         Scheme::Sips => Scheme::Sips,
-        other => route.map_or(other, |route| scheme(route.uri)),
+        other => route.map_or(other, |route| Scheme::of(route.uri)),
     }
 }
 

@@ -116,6 +116,14 @@ impl Names {
         if scheme == Scheme::Sips { &spoken.secure_record_route } else { &spoken.record_route }
     }
 
+    /// Whether a Route is what we wrote as the Record-Route of a public listener, to the letter.
+    pub fn is_public_record_route(&self, value: &[u8]) -> bool {
+        let wrote = |spoken: &Spoken| {
+            spoken.record_route.as_bytes() == value || spoken.secure_record_route.as_bytes() == value
+        };
+        self.listeners.iter().any(|listener| listener.spoken.iter().any(wrote))
+    }
+
     /// The Record-Route of our inner side: which dispatcher holds the phone's flow, and which flow that is.
     pub fn inner_record_route(&self, token: &str) -> String {
         format!("<sip:{token}@{};transport=tcp;lr>", self.inner)
@@ -229,6 +237,15 @@ mod tests {
         assert_eq!(names.public_via(0, Transport::Udp, "x"), "SIP/2.0/UDP 192.0.2.1:5060;rport;branch=x");
         assert_eq!(names.public_via(0, Transport::Tcp, "x"), "SIP/2.0/TCP 192.0.2.1:5060;branch=x");
         assert_eq!(names.public_via(4, Transport::Wss, "x"), "SIP/2.0/WSS [2001:db8::1]:443;branch=x");
+    }
+
+    #[test]
+    fn a_record_route_of_ours_is_known_again() {
+        let names = names();
+
+        assert!(names.is_public_record_route(b"<sip:192.0.2.1:80;transport=ws;lr>"));
+        assert!(names.is_public_record_route(b"<sips:192.0.2.1:5061;lr>"));
+        assert!(!names.is_public_record_route(b"<sip:192.0.2.2:5060;lr>"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! compared without case and the user with it (RFC 3261 19.1.4); escapes that need not be are undone. A `tel:` number
 //! loses its visual separators (RFC 3966 5.1.1) and stands alone, without a domain.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,6 +44,13 @@ impl PresentityKey {
     /// The address-of-record as a URI.
     pub fn uri(&self) -> String {
         if self.0.starts_with("tel:") { self.0.to_string() } else { format!("sip:{}", self.0) }
+    }
+}
+
+/// Compared as its text is, so a map is searched by the text that a command carries.
+impl Borrow<str> for PresentityKey {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -18,7 +18,12 @@ impl Slot {
     }
 
     pub fn of(key: &PresentityKey) -> Slot {
-        Slot((hash::hash(key.as_str().as_bytes()) % u64::from(Self::COUNT)) as u16)
+        Slot::of_text(key.as_str())
+    }
+
+    /// Of the key that [`PresentityKey::as_str`] gave.
+    pub fn of_text(key: &str) -> Slot {
+        Slot((hash::hash(key.as_bytes()) % u64::from(Self::COUNT)) as u16)
     }
 
     pub fn number(self) -> u16 {

@@ -121,7 +121,7 @@ impl Calls {
         let call = self.remove(id)?;
         let next_hop = Uri::parse(call.addressing.next_hop()).ok()?.socket_addr()?;
         let bytes = call.bye(id, via);
-        self.byes.start(via.branch.to_owned(), bytes.clone(), call.reliable, next_hop, now).ok()?;
+        self.byes.start(via.branch.into(), bytes.clone(), call.reliable, next_hop, now).ok()?;
         Some(Send { next_hop, bytes })
     }
 

@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use presence::position::Position;
 use sip::Instant;
 
 use crate::shard::SubscriptionId;
+use crate::way::Way;
 
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
@@ -30,6 +32,8 @@ struct Delivery {
     /// How many NOTIFYs of this epoch were sent.
     sent: u64,
     delivered: Position,
+    /// As the route set of this epoch has it, once it was looked at.
+    way: Option<Way>,
     in_flight: Option<InFlight>,
     queued: bool,
     failures: u32,
@@ -41,7 +45,7 @@ struct Delivery {
 struct InFlight {
     position: Position,
     /// The branch of its transaction, once that was started.
-    branch: String,
+    branch: Arc<str>,
 }
 
 /// The numbers of one NOTIFY.
@@ -49,6 +53,8 @@ struct InFlight {
 pub(crate) enum Turn {
     Send {
         cseq: u64,
+        /// `None` as long as nobody has told it ([`Deliveries::learn`]).
+        way: Option<Way>,
     },
     /// The epoch has no CSeq left; a new one must be committed first.
     EpochUsedUp,
@@ -66,11 +72,12 @@ impl Deliveries {
 
     /// Takes note of a subscription of ours in which everything up to `delivered` has reached the watcher. Gives the
     /// branch of a NOTIFY that is still on its way under a CSeq of an older epoch: its answer tells nothing any more.
-    pub fn own(&mut self, id: &SubscriptionId, epoch: u64, delivered: Position) -> Option<String> {
+    pub fn own(&mut self, id: &SubscriptionId, epoch: u64, delivered: Position) -> Option<Arc<str>> {
         let fresh = Delivery {
             epoch,
             sent: 0,
             delivered,
+            way: None,
             in_flight: None,
             queued: false,
             failures: 0,
@@ -82,11 +89,12 @@ impl Deliveries {
         }
         held.epoch = epoch;
         held.sent = 0;
+        held.way = None;
         held.in_flight.take().map(|sent| sent.branch)
     }
 
     /// Gives the branch of the NOTIFY in flight.
-    pub fn disown(&mut self, id: &SubscriptionId) -> Option<String> {
+    pub fn disown(&mut self, id: &SubscriptionId) -> Option<Arc<str>> {
         let delivery = self.held.remove(id)?;
         if let Some(at) = delivery.retry_at {
             self.retries.remove(&(at, id.clone()));
@@ -148,7 +156,7 @@ impl Deliveries {
     }
 
     /// Starts a NOTIFY that brings the watcher up to `position`, in the transaction `branch`.
-    pub fn start(&mut self, id: &SubscriptionId, position: Position, branch: &str) -> Option<Turn> {
+    pub fn start(&mut self, id: &SubscriptionId, position: Position, branch: &Arc<str>) -> Option<Turn> {
         let delivery = self.held.get_mut(id).filter(|delivery| delivery.in_flight.is_none())?;
         if delivery.epoch >= Self::EPOCHS {
             return Some(Turn::DialogUsedUp);
@@ -157,8 +165,15 @@ impl Deliveries {
             return Some(Turn::EpochUsedUp);
         }
         delivery.sent += 1;
-        delivery.in_flight = Some(InFlight { position, branch: branch.to_owned() });
-        Some(Turn::Send { cseq: delivery.epoch << Self::CSEQ_BITS | delivery.sent })
+        delivery.in_flight = Some(InFlight { position, branch: branch.clone() });
+        Some(Turn::Send { cseq: delivery.epoch << Self::CSEQ_BITS | delivery.sent, way: delivery.way })
+    }
+
+    /// The way that NOTIFYs of this epoch go.
+    pub fn learn(&mut self, id: &SubscriptionId, way: Way) {
+        if let Some(delivery) = self.held.get_mut(id) {
+            delivery.way = Some(way);
+        }
     }
 
     /// The watcher has accepted the NOTIFY in flight, or never will: there is nothing more to do about it.
@@ -241,7 +256,11 @@ mod tests {
     }
 
     fn start(deliveries: &mut Deliveries, position: u64) -> Option<Turn> {
-        deliveries.start(&id(), Position(position), "z9hG4bK1")
+        deliveries.start(&id(), Position(position), &"z9hG4bK1".into())
+    }
+
+    fn send(cseq: u64) -> Option<Turn> {
+        Some(Turn::Send { cseq, way: None })
     }
 
     fn owned() -> Deliveries {
@@ -255,7 +274,7 @@ mod tests {
         let mut deliveries = owned();
         deliveries.wake(&id(), Position(5));
         assert_eq!(deliveries.next_in_queue(), Some(id()));
-        assert_eq!(start(&mut deliveries, 5), Some(Turn::Send { cseq: 4097 }));
+        assert_eq!(start(&mut deliveries, 5), send(4097));
 
         deliveries.wake(&id(), Position(6));
         deliveries.wake(&id(), Position(7));
@@ -312,13 +331,13 @@ mod tests {
     fn the_cseq_rises_over_epochs_and_an_epoch_ends_before_it_overflows() {
         let mut deliveries = owned();
         for n in 1..4096 {
-            assert_eq!(start(&mut deliveries, n), Some(Turn::Send { cseq: 4096 + n }));
+            assert_eq!(start(&mut deliveries, n), send(4096 + n));
             deliveries.delivered(&id(), Position(n));
         }
 
         assert_eq!(start(&mut deliveries, 5000), Some(Turn::EpochUsedUp));
         deliveries.own(&id(), 2, Position(0));
-        assert_eq!(start(&mut deliveries, 5000), Some(Turn::Send { cseq: 8193 }));
+        assert_eq!(start(&mut deliveries, 5000), send(8193));
     }
 
     #[test]
@@ -328,7 +347,7 @@ mod tests {
         let last = start(&mut deliveries, 1);
         deliveries.own(&id(), Deliveries::EPOCHS, Position(0));
 
-        assert_eq!(last, Some(Turn::Send { cseq: (1 << 31) - 4095 }));
+        assert_eq!(last, send((1 << 31) - 4095));
         assert_eq!(start(&mut deliveries, 2), Some(Turn::DialogUsedUp));
     }
 }

@@ -20,25 +20,24 @@ impl Documents {
         Documents { held: BTreeMap::new(), capacity }
     }
 
-    /// What a watcher of `key` sees in `event`. Somebody of whom nothing is known is offline, not unknown.
-    pub fn composed(
-        &mut self,
-        key: &PresentityKey,
-        event: &str,
-        presentity: Option<&Presentity>,
-    ) -> Arc<Composed> {
-        let Some(presentity) = presentity else { return Arc::new(compose(&key.uri(), &[], false)) };
+    /// What a watcher of the presentity with this key sees in `event`. Somebody of whom nothing is known is offline, not
+    /// unknown.
+    pub fn composed(&mut self, key: &str, event: &str, presentity: Option<&Presentity>) -> Arc<Composed> {
+        let Some(presentity) = presentity else {
+            return Arc::new(compose(&PresentityKey::restored(key).uri(), &[], false));
+        };
         if let Some((position, composed)) = self.held.get(key)
             && *position == presentity.position
         {
             return composed.clone();
         }
-        let composed = Arc::new(compose_presentity(key, event, presentity));
+        let key = PresentityKey::restored(key);
+        let composed = Arc::new(compose_presentity(&key, event, presentity));
         // At the limit all go: composing again is cheap beside keeping score of what was used when.
-        if self.held.len() >= self.capacity && !self.held.contains_key(key) {
+        if self.held.len() >= self.capacity && !self.held.contains_key(&key) {
             self.held.clear();
         }
-        self.held.insert(key.clone(), (presentity.position, composed.clone()));
+        self.held.insert(key, (presentity.position, composed.clone()));
         composed
     }
 }

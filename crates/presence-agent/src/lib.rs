@@ -28,6 +28,7 @@ mod subscribe;
 mod tag;
 pub mod verdict;
 mod verdict_cache;
+mod way;
 
 pub use agent::{Agent, LinkId, Note, Now, Output, Silence, Ticket};
 pub use config::Config;

@@ -1,5 +1,7 @@
 //! A NOTIFY as bytes (RFC 6665 section 4.2.2).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use presence::time::Timestamp;
 use proto::v1;
@@ -15,7 +17,7 @@ pub(crate) struct Notify<'a> {
     pub pending: bool,
     pub expires_at: Timestamp,
     pub now: Timestamp,
-    pub branch: &'a str,
+    pub branch: &'a Arc<str>,
 }
 
 impl Notify<'_> {
@@ -24,46 +26,41 @@ impl Notify<'_> {
     pub fn write(&self, sent_by: &str, document: Option<&[u8]>) -> Bytes {
         let dialog = self.dialog;
         let mut request = RequestWriter::new("NOTIFY", &dialog.remote_target)
-            .header("Via", format_args!("SIP/2.0/TCP {sent_by};branch={}", self.branch))
-            .header("Max-Forwards", 70);
+            .joined("Via", &["SIP/2.0/TCP ", sent_by, ";branch=", self.branch])
+            .joined("Max-Forwards", &["70"]);
         for route in &dialog.route_set {
-            request = request.header("Route", route);
+            request = request.joined("Route", &[route]);
         }
         request = request
-            .header("From", format_args!("<{}>;tag={}", dialog.local_party, dialog.local_tag))
-            .header("To", tagged(&dialog.remote_party, &dialog.remote_tag))
-            .header("Call-ID", &dialog.call_id)
-            .header("CSeq", format_args!("{} NOTIFY", self.cseq))
-            .header("Contact", format_args!("<{}>", dialog.contact))
-            .header("Event", self.event())
-            .header("Subscription-State", self.state());
+            .joined("From", &["<", &dialog.local_party, ">;tag=", &dialog.local_tag])
+            .joined("To", &tagged(&dialog.remote_party, &dialog.remote_tag))
+            .joined("Call-ID", &[&dialog.call_id])
+            .joined("CSeq", &[&self.cseq.to_string(), " NOTIFY"])
+            .joined("Contact", &["<", &dialog.contact, ">"]);
+        request = match dialog.event_id.as_str() {
+            "" => request.joined("Event", &[&dialog.event]),
+            id => request.joined("Event", &[&dialog.event, ";id=", id]),
+        };
+        request = self.state(request);
         match (dialog.accept.first(), document) {
             (Some(content_type), Some(document)) => request.body(content_type, document).finish(),
             _ => request.finish(),
         }
     }
 
-    fn event(&self) -> String {
-        match self.dialog.event_id.as_str() {
-            "" => self.dialog.event.clone(),
-            id => format!("{};id={id}", self.dialog.event),
-        }
-    }
-
-    fn state(&self) -> String {
-        match self.ended {
-            None => {
-                let state = if self.pending { "pending" } else { "active" };
-                format!("{state};expires={}", self.expires_at.seconds_after(self.now))
-            }
-            Some(reason) => format!("terminated;reason={reason}"),
-        }
+    fn state<'a>(&self, request: RequestWriter<'a>) -> RequestWriter<'a> {
+        let Some(reason) = self.ended else {
+            let state = if self.pending { "pending" } else { "active" };
+            let left = self.expires_at.seconds_after(self.now).to_string();
+            return request.joined("Subscription-State", &[state, ";expires=", &left]);
+        };
+        request.joined("Subscription-State", &["terminated;reason=", reason])
     }
 }
 
 /// Clients of RFC 2543 send no From tag, and get none back.
-fn tagged(uri: &str, tag: &str) -> String {
-    if tag.is_empty() { format!("<{uri}>") } else { format!("<{uri}>;tag={tag}") }
+fn tagged<'a>(uri: &'a str, tag: &'a str) -> [&'a str; 4] {
+    if tag.is_empty() { ["<", uri, ">", ""] } else { ["<", uri, ">;tag=", tag] }
 }
 
 #[cfg(test)]
@@ -103,7 +100,7 @@ mod tests {
             pending,
             expires_at: Timestamp(60_500),
             now: Timestamp(0),
-            branch: "z9hG4bK-1",
+            branch: &"z9hG4bK-1".into(),
         };
         String::from_utf8(notify.write("127.0.0.1:7101", document).to_vec()).unwrap()
     }

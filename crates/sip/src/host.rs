@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::header::lex;
+
 /// Cuts `host[:port]`; white space around the colon is allowed, as a Via may have it.
 /// An IPv6 reference keeps its brackets.
 pub(crate) fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
@@ -31,9 +33,11 @@ fn is_host(host: &str) -> bool {
     if host.starts_with('[') {
         return literal(host).is_some();
     }
-    // Underscores are no host name characters, and yet common in private zones.
-    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    !host.is_empty() && HOST.holds_all(host.as_bytes())
 }
+
+/// Underscores are no host name characters, and yet common in private zones.
+const HOST: lex::Bytes = lex::Bytes::alphanumeric_and(b"-._");
 
 fn ipv6(text: &str) -> Option<Ipv6Addr> {
     if let Ok(address) = text.parse() {

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
+use crate::header::lex;
 use crate::header::params::Params;
 use crate::host;
 use crate::transport::Transport;
@@ -41,7 +42,7 @@ pub struct BadUri;
 
 impl<'a> Uri<'a> {
     pub fn parse(text: &'a str) -> Result<Uri<'a>, BadUri> {
-        let (scheme, rest) = text.split_once(':').ok_or(BadUri)?;
+        let (scheme, rest) = cut(text, b':').ok_or(BadUri)?;
         if !is_scheme(scheme) || rest.is_empty() || !is_clean(text) {
             return Err(BadUri);
         }
@@ -70,15 +71,15 @@ impl<'a> Uri<'a> {
 
     fn sip(scheme: Scheme, rest: &'a str) -> Result<Uri<'a>, BadUri> {
         // The user part may hold `;` and `?`, so the `@` is looked for first.
-        let (user, rest) = match rest.split_once('@') {
+        let (user, rest) = match cut(rest, b'@') {
             Some((userinfo, rest)) => (Some(user(userinfo)?), rest),
             None => (None, rest),
         };
-        if !escapes_are_whole(rest) || rest.contains('@') {
+        if !escapes_are_whole(rest) || memchr::memchr(b'@', rest.as_bytes()).is_some() {
             return Err(BadUri);
         }
-        let (rest, headers) = rest.split_once('?').unwrap_or((rest, ""));
-        let (host_port, params) = rest.split_once(';').unwrap_or((rest, ""));
+        let (rest, headers) = cut(rest, b'?').unwrap_or((rest, ""));
+        let (host_port, params) = cut(rest, b';').unwrap_or((rest, ""));
         let (host, port) = host::split_host_port(host_port).ok_or(BadUri)?;
         Ok(Uri { scheme, user, host, port, params: Params::new(params), headers })
     }
@@ -91,6 +92,11 @@ impl<'a> Uri<'a> {
 }
 
 impl Scheme {
+    /// Of a URI that need not be read any further; `Other` if it has none.
+    pub fn of(uri: &str) -> Scheme {
+        cut(uri, b':').map_or(Scheme::Other, |(scheme, _)| Scheme::parse(scheme))
+    }
+
     fn parse(text: &str) -> Scheme {
         const KNOWN: [(&str, Scheme); 4] =
             [("sip", Scheme::Sip), ("sips", Scheme::Sips), ("tel", Scheme::Tel), ("pres", Scheme::Pres)];
@@ -133,20 +139,29 @@ pub fn unescape(text: &str) -> Cow<'_, str> {
     String::from_utf8(plain).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
+/// The text before and behind the first `separator`, which is ASCII.
+fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(separator, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
 fn user(userinfo: &str) -> Result<&str, BadUri> {
     let user = userinfo.split_once(':').map_or(userinfo, |(user, _password)| user);
     (!user.is_empty() && escapes_are_whole(userinfo)).then_some(user).ok_or(BadUri)
 }
 
 fn is_scheme(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && SCHEME.holds_all(text.as_bytes())
 }
+
+const SCHEME: lex::Bytes = lex::Bytes::alphanumeric_and(b"+-.");
 
 /// Neither white space, control characters, delimiters nor raw non-ASCII text.
 fn is_clean(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"'))
+    CLEAN.holds_all(text.as_bytes())
 }
+
+const CLEAN: lex::Bytes = lex::Bytes::alphanumeric_and(b"!#$%&'()*+,-./:;=?@[\\]^_`{|}~");
 
 fn escapes_are_whole(text: &str) -> bool {
     let bytes = text.as_bytes();

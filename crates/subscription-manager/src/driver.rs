@@ -23,9 +23,7 @@ use tracing::error;
 use crate::auth_link::AuthLink;
 use crate::demux::Demux;
 use crate::followers::{Followers, TooMany};
-use crate::metrics::{
-    ASKED_AGAIN, DIVERGED, NOTIFIES, PENDING, PROPOSALS, PROPOSALS_FULL, QUOTA_USED_UP, REJECTED,
-};
+use crate::metrics::{ASKED_AGAIN, DIVERGED, Meters, PENDING, PROPOSALS_FULL, QUOTA_USED_UP, REJECTED};
 use crate::sip_link::Links;
 
 /// Everything that reaches an agent from its neighbours, besides the log.
@@ -84,6 +82,7 @@ pub struct Driver {
     pub followers: Followers,
     pub clock: Clock,
     pub replies: Replies,
+    pub meters: Meters,
 }
 
 /// Reads this node's clocks for an agent.
@@ -204,22 +203,23 @@ impl Driver {
         reply.send(Box::new(move || picture.chunks()));
     }
 
+    /// They share one reading of the clocks: nothing is applied between them.
     fn take_inputs(&mut self, first: Input) {
+        let now = self.now();
         let mut next = Some(first);
         for _ in 0..BATCH {
             let Some(input) = next else { return };
-            self.take_input(input);
+            self.take_input(input, now);
             next = self.inputs.try_recv().ok();
         }
         if let Some(input) = next {
-            self.take_input(input);
+            self.take_input(input, now);
         }
     }
 
     /// A caller that did not wait for its reply has gone; nothing is done about that. One whose reply is dropped is told
     /// that this manager does not serve: the state is not complete before the node's own start is in the log.
-    fn take_input(&mut self, input: Input) {
-        let now = self.now();
+    fn take_input(&mut self, input: Input, now: Now) {
         let serving = self.agent.is_serving();
         match input {
             Input::Get { .. } | Input::Watchers { .. } | Input::History { .. } | Input::Follow { .. }
@@ -260,7 +260,7 @@ impl Driver {
             match output {
                 Output::Respond { link, bytes } => self.links.respond(link, bytes),
                 Output::Send { next_hop, bytes } => {
-                    counter!(NOTIFIES).increment(1);
+                    self.meters.notifies.increment(1);
                     self.links.send(next_hop, bytes);
                 }
                 Output::Authorise { ticket, question, source } => self.authorise(ticket, question, source),
@@ -290,7 +290,7 @@ impl Driver {
     }
 
     fn propose(&mut self, ticket: Ticket, command: Bytes) {
-        counter!(PROPOSALS).increment(1);
+        self.meters.proposals.increment(1);
         if self.group.propose(ticket.0, command).is_err() {
             counter!(PROPOSALS_FULL).increment(1);
             self.agent.handle_failed(ticket, self.now());

@@ -27,6 +27,7 @@ use crate::config::{Auth, Config};
 use crate::demux::Demux;
 use crate::driver::{Clock, Driver, Input, Replies};
 use crate::followers::Followers;
+use crate::metrics::Meters;
 use crate::sip_link::Links;
 
 /// A manager with its ports and its data folder taken.
@@ -221,6 +222,7 @@ impl Member {
             followers: Followers::new(config.limits.followers),
             clock,
             replies: Replies::default(),
+            meters: Meters::registered(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Names of the metrics of a manager.
 
+use metrics::{Counter, counter};
+
 /// Requests taken, by `method`.
 pub const REQUESTS: &str = "vedette_manager_requests_total";
 /// NOTIFYs sent, retransmissions included.
@@ -30,3 +32,15 @@ pub const LINK_DROPPED: &str = "vedette_manager_link_dropped_total";
 pub const NOT_SIP: &str = "vedette_manager_not_sip_total";
 /// Comparisons that found two replicas with different states: a fault of ours, to be reported.
 pub const DIVERGED: &str = "vedette_manager_replicas_diverged_total";
+
+/// Those that are counted so often that looking them up each time would cost more than counting.
+pub struct Meters {
+    pub notifies: Counter,
+    pub proposals: Counter,
+}
+
+impl Meters {
+    pub fn registered() -> Meters {
+        Meters { notifies: counter!(NOTIFIES), proposals: counter!(PROPOSALS) }
+    }
+}

@@ -49,13 +49,21 @@ struct Table {
 }
 
 /// An open connection, from its writing side.
-#[derive(Clone)]
 struct Open {
     queue: mpsc::Sender<Bytes>,
     /// Bytes in the queue.
     waiting: Arc<AtomicUsize>,
     /// Ends the reading side too.
     closed: CancellationToken,
+}
+
+impl Table {
+    fn close(&mut self, link: LinkId) {
+        if let Some(open) = self.queues.remove(&link) {
+            open.closed.cancel();
+        }
+        self.leads_to.retain(|_, held| *held != link);
+    }
 }
 
 /// The other end of an open connection's queue.
@@ -99,34 +107,34 @@ impl Links {
     /// Answers over the connection a request came on. If that is gone, so is whoever would read the answer; the phone
     /// asks again.
     pub fn respond(&self, link: LinkId, bytes: Bytes) {
-        let open = self.0.table.lock().queues.get(&link).cloned();
-        match open {
-            Some(open) => self.enqueue(link, &open, bytes),
-            None => counter!(LINK_DROPPED).increment(1),
+        let mut table = self.0.table.lock();
+        match table.queues.contains_key(&link) {
+            true => self.enqueue(&mut table, link, bytes),
+            false => counter!(LINK_DROPPED).increment(1),
         }
     }
 
     /// Sends a request to the dispatcher whose inner address is `next_hop`.
     pub fn send(&self, next_hop: SocketAddr, bytes: Bytes) {
-        let found = {
-            let table = self.0.table.lock();
-            let link = table.leads_to.get(&next_hop).copied();
-            link.and_then(|link| Some((link, table.queues.get(&link).cloned()?)))
-        };
-        match found {
-            Some((link, open)) => self.enqueue(link, &open, bytes),
-            None => self.connect(next_hop, bytes),
+        let mut table = self.0.table.lock();
+        match table.leads_to.get(&next_hop).copied().filter(|link| table.queues.contains_key(link)) {
+            Some(link) => self.enqueue(&mut table, link, bytes),
+            None => {
+                drop(table);
+                self.connect(next_hop, bytes);
+            }
         }
     }
 
-    fn enqueue(&self, link: LinkId, open: &Open, bytes: Bytes) {
+    fn enqueue(&self, table: &mut Table, link: LinkId, bytes: Bytes) {
+        let Some(open) = table.queues.get(&link) else { return };
         let length = bytes.len();
         let waiting = open.waiting.fetch_add(length, Ordering::Relaxed);
         if waiting + length > self.0.limits.link_bytes || open.queue.try_send(bytes).is_err() {
             // The dispatcher does not read. Closing tells it so; what was lost is sent again by the transactions' timers,
             // or by the retries of the subscriptions that it leaves dirty.
             counter!(LINK_DROPPED).increment(1);
-            self.close(link);
+            table.close(link);
         }
     }
 
@@ -140,11 +148,7 @@ impl Links {
     }
 
     fn close(&self, link: LinkId) {
-        let mut table = self.0.table.lock();
-        if let Some(open) = table.queues.remove(&link) {
-            open.closed.cancel();
-        }
-        table.leads_to.retain(|_, held| *held != link);
+        self.0.table.lock().close(link);
     }
 
     fn connect(&self, next_hop: SocketAddr, bytes: Bytes) {

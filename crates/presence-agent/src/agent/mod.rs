@@ -16,6 +16,7 @@ mod upkeep;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -283,11 +284,11 @@ impl Agent {
         self.shard.picture()
     }
 
-    /// A name unique in space and time: the group (so that an answer finds it), the node, its start, and a count.
-    fn next_branch(&mut self) -> String {
+    /// A name unique in space and time: the group (so that an answer finds it), a count, the node, and its start.
+    fn next_branch(&mut self) -> Arc<str> {
         self.branches += 1;
         let (group, node, start) = (self.config.group, self.config.node.0, self.config.incarnation);
-        format!("z9hG4bK{group}-{node:x}-{start:x}-{:x}", self.branches)
+        format!("z9hG4bK{group}-{:x}-{node:x}-{start:x}", self.branches).into()
     }
 
     fn propose(&mut self, waiting: Waiting, command: Kind) {

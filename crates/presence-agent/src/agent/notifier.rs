@@ -8,16 +8,15 @@ use presence::position::Position;
 use presence::time::Timestamp;
 use proto::v1;
 use proto::v1::command::Kind;
+use sip::Message;
 use sip::transaction::{ClientOutput, Completed};
-use sip::{Message, Uri};
 
 use super::{Agent, Now, Output};
 use crate::delivery::Turn;
 use crate::notify::Notify;
 use crate::pending::Waiting;
-use crate::request::route_uri;
 use crate::shard::{SubscriptionId, owed};
-use crate::subscribe::flow_of_route;
+use crate::way::Way;
 
 /// Which NOTIFY a client transaction carries.
 #[derive(Clone, Debug)]
@@ -92,8 +91,10 @@ impl Agent {
 
     pub(super) fn wake_watchers(&mut self, key: &PresentityKey) {
         let Some(presentity) = self.shard.presentity(key) else { return };
-        for id in presentity.watchers.iter().filter(|id| self.deliveries.has(id)).collect::<Vec<_>>() {
-            if let Some(held) = self.shard.subscription(id) {
+        for id in presentity.watchers.iter() {
+            if self.deliveries.has(id)
+                && let Some(held) = self.shard.subscription(id)
+            {
                 self.deliveries.wake(id, owed(held, Some(presentity.position)));
             }
         }
@@ -142,8 +143,8 @@ impl Agent {
         let owed = self.shard.owed(held);
         let branch = self.next_branch();
         let Some(turn) = self.deliveries.start(id, owed, &branch) else { return };
-        let cseq = match turn {
-            Turn::Send { cseq } => cseq,
+        let (cseq, way) = match turn {
+            Turn::Send { cseq, way } => (cseq, way),
             Turn::EpochUsedUp => {
                 let raise = v1::RaiseEpoch { id: id.to_string(), epoch };
                 return self.propose(Waiting::RaiseEpoch(id.clone()), Kind::RaiseEpoch(raise));
@@ -151,6 +152,7 @@ impl Agent {
             // Its watcher hears 481 when it refreshes, and begins a new one.
             Turn::DialogUsedUp => return self.propose_end(id.clone(), epoch),
         };
+        let Some(way) = way.or_else(|| self.find_way(id, &dialog)) else { return self.undelivered(id, now) };
         let tag = Notified::Subscription { id: id.clone(), epoch };
         let notify = Notify {
             cseq,
@@ -161,40 +163,40 @@ impl Agent {
             branch: &branch,
             dialog: &dialog,
         };
-        if !self.send_notify(&notify, shown, tag, now) {
+        if !self.send_notify(&notify, shown, way, tag, now) {
             self.undelivered(id, now);
         }
+    }
+
+    fn find_way(&mut self, id: &SubscriptionId, dialog: &v1::Subscribe) -> Option<Way> {
+        let way = Way::of(dialog, &self.flow_key)?;
+        self.deliveries.learn(id, way);
+        Some(way)
     }
 
     /// The one NOTIFY of a fetch (RFC 6665 4.4.3): the state, and that this was all. Whoever would have to be approved is
     /// shown nothing.
     pub(super) fn notify_once(&mut self, dialog: &v1::Subscribe, now: Now) {
-        let Some(next_hop) = next_hop(dialog) else { return };
+        let Some(way) = Way::of(dialog, &self.flow_key) else { return };
         let branch = self.next_branch();
         let pending = dialog.standing() == v1::Standing::Pending;
         let ended = Some(if pending { "giveup" } else { "timeout" });
         let (expires_at, now_log) = (Timestamp::default(), now.log);
         let notify = Notify { cseq: 1, ended, pending, expires_at, now: now_log, branch: &branch, dialog };
-        self.send_notify(&notify, !pending, Notified::Fetch { next_hop }, now);
+        self.send_notify(&notify, !pending, way, Notified::Fetch { next_hop: way.next_hop }, now);
     }
 
-    /// Whether there was a way to send it. `shown`: with the state.
-    fn send_notify(&mut self, notify: &Notify<'_>, shown: bool, tag: Notified, now: Now) -> bool {
-        let dialog = notify.dialog;
-        let Some(next_hop) = next_hop(dialog) else { return false };
-        let key = PresentityKey::restored(&dialog.presentity);
-        let composed =
-            shown.then(|| self.documents.composed(&key, &dialog.event, self.shard.presentity(&key)));
+    /// Whether it was sent. `shown`: with the state.
+    fn send_notify(&mut self, notify: &Notify<'_>, shown: bool, way: Way, tag: Notified, now: Now) -> bool {
+        let (dialog, key) = (notify.dialog, notify.dialog.presentity.as_str());
+        let presentity = self.shard.presentity_of(key);
+        let composed = shown.then(|| self.documents.composed(key, &dialog.event, presentity));
         let document = composed.as_ref().map(|composed| composed.document.as_ref());
         let bytes = notify.write(&self.config.sent_by, document);
-        // The hop to the dispatcher is reliable; whether to send again is decided by the phone's own hop.
-        let flow = dialog.route_set.first().and_then(|route| route_uri(route.as_bytes()));
-        let flow = flow.and_then(|uri| flow_of_route(uri, &self.flow_key));
-        let reliable = flow.is_some_and(|flow| flow.transport.reliable());
-        let branch = notify.branch.to_owned();
-        let started = self.clients.start(branch, bytes.clone(), reliable, tag, now.monotonic).is_ok();
+        let branch = notify.branch.clone();
+        let started = self.clients.start(branch, bytes.clone(), way.reliable, tag, now.monotonic).is_ok();
         if started {
-            self.outputs.push_back(Output::Send { next_hop, bytes });
+            self.outputs.push_back(Output::Send { next_hop: way.next_hop, bytes });
         }
         started
     }
@@ -225,18 +227,10 @@ impl Agent {
 
     fn next_hop_of(&self, tag: Notified) -> Option<SocketAddr> {
         match tag {
-            Notified::Subscription { id, .. } => next_hop(&self.shard.subscription(&id)?.request),
+            Notified::Subscription { id, .. } => {
+                Some(Way::of(&self.shard.subscription(&id)?.request, &self.flow_key)?.next_hop)
+            }
             Notified::Fetch { next_hop } => Some(next_hop),
         }
     }
-}
-
-/// Where the first Route leads: the inner address of the dispatcher that holds the flow. Without a route, the remote
-/// target, as plain RFC 3261 8.1.2 has it.
-fn next_hop(dialog: &v1::Subscribe) -> Option<SocketAddr> {
-    let uri = match dialog.route_set.first() {
-        Some(route) => route_uri(route.as_bytes())?,
-        None => &dialog.remote_target,
-    };
-    Uri::parse(uri).ok()?.socket_addr()
 }

@@ -98,7 +98,7 @@ impl Agent {
 
     pub fn presentity(&mut self, key: &PresentityKey) -> PresentityState {
         let held = self.shard.presentity(key);
-        let composed = self.documents.composed(key, "presence", held);
+        let composed = self.documents.composed(key.as_str(), "presence", held);
         PresentityState {
             presentity: key.clone(),
             position: held.map(|held| held.position).unwrap_or_default(),

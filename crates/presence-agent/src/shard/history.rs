@@ -52,6 +52,8 @@ pub enum What {
 
 /// What is kept goes at whole minutes of log time, so that one Expire drops many entries.
 const SWEEP: u64 = 60_000;
+/// How far back a repeated deed is looked for.
+const LATELY: usize = 8;
 
 impl History {
     /// Takes note of a command: what it did, if anything, and that changes are kept for so long from now on.
@@ -72,8 +74,8 @@ impl History {
             self.changes.remove(0);
         }
         let kept_until = Timestamp((moment.now + self.keep).0.saturating_add(SWEEP - 1) / SWEEP * SWEEP);
-        // Phones say the same few things again and again: each is held once.
-        let known = self.changes.iter().find(|change| *change.deed == deed);
+        // Phones say the same few things again and again: each is held once, if it was said lately.
+        let known = self.changes.iter().rev().take(LATELY).find(|change| *change.deed == deed);
         let deed = known.map_or_else(|| Arc::new(deed), |known| known.deed.clone());
         self.changes.push(Change { position: moment.at, at: moment.now, deed, kept_until });
     }

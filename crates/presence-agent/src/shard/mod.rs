@@ -169,7 +169,12 @@ impl Shard {
     }
 
     pub fn presentity(&self, key: &PresentityKey) -> Option<&Presentity> {
-        self.slots.get(&Slot::of(key))?.presentities.get(key)
+        self.presentity_of(key.as_str())
+    }
+
+    /// By the text of its key, as a command carries it.
+    pub fn presentity_of(&self, key: &str) -> Option<&Presentity> {
+        self.slots.get(&Slot::of_text(key))?.presentities.get(key)
     }
 
     pub fn subscription(&self, id: &SubscriptionId) -> Option<&Subscription> {
@@ -195,7 +200,7 @@ impl Shard {
 
     /// The position a NOTIFY must reach to leave nothing owed.
     pub fn owed(&self, subscription: &Subscription) -> Position {
-        let presentity = self.presentity(&subscription.presentity());
+        let presentity = self.presentity_of(&subscription.request.presentity);
         owners::owed(subscription, presentity.map(|presentity| presentity.position))
     }
 

@@ -117,7 +117,33 @@ pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
 
 /// A token of RFC 3261 §25.1.
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte))
+    !text.is_empty() && TOKEN.holds_all(text)
+}
+
+const TOKEN: Bytes = Bytes::alphanumeric_and(b"-.!%*_+`'~");
+
+/// A set of bytes, looked up instead of compared: every name and every host of a message is held against one.
+pub(crate) struct Bytes([bool; 256]);
+
+impl Bytes {
+    pub const fn alphanumeric_and(others: &[u8]) -> Bytes {
+        let mut held = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            held[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            held[others[at] as usize] = true;
+            at += 1;
+        }
+        Bytes(held)
+    }
+
+    pub fn holds_all(&self, text: &[u8]) -> bool {
+        text.iter().all(|byte| self.0[usize::from(*byte)])
+    }
 }
 
 /// Digits only; a number beyond `u32` clamps (RFC 3261 §20.19 wants 2^32-1 to be the most).

@@ -66,13 +66,12 @@ impl<T> ClientTransactions<T> {
     /// Begins with a request that the caller sends itself the first time.
     pub fn start(
         &mut self,
-        branch: String,
+        branch: Arc<str>,
         request: Bytes,
         reliable: bool,
         tag: T,
         now: Instant,
     ) -> Result<(), Full> {
-        let branch: Arc<str> = branch.into();
         if self.live.len() >= self.capacity || self.live.contains_key(&branch) {
             return Err(Full);
         }
@@ -180,7 +179,7 @@ mod tests {
 
     fn started(reliable: bool) -> ClientTransactions<&'static str> {
         let mut transactions = ClientTransactions::new(2);
-        transactions.start("z9hG4bK1".to_string(), notify(), reliable, "watcher", START).unwrap();
+        transactions.start("z9hG4bK1".into(), notify(), reliable, "watcher", START).unwrap();
         transactions
     }
 
@@ -285,10 +284,10 @@ mod tests {
     fn a_full_table_and_a_branch_in_use_are_refused() {
         let mut transactions = started(false);
 
-        assert_eq!(transactions.start("z9hG4bK1".to_string(), notify(), false, "other", START), Err(Full));
-        assert_eq!(transactions.start("z9hG4bK2".to_string(), notify(), false, "other", START), Ok(()));
-        assert_eq!(transactions.start("z9hG4bK3".to_string(), notify(), false, "other", START), Err(Full));
+        assert_eq!(transactions.start("z9hG4bK1".into(), notify(), false, "other", START), Err(Full));
+        assert_eq!(transactions.start("z9hG4bK2".into(), notify(), false, "other", START), Ok(()));
+        assert_eq!(transactions.start("z9hG4bK3".into(), notify(), false, "other", START), Err(Full));
         assert_eq!(transactions.abandon("z9hG4bK2"), Some("other"));
-        assert_eq!(transactions.start("z9hG4bK3".to_string(), notify(), false, "other", START), Ok(()));
+        assert_eq!(transactions.start("z9hG4bK3".into(), notify(), false, "other", START), Ok(()));
     }
 }

@@ -95,6 +95,6 @@ fn transact(message: &Message) {
         (servers.receive(message, Instant(0)), servers.is_cancelled_by(message), TransactionKey::of(message));
     servers.handle_timeout(Instant(u64::MAX));
     let mut clients = ClientTransactions::new(1);
-    clients.start("z9hG4bK1".to_string(), message.bytes().clone(), false, (), Instant(0)).unwrap();
+    clients.start("z9hG4bK1".into(), message.bytes().clone(), false, (), Instant(0)).unwrap();
     let _ = clients.receive(message, Instant(1));
 }

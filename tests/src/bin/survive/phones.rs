@@ -288,7 +288,7 @@ impl Phones {
 
     fn ask(&mut self, phone: Phone, via: Via, request: Bytes, now: Instant) {
         self.send(&request);
-        let started = self.transactions.start(via.branch, request, false, phone, now);
+        let started = self.transactions.start(via.branch.into(), request, false, phone, now);
         started.expect("each phone has one transaction at a time, and there is room for that");
     }
 

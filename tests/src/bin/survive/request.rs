@@ -18,7 +18,7 @@ pub struct Identity {
 
 impl Identity {
     /// The next request, up to the headers that its method adds.
-    pub fn next(&mut self, method: &str, uri: &str, via: &Via) -> RequestWriter {
+    pub fn next(&mut self, method: &str, uri: &str, via: &Via) -> RequestWriter<'static> {
         self.cseq += 1;
         let Via { transport, me, branch } = via;
         RequestWriter::new(method, uri)
