@@ -172,16 +172,27 @@ impl Identification {
 
     fn challenge(&self, request: &Message, realm: &str, stale: bool, now: Now) -> Refuse {
         let nonce = self.nonces.mint(realm, now.unix);
-        Refuse::Challenge(digest::challenges(realm, &nonce, stale, self.offered(request)))
+        Refuse::Challenge(digest::challenges(realm, &nonce, stale, &self.offered(request)))
     }
 
-    fn offered(&self, request: &Message) -> &[Algorithm] {
+    fn offered(&self, request: &Message) -> Vec<Algorithm> {
         let agent = request.text(Name::UserAgent).unwrap_or_default();
-        match self.md5_only.iter().any(|beginning| agent.starts_with(beginning)) {
-            true => &[Algorithm::Md5],
-            false => &self.algorithms,
+        if self.md5_only.iter().any(|beginning| agent.starts_with(beginning)) {
+            return vec![Algorithm::Md5];
         }
+        let mut offered = self.algorithms.clone();
+        if is_over_websocket(request) {
+            // What browsers speak with (JsSIP, SIP.js) keeps the last challenge of several, and knows MD5 alone.
+            offered.sort_by_key(|algorithm| *algorithm == Algorithm::Md5);
+        }
+        offered
     }
+}
+
+/// Whether the phone reached us by WebSocket, as the Via of its own says (RFC 7118 section 5.3).
+fn is_over_websocket(request: &Message) -> bool {
+    let phone = request.vias().filter_map(Result::ok).last();
+    phone.is_some_and(|via| ["WS", "WSS"].iter().any(|name| via.transport.eq_ignore_ascii_case(name)))
 }
 
 /// The address-of-record in From.
@@ -269,6 +280,23 @@ mod tests {
 
         assert!(matches!(weak, Err(Refuse::Challenge(_))));
         assert_eq!(strong.map(|claim| claim.account).ok(), Some("bob@lab.test".to_owned()));
+    }
+
+    #[test]
+    fn over_a_websocket_md5_is_offered_last() {
+        let both = vec![Algorithm::Md5, Algorithm::Sha256];
+        let identification = Identification { algorithms: both.clone(), ..identification() };
+        let forwarded = |via: &str| {
+            let dispatcher = "Via: SIP/2.0/TCP 10.0.0.1:7000;branch=z9hG4bK2\r\n";
+            let text = String::from_utf8(with("").bytes().to_vec()).unwrap();
+            let text = text.replacen("Via: SIP/2.0/UDP", &format!("{dispatcher}Via: SIP/2.0/{via}"), 1);
+            Message::parse(text.into(), &Limits::default()).unwrap()
+        };
+
+        for via in ["WS", "wss"] {
+            assert_eq!(identification.offered(&forwarded(via)), [Algorithm::Sha256, Algorithm::Md5], "{via}");
+        }
+        assert_eq!(identification.offered(&forwarded("UDP")), both);
     }
 
     #[test]
