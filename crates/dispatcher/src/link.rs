@@ -217,9 +217,11 @@ impl Link {
     fn ping_request(&self, manager: SocketAddr, board: &Switchboard) -> Bytes {
         let sequence = self.pings.fetch_add(1, Ordering::Relaxed) & 0x7fff_ffff;
         let us = board.names.inner();
-        RequestWriter::new("OPTIONS", &format!("sip:ping@{manager}"))
-            .header("Via", board.names.inner_via(&branch::ping(sequence)))
-            .header("Max-Forwards", 70)
+        let ping = RequestWriter::new("OPTIONS", &format!("sip:ping@{manager}"))
+            .header("Via", board.names.inner_via(&branch::ping(sequence)));
+        let contacts = board.names.contacts();
+        let ping = if contacts.is_empty() { ping } else { ping.header("Contact", contacts) };
+        ping.header("Max-Forwards", 70)
             .header("From", format_args!("<sip:dispatcher@{us}>;tag=ping"))
             .header("To", format_args!("<sip:ping@{manager}>"))
             .header("Call-ID", format_args!("ping-{sequence}@{us}"))

@@ -13,6 +13,8 @@ pub struct Names {
     inner: SocketAddr,
     inner_via: String,
     listeners: Vec<Public>,
+    /// The listeners for datagrams, as a list of Contacts.
+    contacts: String,
     domains: Vec<String>,
 }
 
@@ -46,10 +48,15 @@ pub struct Leg {
 impl Names {
     /// All addresses as others see them.
     pub fn new(inner: SocketAddr, listeners: &[(SocketAddr, Speaks)], domains: &[String]) -> Names {
+        let listeners: Vec<_> =
+            listeners.iter().map(|(address, speaks)| Public::new(*address, *speaks)).collect();
+        let datagrams = listeners.iter().filter(|listener| listener.speaks(Transport::Udp));
+        let contacts: Vec<_> = datagrams.map(|listener| format!("<sip:{}>", listener.address)).collect();
         Names {
             inner,
             inner_via: format!("SIP/2.0/TCP {inner};alias;branch="),
-            listeners: listeners.iter().map(|(address, speaks)| Public::new(*address, *speaks)).collect(),
+            listeners,
+            contacts: contacts.join(", "),
             domains: domains.to_vec(),
         }
     }
@@ -76,6 +83,11 @@ impl Names {
 
     pub fn listener(&self, address: SocketAddr) -> Option<usize> {
         self.listeners.iter().position(|listener| listener.address == address)
+    }
+
+    /// Our listeners for datagrams. Whoever else holds one of them may send to its phones in our place.
+    pub fn contacts(&self) -> &str {
+        &self.contacts
     }
 
     pub fn listener_address(&self, listener: usize) -> SocketAddr {
@@ -222,6 +234,11 @@ mod tests {
         {
             assert!(!names().is_us(&Uri::parse(uri).unwrap()), "{uri}");
         }
+    }
+
+    #[test]
+    fn contacts_are_the_listeners_for_datagrams() {
+        assert_eq!(names().contacts(), "<sip:192.0.2.1:5060>, <sip:[2001:db8::1]:5070>");
     }
 
     #[test]

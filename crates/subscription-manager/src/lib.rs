@@ -14,6 +14,7 @@ mod followers;
 mod manager;
 mod metrics;
 mod sip_link;
+mod stand_in;
 
 pub use config::{Auth, Config};
 pub use manager::{BindError, Manager};

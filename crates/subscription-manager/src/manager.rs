@@ -135,7 +135,8 @@ impl Member {
     ) -> anyhow::Result<()> {
         let (senders, receivers) = queues(&groups, self.config.limits.inputs);
         let wires_of = self.config.wires.clone();
-        let links = Links::new(self.config.limits, wires_of, self.demux.clone(), senders.clone());
+        let flow_key = self.config.secret.derive("flow");
+        let links = Links::new(self.config.limits, wires_of, flow_key, self.demux.clone(), senders.clone());
         self.api.open(Serving {
             name: self.config.name.clone(),
             directory: self.node.directory(),

@@ -28,6 +28,8 @@ pub const INVALIDATED: &str = "vedette_manager_accounts_invalidated_total";
 pub const INVALIDATIONS_HEARD: &str = "vedette_manager_invalidations_heard";
 /// Messages for a dispatcher that could not be handed to its link.
 pub const LINK_DROPPED: &str = "vedette_manager_link_dropped_total";
+/// Requests sent through a dispatcher that stood in for another one.
+pub const STOOD_IN: &str = "vedette_manager_dispatcher_stood_in_total";
 /// Bytes from a dispatcher that are no SIP message.
 pub const NOT_SIP: &str = "vedette_manager_not_sip_total";
 /// Comparisons that found two replicas with different states: a fault of ours, to be reported.

@@ -1,8 +1,8 @@
 //! The link to the dispatchers: plain SIP over TCP connections that they open and keep.
 //!
 //! Requests travel both ways on a connection. The Via of a request names the dispatcher's own inner address, and from
-//! then on requests for that address leave over the connection it came on (RFC 5923); a dispatcher that has no
-//! connection here yet is connected to.
+//! then on requests for that address leave over the connection it came on (RFC 5923). While there is none another
+//! dispatcher may stand in, as [`stand_in`] has it; else the dispatcher is connected to.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,18 +15,20 @@ use metrics::counter;
 use parking_lot::Mutex;
 use placement::GroupId;
 use presence_agent::LinkId;
-use sip::{Frame, Limits, Message, StreamFramer, Uri};
+use sip::{Frame, Limits, Message, Secret, StreamFramer, Uri};
 use tls::{Protocol, ReadHalf, Stream, Wires, WriteHalf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::LinkLimits;
 use crate::demux::Demux;
 use crate::driver::Input;
-use crate::metrics::{LINK_DROPPED, NOT_SIP, REQUESTS};
+use crate::metrics::{LINK_DROPPED, NOT_SIP, REQUESTS, STOOD_IN};
+use crate::stand_in;
 
 /// The connections of this manager. Clones are the same set.
 #[derive(Clone)]
@@ -37,6 +39,7 @@ struct Shared {
     next: AtomicU64,
     limits: LinkLimits,
     wires: Wires,
+    flow_key: Secret,
     demux: Demux,
     drivers: HashMap<GroupId, mpsc::Sender<Input>>,
 }
@@ -55,9 +58,21 @@ struct Open {
     waiting: Arc<AtomicUsize>,
     /// Ends the reading side too.
     closed: CancellationToken,
+    /// The public listeners for datagrams of the dispatcher there; none until it pings.
+    listeners: Arc<[SocketAddr]>,
 }
 
 impl Table {
+    fn leading_to(&self, next_hop: SocketAddr) -> Option<LinkId> {
+        self.leads_to.get(&next_hop).copied().filter(|link| self.queues.contains_key(link))
+    }
+
+    /// The same one each time, so that what it is sent stays in order.
+    fn holder_of(&self, listener: SocketAddr) -> Option<LinkId> {
+        let holders = self.queues.iter().filter(|(_, open)| open.listeners.contains(&listener));
+        holders.map(|(link, _)| *link).min()
+    }
+
     fn close(&mut self, link: LinkId) {
         if let Some(open) = self.queues.remove(&link) {
             open.closed.cancel();
@@ -74,16 +89,20 @@ struct Outgoing {
 
 /// How long a dispatcher may take to accept a connection, and a closed one to take its last bytes.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A dispatcher pings four times a second. One that has done so and then says nothing for this long is gone, and its
+/// host with it: otherwise the connection would have broken.
+const SILENCE: Duration = Duration::from_secs(3);
 
 impl Links {
     pub fn new(
         limits: LinkLimits,
         wires: Wires,
+        flow_key: Secret,
         demux: Demux,
         drivers: HashMap<GroupId, mpsc::Sender<Input>>,
     ) -> Links {
         let (table, next) = (Mutex::default(), AtomicU64::new(1));
-        Links(Arc::new(Shared { table, next, limits, wires, demux, drivers }))
+        Links(Arc::new(Shared { table, next, limits, wires, flow_key, demux, drivers }))
     }
 
     /// Takes connections until `shutdown`.
@@ -114,16 +133,23 @@ impl Links {
         }
     }
 
-    /// Sends a request to the dispatcher whose inner address is `next_hop`.
+    /// Sends a request to the dispatcher whose inner address is `next_hop`, or to one that stands in for it.
     pub fn send(&self, next_hop: SocketAddr, bytes: Bytes) {
         let mut table = self.0.table.lock();
-        match table.leads_to.get(&next_hop).copied().filter(|link| table.queues.contains_key(link)) {
+        match table.leading_to(next_hop).or_else(|| self.standing_in(&table, &bytes)) {
             Some(link) => self.enqueue(&mut table, link, bytes),
             None => {
                 drop(table);
                 self.connect(next_hop, bytes);
             }
         }
+    }
+
+    fn standing_in(&self, table: &Table, request: &Bytes) -> Option<LinkId> {
+        let listener = stand_in::needed(request.clone(), &self.0.flow_key)?;
+        let holder = table.holder_of(listener)?;
+        counter!(STOOD_IN).increment(1);
+        Some(holder)
     }
 
     fn enqueue(&self, table: &mut Table, link: LinkId, bytes: Bytes) {
@@ -143,7 +169,8 @@ impl Links {
         let (queue, receiver) = mpsc::channel(self.0.limits.link_queue);
         let waiting = Arc::new(AtomicUsize::new(0));
         let outgoing = Outgoing { queue: receiver, waiting: waiting.clone() };
-        self.0.table.lock().queues.insert(link, Open { queue, waiting, closed: closed.clone() });
+        let open = Open { queue, waiting, closed: closed.clone(), listeners: Arc::default() };
+        self.0.table.lock().queues.insert(link, open);
         (link, outgoing, closed)
     }
 
@@ -157,7 +184,7 @@ impl Links {
         self.respond(link, bytes);
         let links = self.clone();
         tokio::spawn(async move {
-            match tokio::time::timeout(PATIENCE, links.0.wires.connect(next_hop)).await {
+            match timeout(PATIENCE, links.0.wires.connect(next_hop)).await {
                 Ok(Ok(stream)) => links.carry(link, stream, outgoing, closed).await,
                 failed => {
                     debug!(%next_hop, ?failed, "A dispatcher cannot be reached");
@@ -176,16 +203,18 @@ impl Links {
         }
         self.close(link);
         // The queue has no sender any more, so the writer ends when it is empty: a last answer still goes out.
-        let _ = tokio::time::timeout(PATIENCE, writing).await;
+        let _ = timeout(PATIENCE, writing).await;
     }
 
     async fn read(&self, link: LinkId, mut reader: ReadHalf) {
         let mut framer = StreamFramer::new(Limits::default());
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            match reader.read(&mut buffer).await {
-                Ok(0) | Err(_) => return,
-                Ok(length) => framer.push(&buffer[..length]),
+            match timeout(SILENCE, reader.read(&mut buffer)).await {
+                Ok(Ok(0) | Err(_)) => return,
+                Ok(Ok(length)) => framer.push(&buffer[..length]),
+                Err(_) if self.pings(link) => return info!("A dispatcher says nothing any more"),
+                Err(_) => {}
             }
             while let Some(frame) = framer.next() {
                 match frame {
@@ -224,10 +253,19 @@ impl Links {
         let host = format!("sip:{}", via.host);
         let Some(mut address) = Uri::parse(&host).ok().and_then(|uri| uri.socket_addr()) else { return };
         address.set_port(via.port.unwrap_or(5060));
+        let listeners = stand_in::held(request);
         let mut table = self.0.table.lock();
         if table.leads_to.get(&address) != Some(&link) {
             table.leads_to.insert(address, link);
         }
+        if let (Some(listeners), Some(open)) = (listeners, table.queues.get_mut(&link)) {
+            open.listeners = listeners.into();
+        }
+    }
+
+    /// Whether a dispatcher that pings is there; a proxy that stands in for one may have nothing to say for long.
+    fn pings(&self, link: LinkId) -> bool {
+        self.0.table.lock().queues.get(&link).is_some_and(|open| !open.listeners.is_empty())
     }
 }
 
