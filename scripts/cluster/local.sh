@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A cluster of separate processes on this machine, to be killed and paused at will: what `vedette up` starts in one
-# process, each role in its own. Every inner socket is on loopback; nothing needs root. Needs Linux, bash and coreutils.
+# process, each role in its own. Every inner socket is on loopback unless INNER says otherwise; nothing needs root. Needs
+# Linux, bash and coreutils.
 #
 # All that is known of a cluster lies in its folder: `cluster` (addresses and secrets, chosen at the first start and
 # kept), a TOML file, a log and a pid file for each process, and the managers' data.
@@ -29,6 +30,7 @@ From the environment, at `start`; what is not given is as it was at the last sta
   AUTH=demo|open|accounts:FILE|billing:URL
                                  alice, bob and carol; nobody is asked for a password; an accounts file; a billing
                                  server that speaks the contract [demo]
+  INNER=ADDR                     where the processes reach each other, for dispatchers on other hosts too [127.0.0.1]
   TLS=0|1                        whether the processes reach each other by mutual TLS; needs openssl [0]
   BIN=FILE                       the vedette binary [built by cargo build --release]; also at `restart`
 
@@ -41,11 +43,15 @@ readonly PATIENCE=60 # seconds until a start that does not serve has failed
 readonly GRACE=10    # seconds until an orderly end is no longer waited for
 readonly DIR=${DIR:-${XDG_RUNTIME_DIR:-/tmp}/vedette-local-$UID}
 # What is kept in the file `cluster`.
-readonly SETTINGS=(BIN SIP HTTP DOMAIN AUTH TLS SECRET TOKEN MANAGERS SIP_PORTS GRPC_PORTS PROBE_PORTS INNER_PORT AUTH_PORT)
+readonly SETTINGS=(
+  BIN SIP HTTP DOMAIN AUTH INNER TLS SECRET TOKEN MANAGERS SIP_PORTS GRPC_PORTS PROBE_PORTS INNER_PORT AUTH_PORT
+)
 
 main() {
   local command=${1-} id=${2-}
-  declare -gA asked=([BIN]=${BIN-} [SIP]=${SIP-} [HTTP]=${HTTP-} [DOMAIN]=${DOMAIN-} [AUTH]=${AUTH-} [TLS]=${TLS-})
+  declare -gA asked=([BIN]=${BIN-})
+  local name
+  for name in SIP HTTP DOMAIN AUTH INNER TLS; do asked[$name]=${!name-}; done
   load
   case $command in
     start) start "$id" ;;
@@ -174,10 +180,11 @@ choose() { # [N]
   [[ -z $MANAGERS || ${1:-$MANAGERS} == "$MANAGERS" ]] ||
     fail "$DIR was born with $MANAGERS managers: start it without a number, or choose another DIR"
   : "${MANAGERS:=${1:-3}}"
-  for name in SIP HTTP DOMAIN AUTH TLS; do
+  for name in SIP HTTP DOMAIN AUTH INNER TLS; do
     [[ -z ${asked[$name]} ]] || printf -v "$name" '%s' "${asked[$name]}"
   done
-  : "${SIP:=127.0.0.1:5060}" "${HTTP:=127.0.0.1:8080}" "${DOMAIN:=vedette.test}" "${AUTH:=demo}" "${TLS:=0}"
+  : "${SIP:=127.0.0.1:5060}" "${HTTP:=127.0.0.1:8080}" "${DOMAIN:=vedette.test}"
+  : "${AUTH:=demo}" "${INNER:=127.0.0.1}" "${TLS:=0}"
   : "${SECRET:=$(random_hex)}" "${TOKEN:=$(random_hex)}"
   [[ -n $SIP_PORTS ]] || choose_ports
   choose_accounts
@@ -243,7 +250,7 @@ issue() { # PROCESS
   quietly openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
     -keyout "$at.key.new" -out "$at.csr"
   quietly openssl x509 -req -in "$at.csr" -CA "$DIR/tls/ca.crt" -CAkey "$DIR/tls/ca.key" -CAcreateserial -days 365 \
-    -extfile <(printf 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n') -out "$at.crt.new"
+    -extfile <(printf 'subjectAltName=IP:%s\nextendedKeyUsage=serverAuth,clientAuth\n' "$INNER") -out "$at.crt.new"
   mv "$at.key.new" "$at.key"
   mv "$at.crt.new" "$at.crt"
   rm "$at.csr"
@@ -277,35 +284,35 @@ names() { # ROLE
 
 # The one place that knows the keys of the configuration (crates/vedette/vedette.toml).
 write_toml() { # PROCESS
-  local n sip grpc probe members='' addresses='' auth=http://127.0.0.1:$AUTH_PORT accounts=$DIR/accounts.toml
-  [[ $TLS != 1 ]] || auth=https://127.0.0.1:$AUTH_PORT
+  local n sip grpc probe members='' addresses='' auth=http://$INNER:$AUTH_PORT accounts=$DIR/accounts.toml
+  [[ $TLS != 1 ]] || auth=https://$INNER:$AUTH_PORT
   read -ra sip <<<"$SIP_PORTS"
   read -ra grpc <<<"$GRPC_PORTS"
   read -ra probe <<<"$PROBE_PORTS"
   [[ $AUTH != open ]] || auth=open
   [[ $AUTH != accounts:* ]] || accounts=${AUTH#accounts:}
   for ((n = 1; n <= MANAGERS; n++)); do
-    members+="  { name = \"manager-$n\", grpc = \"127.0.0.1:${grpc[n - 1]}\" },"$'\n'
-    addresses+="\"127.0.0.1:${grpc[n - 1]}\", "
+    members+="  { name = \"manager-$n\", grpc = \"$INNER:${grpc[n - 1]}\" },"$'\n'
+    addresses+="\"$INNER:${grpc[n - 1]}\", "
   done
   n=${1#manager-}
   printf 'domains = ["%s"]\nsecret = "%s"\n\n' "$DOMAIN" "$SECRET"
   case $1 in
     auth)
-      printf '[auth]\nlisten = "127.0.0.1:%s"\n' "$AUTH_PORT"
+      printf '[auth]\nlisten = "%s:%s"\n' "$INNER" "$AUTH_PORT"
       case $AUTH in
         billing:*) printf 'billing = "%s"\n' "${AUTH#billing:}" ;;
         *) printf 'accounts = "%s"\n' "$accounts" ;;
       esac
       ;;
     manager-*)
-      printf '[manager]\nname = "manager-%s"\nsip = "127.0.0.1:%s"\ngrpc = "127.0.0.1:%s"\ndata = "%s"\nauth = "%s"\n' \
-        "$n" "${sip[n - 1]}" "${grpc[n - 1]}" "$DIR/$1" "$auth"
+      printf '[manager]\nname = "manager-%s"\nsip = "%s:%s"\ngrpc = "%s:%s"\ndata = "%s"\nauth = "%s"\n' \
+        "$n" "$INNER" "${sip[n - 1]}" "$INNER" "${grpc[n - 1]}" "$DIR/$1" "$auth"
       printf 'members = [\n%s]\n\n[http]\nlisten = "127.0.0.1:%s"\n' "$members" "${probe[n - 1]}"
       ;;
     dispatcher)
-      printf '[dispatcher]\nlisten = ["%s"]\ninner = "127.0.0.1:%s"\ndirectory = [%s]\n\n' \
-        "$SIP" "$INNER_PORT" "$addresses"
+      printf '[dispatcher]\nlisten = ["%s"]\ninner = "%s:%s"\ndirectory = [%s]\n\n' \
+        "$SIP" "$INNER" "$INNER_PORT" "$addresses"
       printf '[http]\nlisten = "%s"\nmanagers = [%s]\ntoken = "%s"\n' "$HTTP" "$addresses" "$TOKEN"
       ;;
   esac

@@ -33,8 +33,9 @@ main() {
     fail "baresip is not installed (apt-get install baresip-core)"
   fi
   begin
-  start_dispatcher one 127.0.0.1
-  start_dispatcher two 127.0.0.1
+  ports_one=$(free_ports 4) ports_two=$(free_ports 4)
+  start_dispatcher one 127.0.0.1 "$ports_one" 127.0.0.1
+  start_dispatcher two 127.0.0.1 "$ports_two" 127.0.0.1
   for pair in udp:tls tls:tcp tcp:udp; do together "${pair%:*}" "${pair#*:}"; done
 }
 
@@ -56,8 +57,9 @@ together() { # TRANSPORT TRANSPORT
 
 # Afterwards `page` is where it takes commands.
 start_phone() { # USER DISPATCHER TRANSPORT CONTACT
-  local at=$folder/$1-$3 port=port_$2
-  [[ $3 != tls ]] || port=tls_$2
+  local at=$folder/$1-$3 ports=ports_$2 port tls
+  read -r port tls _ <<<"${!ports}"
+  [[ $3 != tls ]] || port=$tls
   mkdir -p "$at"
   page=127.0.0.1:$(free_port)
   {
@@ -66,7 +68,7 @@ start_phone() { # USER DISPATCHER TRANSPORT CONTACT
     printf 'module_app %s.so\n' account contact presence httpd menu
   } >"$at/config"
   printf '<sip:%s@%s;transport=%s>;auth_user=%s;auth_pass=%spw;outbound="sip:127.0.0.1:%s;transport=%s";regint=60;pubint=60\n' \
-    "$1" "$DOMAIN" "$3" "$1" "$1" "${!port}" "$3" >"$at/accounts"
+    "$1" "$DOMAIN" "$3" "$1" "$1" "$port" "$3" >"$at/accounts"
   printf '"%s" <sip:%s@%s>;presence=p2p\n' "$4" "$4" "$DOMAIN" >"$at/contacts"
   baresip -f "$at" -s </dev/null >"$at.log" 2>&1 &
   phones+=("$!")

@@ -28,40 +28,41 @@ finish() {
   exit $status
 }
 
-# A dispatcher of the name, at the address: afterwards its SIP port (UDP and TCP), and those of TLS, WS and WSS, stand in
-# port_NAME, tls_NAME, ws_NAME and wss_NAME, and its process in pid_NAME. What follows the address runs it.
-start_dispatcher() { # NAME ADDRESS [COMMAND...]
-  local name=$1 address=$2 sip tls ws wss http
-  shift 2
-  sip=$(free_port) tls=$(free_port) ws=$(free_port) wss=$(free_port) http=$(free_port)
+# A dispatcher of the name that phones reach at the address, over UDP and TCP, TLS, WS and WSS at the ports; INNER is its
+# address for the managers. What follows runs it. Afterwards pid_NAME is its process.
+start_dispatcher() { # NAME ADDRESS "SIP TLS WS WSS" INNER [COMMAND...]
+  local name=$1 address=$2 inner=$4 sip tls ws wss
+  read -r sip tls ws wss <<<"$3"
+  printf -v "http_$name" '%s' "$inner:$(free_port)"
+  local http=http_$name
   certify "$name" "$address"
   {
     sed '/^\[/,$d' "$DIR/dispatcher.toml"
-    printf '[dispatcher]\nlisten = ["%s:%s"]\ncert = "%s.crt"\nkey = "%s.key"\ninner = "127.0.0.1:%s"\n' \
-      "$address" "$sip" "$folder/$name" "$folder/$name" "$(free_port)"
-    printf 'listeners = [{ transport = "%s", bind = "%s" }, { transport = "%s", bind = "%s" }, { transport = "%s", bind = "%s" }]\n' \
-      tls "$address:$tls" ws "$address:$ws" wss "$address:$wss"
+    printf '[dispatcher]\nlisten = ["%s"]\nlisteners = [\n' "$address:$sip"
+    printf '  { transport = "%s", bind = "%s" },\n' tls "$address:$tls" ws "$address:$ws" wss "$address:$wss"
+    printf ']\ncert = "%s.crt"\nkey = "%s.key"\ninner = "%s"\n' "$folder/$name" "$folder/$name" "$inner:$(free_port)"
     grep '^directory' "$DIR/dispatcher.toml"
-    printf '[http]\nlisten = "127.0.0.1:%s"\n' "$http"
+    printf '[http]\nlisten = "%s"\n' "${!http}"
   } >"$folder/$name.toml"
-  run_dispatcher "$name" "$http" "$@"
-  printf -v "port_$name" '%s' "$sip"
-  printf -v "tls_$name" '%s' "$tls"
-  printf -v "ws_$name" '%s' "$ws"
-  printf -v "wss_$name" '%s' "$wss"
-  printf -v "http_$name" '%s' "$http"
+  run_dispatcher "$name" "${@:5}"
 }
 
-run_dispatcher() { # NAME HTTP-PORT [COMMAND...]
-  local name=$1 http=$2 deadline=$((SECONDS + PATIENCE))
-  shift 2
-  NO_COLOR=1 "$@" "$(binary)" dispatcher --config "$folder/$name.toml" >>"$folder/$name.log" 2>&1 &
+# Starts it, or starts it again.
+run_dispatcher() { # NAME [COMMAND...]
+  local name=$1 http=http_$1 deadline=$((SECONDS + PATIENCE))
+  NO_COLOR=1 "${@:2}" "$(binary)" dispatcher --config "$folder/$name.toml" >>"$folder/$name.log" 2>&1 &
   PIDS+=("$!")
   printf -v "pid_$name" '%s' "$!"
-  until curl -fsS "http://127.0.0.1:$http/readyz" >/dev/null 2>&1; do
+  disown # The shell has nothing to say when it is killed.
+  until curl -fsS "http://${!http}/readyz" >/dev/null 2>&1; do
     ((SECONDS < deadline)) || fail "dispatcher $name does not serve: $(tail -n 3 "$folder/$name.log")"
     sleep 0.1
   done
+}
+
+free_ports() { # COUNT
+  local n
+  for ((n = 0; n < $1; n++)); do free_port; done | paste -sd' '
 }
 
 # The binary that local.sh has settled on.

@@ -54,6 +54,7 @@ class Stream(asyncio.Protocol):
         self.transport = transport
 
     def connection_lost(self, _):
+        self.closed_at = time.monotonic()
         self.closed.set()
 
     def data_received(self, data):
@@ -84,15 +85,15 @@ class Phone:
         self.wire, self.open, self.watches = None, {}, {}
         self.tag, self.nonce, self.strays = None, None, 0
 
-    async def connect(self, transport, server, local="127.0.0.1", ca=None):
-        """`server` is (host, port); for TLS `ca` is who signed its certificate."""
+    async def connect(self, transport, server, local="127.0.0.1", trust=None):
+        """`server` is (host, port); TLS wants to know whom to `trust`."""
         loop = asyncio.get_running_loop()
         if transport == "udp":
             make = lambda: Datagrams(self.take, server)
             _, self.wire = await loop.create_datagram_endpoint(make, local_addr=(local, 0))
         else:
-            context = ssl.create_default_context(cafile=ca) if transport == "tls" else None
             make = lambda: Stream(self.take, server, transport.upper())
+            context = trust if transport == "tls" else None
             _, self.wire = await loop.create_connection(make, *server, ssl=context, local_addr=(local, 0))
             self.wire.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.me = "%s:%d" % self.wire.transport.get_extra_info("sockname")[:2]
@@ -252,6 +253,10 @@ class Watch:
                 await asyncio.wait_for(self.news.wait(), deadline - time.monotonic())
             except (TimeoutError, asyncio.TimeoutError):
                 raise Refused(f"no such NOTIFY to {phone_name(self)} within {patience} s") from None
+
+
+def trusting(ca):
+    return ssl.create_default_context(cafile=ca)
 
 
 def phone_name(watch):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """alice at one dispatcher and bob at another watch each other, over every pair of transports; see watching.sh.
 
-    watching.py DOMAIN CA SIP-PORT,TLS-PORT SIP-PORT,TLS-PORT
+    watching.py DOMAIN CA "SIP-PORT TLS-PORT ..." "SIP-PORT TLS-PORT ..."
 """
 
 import asyncio
@@ -9,15 +9,15 @@ import os
 import sys
 import time
 
-from phone import Phone, Refused, says
+from phone import Phone, Refused, says, trusting
 
 PATIENCE = 10  # s until a NOTIFY that did not come has failed
 TRANSPORTS = ("udp", "tcp", "tls")
 
 
-async def at(dispatcher, transport, user, domain, ca):
+async def at(dispatcher, transport, user, domain, trust):
     port = dispatcher[transport == "tls"]
-    return await Phone(user, domain, f"{user}pw").connect(transport, ("127.0.0.1", int(port)), ca=ca)
+    return await Phone(user, domain, f"{user}pw").connect(transport, ("127.0.0.1", int(port)), trust=trust)
 
 
 async def seen(publisher, watch):
@@ -32,13 +32,13 @@ async def seen(publisher, watch):
 async def main():
     if len(sys.argv) != 5:
         sys.exit(__doc__)
-    domain, ca = sys.argv[1:3]
-    dispatchers = [ports.split(",") for ports in sys.argv[3:]]
+    domain, trust = sys.argv[1], trusting(sys.argv[2])
+    dispatchers = [ports.split() for ports in sys.argv[3:]]
     print(f"{'publisher':<16}{'watcher':<16}{'200 after ms':>13}{'NOTIFY after ms':>17}")
     for here in TRANSPORTS:
         for there in TRANSPORTS:
-            alice = await at(dispatchers[0], here, "alice", domain, ca)
-            bob = await at(dispatchers[1], there, "bob", domain, ca)
+            alice = await at(dispatchers[0], here, "alice", domain, trust)
+            bob = await at(dispatchers[1], there, "bob", domain, trust)
             watched_by_alice, watched_by_bob = await alice.subscribe("bob"), await bob.subscribe("alice")
             for who, whose, watch in (("one", alice, watched_by_bob), ("two", bob, watched_by_alice)):
                 answered, told = await seen(whose, watch)

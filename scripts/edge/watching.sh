@@ -25,10 +25,11 @@ esac
 
 main() {
   begin
-  start_dispatcher one 127.0.0.1
-  start_dispatcher two 127.0.0.1
-  # shellcheck disable=SC2154 # start_dispatcher sets them
-  python3 "$edge/watching.py" "$DOMAIN" "$folder/ca.crt" "$port_one,$tls_one" "$port_two,$tls_two"
+  local one two
+  one=$(free_ports 4) two=$(free_ports 4)
+  start_dispatcher one 127.0.0.1 "$one" 127.0.0.1
+  start_dispatcher two 127.0.0.1 "$two" 127.0.0.1
+  python3 "$edge/watching.py" "$DOMAIN" "$folder/ca.crt" "$one" "$two"
 }
 
 main
