@@ -20,6 +20,7 @@ AT_ONCE = 200  # connecting or asking at one time
 PER_SOURCE = 1000
 PATIENCE = 60  # s
 WATCHERS = 200  # of the connections of each kind
+MOST = {"tcp": 12, "tls": 20}  # KiB of a dispatcher's memory for each
 
 
 class Crowd:
@@ -88,8 +89,10 @@ class Dispatcher:
             before, begun = self.resident(), time.monotonic()
             await crowd.open(count)
             took = time.monotonic() - begun
-            each = (self.resident() - before) / max(1, count)
-            self.say(f"{count} {crowd.transport.upper()} connections in {took:.1f} s, {each / 1024:.1f} KiB each")
+            each = (self.resident() - before) / max(1, count) / 1024
+            self.say(f"{count} {crowd.transport.upper()} connections in {took:.1f} s, {each:.1f} KiB each")
+            if each > MOST[crowd.transport]:
+                raise Refused(f"more than {MOST[crowd.transport]} KiB for each connection over {crowd.transport}")
         await self.together()
         for crowd in self.crowds:
             before, begun = self.resident(), time.monotonic()

@@ -43,9 +43,14 @@ impl Front {
         self.0.look();
     }
 
-    /// The handshake with who has connected. It takes as long as the peer wants.
-    pub async fn accept(&self, socket: TcpStream) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + use<>> {
-        TlsAcceptor::from(self.0.current().config.clone()).accept(socket).await
+    /// The handshake with who has connected. It takes as long as the peer wants. Its state is in a box, so that whoever
+    /// goes on without it does not keep the room.
+    pub fn accept(
+        &self,
+        socket: TcpStream,
+    ) -> impl Future<Output = io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>>> + Send + Unpin + use<>
+    {
+        Box::pin(TlsAcceptor::from(self.0.current().config.clone()).accept(socket))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,12 +65,13 @@ impl Speech {
         }
     }
 
-    async fn serve(self, socket: TcpStream, phone: Phone) {
+    /// Boxed each by itself: as one future, every phone would take the room of the greediest.
+    fn serve(&self, socket: TcpStream, phone: Phone) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         match self {
-            Speech::Tcp => tcp::serve(socket, phone).await,
-            Speech::Tls(front) => tls::serve(socket, &front, phone).await,
-            Speech::Ws => websocket::serve(async { Ok(socket) }, phone).await,
-            Speech::Wss(front) => websocket::serve(front.accept(socket), phone).await,
+            Speech::Tcp => Box::pin(tcp::serve(socket, phone)),
+            Speech::Tls(front) => Box::pin(tls::serve(front.accept(socket), phone)),
+            Speech::Ws => Box::pin(websocket::serve(async { Ok(socket) }, phone)),
+            Speech::Wss(front) => Box::pin(websocket::serve(front.accept(socket), phone)),
         }
     }
 }
@@ -86,7 +88,7 @@ impl Entrance {
             };
             let leg = Leg { transport, listener: self.position, remote, connection: connection.number };
             let phone = Phone::new(leg, connection, board.clone(), closing.clone());
-            tasks.spawn(self.speech.clone().serve(socket, phone));
+            tasks.spawn(self.speech.serve(socket, phone));
         }
     }
 }
@@ -113,8 +115,9 @@ impl Phone {
         Phone { leg, connection, board, closing }
     }
 
-    /// What the handshake makes, if it comes to its end in time.
+    /// What the handshake makes, if it comes to its end in time. Its state, which is large, is let go with it.
     pub async fn handshake<T, E: Display>(&self, shake: impl Future<Output = Result<T, E>>) -> Option<T> {
+        let shake = Box::pin(shake);
         let reason = tokio::select! {
             done = timeout(self.board.timings.handshake, shake) => match done {
                 Ok(Ok(made)) => return Some(made),
