@@ -282,3 +282,55 @@ async fn write(mut writer: WriteHalf, mut outgoing: Outgoing) {
         outgoing.waiting.fetch_sub(buffer.len(), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use placement::SlotTable;
+    use sip::Transport;
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::stand_in::tests::notify;
+
+    /// A dispatcher that has pinged, and knows that its ping was taken.
+    async fn dispatcher(manager: SocketAddr, inner: &str, listener: &str) -> TcpStream {
+        let ping = format!(
+            "OPTIONS sip:ping@{manager} SIP/2.0\r\nVia: SIP/2.0/TCP {inner};branch=z9hG4bKp\r\n\
+             From: <sip:dispatcher@{inner}>;tag=ping\r\nTo: <sip:ping@{manager}>\r\nCall-ID: ping\r\n\
+             CSeq: 1 OPTIONS\r\nContact: <sip:{listener}>\r\nContent-Length: 0\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(manager).await.unwrap();
+        stream.write_all(format!("{ping}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut pong = [0; 2];
+        stream.read_exact(&mut pong).await.unwrap();
+        assert_eq!(&pong, b"\r\n");
+        stream
+    }
+
+    async fn first_line(stream: &mut TcpStream) -> String {
+        let mut buffer = vec![0; 4096];
+        let length = stream.read(&mut buffer).await.unwrap();
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn while_a_dispatcher_is_away_another_one_with_its_listener_sends_its_datagrams() {
+        let (table, flow_key) = (SlotTable::dealt(1), Secret::new("lab").derive("flow"));
+        let (driver, _inputs) = mpsc::channel(8);
+        let drivers = table.groups().into_iter().map(|group| (group, driver.clone())).collect();
+        let demux = Demux::new(table);
+        let links = Links::new(LinkLimits::default(), Wires::plain(), flow_key.clone(), demux, drivers);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let manager = listener.local_addr().unwrap();
+        tokio::spawn(links.clone().serve(listener, CancellationToken::new()));
+        let mut stranger = dispatcher(manager, "10.0.0.3:7000", "192.0.2.9:5060").await;
+        let mut holder = dispatcher(manager, "10.0.0.2:7000", "192.0.2.1:5060").await;
+
+        links.send("10.0.0.1:7000".parse().unwrap(), notify(Transport::Udp, 0, &flow_key));
+        links.send("10.0.0.3:7000".parse().unwrap(), Bytes::from_static(b"its own\r\n"));
+
+        assert!(first_line(&mut holder).await.starts_with("NOTIFY "));
+        assert_eq!(first_line(&mut stranger).await, "its own");
+    }
+}

@@ -28,7 +28,7 @@ pub fn needed(request: Bytes, flow_key: &Secret) -> Option<SocketAddr> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use sip::Transport;
 
     use super::*;
@@ -44,7 +44,8 @@ mod tests {
         ))
     }
 
-    fn notify(transport: Transport, connection: u64, key: &Secret) -> Bytes {
+    /// For a phone that came to 192.0.2.1:5060 at the dispatcher 10.0.0.1:7000.
+    pub fn notify(transport: Transport, connection: u64, key: &Secret) -> Bytes {
         let [listener, remote] = ["192.0.2.1:5060", "198.51.100.7:40000"].map(|text| text.parse().unwrap());
         let token = Flow { transport, listener, remote, connection }.seal(key);
         let text = format!(
