@@ -6,9 +6,9 @@ usage() {
   cat <<'USAGE'
 Usage: baresip.sh
 
-Starts three managers and two dispatchers on this machine, and a pair of baresip phones for each pair of transports; alice
-at one dispatcher and bob at the other have each other as contacts. Exits with 0 if each phone saw the other come online,
-go offline and come back. Needs baresip (1.0, as in Debian 12).
+Starts three managers and two dispatchers on this machine, and a pair of baresip phones for each pair of transports;
+alice at one dispatcher and bob at the other have each other as contacts. Exits with 0 if each phone saw the other come
+online, go offline and come back. Needs baresip (1.0, as in Debian 12).
 
   BIN=FILE  the vedette binary [built by cargo build --release]
   KEEP=1    leaves the folder with configurations and logs; baresip's logs hold every message
@@ -67,8 +67,10 @@ start_phone() { # USER DISPATCHER TRANSPORT CONTACT
     printf 'module_path %s\nhttp_listen %s\n' "$modules" "$page"
     printf 'module_app %s.so\n' account contact presence httpd menu
   } >"$at/config"
-  printf '<sip:%s@%s;transport=%s>;auth_user=%s;auth_pass=%spw;outbound="sip:127.0.0.1:%s;transport=%s";regint=60;pubint=60\n' \
-    "$1" "$DOMAIN" "$3" "$1" "$1" "$port" "$3" >"$at/accounts"
+  {
+    printf '<sip:%s@%s;transport=%s>;auth_user=%s;auth_pass=%spw' "$1" "$DOMAIN" "$3" "$1" "$1"
+    printf ';outbound="sip:127.0.0.1:%s;transport=%s";regint=60;pubint=60\n' "$port" "$3"
+  } >"$at/accounts"
   printf '"%s" <sip:%s@%s>;presence=p2p\n' "$4" "$4" "$DOMAIN" >"$at/contacts"
   baresip -f "$at" -s </dev/null >"$at.log" 2>&1 &
   phones+=("$!")

@@ -63,7 +63,9 @@ const libraries = {
         },
       },
     });
-    watch.stateChange.addListener((state) => say(state === "Terminated" ? "failed" : state.toLowerCase(), "subscription"));
+    watch.stateChange.addListener((state) => {
+      say(state === "Terminated" ? "failed" : state.toLowerCase(), "subscription");
+    });
     await watch.subscribe();
     const own = UserAgent.makeURI(uri(asked.user));
     const publisher = new Publisher(phone, own, "presence", { contentType: "application/pidf+xml", expires: 600 });

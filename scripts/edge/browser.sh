@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Softphones in headless Chromium, over WebSocket and secure WebSocket, at one dispatcher, and a UDP phone at another one.
+# Softphones in headless Chromium, over WebSocket and secure WebSocket, and a UDP phone at another dispatcher.
 set -euo pipefail
 
 usage() {
   cat <<'USAGE'
 Usage: browser.sh
 
-A page with JsSIP, and one with SIP.js, registers as bob over ws and over wss, and watches alice, who publishes over UDP at
-another dispatcher; the one with SIP.js publishes too, and alice watches bob. Exits with 0 if each saw the other.
+A page with JsSIP, and one with SIP.js, registers as bob over ws and over wss, and watches alice, who publishes over UDP
+at another dispatcher; the one with SIP.js publishes too, and alice watches bob. Exits with 0 if each saw the other.
 
   BIN=FILE  the vedette binary [built by cargo build --release]
   KEEP=1    leaves the folder with configurations and logs
@@ -25,6 +25,8 @@ esac
 
 # shellcheck source=scripts/edge/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+readonly LIBRARIES=(jssip@3.13.8 sip.js@0.21.2 esbuild@0.28.2)
 
 main() {
   local one two tool library
@@ -53,8 +55,8 @@ browse() { # SIP-PORT LIBRARY URL
 # The page and the libraries in one file.
 bundle() {
   mkdir -p "$folder/npm" "$folder/page"
-  npm install --silent --no-audit --no-fund --prefix "$folder/npm" jssip@3.13.8 sip.js@0.21.2 esbuild@0.28.2 >/dev/null 2>&1 ||
-    fail "npm cannot fetch the libraries"
+  npm install --silent --no-audit --no-fund --prefix "$folder/npm" "${LIBRARIES[@]}" >"$folder/npm.log" 2>&1 ||
+    fail "npm cannot fetch the libraries: $(tail -n 3 "$folder/npm.log")"
   cp "$edge/browser.js" "$folder/npm/page.js"
   (cd "$folder/npm" && node_modules/.bin/esbuild page.js --bundle --log-level=error --outfile="$folder/page/page.js")
   echo '<!doctype html><title>softphone</title><script src="page.js"></script>' >"$folder/page/index.html"

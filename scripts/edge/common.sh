@@ -1,13 +1,14 @@
 # shellcheck shell=bash
-# What the scripts of this folder share: a cluster of three managers in a folder of its own, and dispatchers beside it that
-# phones reach over every transport. To be sourced. Needs scripts/cluster/local.sh, python3 (3.11), openssl and curl; BIN
-# names the vedette binary, else one is built.
+# What the scripts of this folder share: a cluster of three managers in a folder of its own, and dispatchers beside it
+# that phones reach over every transport. To be sourced. Needs scripts/cluster/local.sh, python3 (3.11), openssl and
+# curl; BIN names the vedette binary, else one is built.
 
 edge=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 # shellcheck source=scripts/faults/common.sh
 . "$edge/../faults/common.sh"
 
 readonly PATIENCE=30 # seconds until a dispatcher that does not serve has failed
+export PYTHONDONTWRITEBYTECODE=1 # nothing is left beside the scripts
 PIDS=()
 
 # A cluster, with accounts for alice, bob and carol unless AUTH says otherwise. It ends with the script.
@@ -28,8 +29,8 @@ finish() {
   exit $status
 }
 
-# A dispatcher of the name that phones reach at the address, over UDP and TCP, TLS, WS and WSS at the ports; INNER is its
-# address for the managers. What follows runs it. Afterwards pid_NAME is its process.
+# A dispatcher of the name that phones reach at the address, over UDP and TCP, TLS, WS and WSS at the ports; INNER is
+# its address for the managers. What follows runs it. Afterwards pid_NAME is its process.
 start_dispatcher() { # NAME ADDRESS "SIP TLS WS WSS" INNER [COMMAND...]
   local name=$1 address=$2 inner=$4 sip tls ws wss
   read -r sip tls ws wss <<<"$3"
@@ -72,7 +73,8 @@ binary() {
 
 certify() { # NAME ADDRESS
   local at=$folder/$1
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" -keyout "$at.key" -out "$at.csr" 2>/dev/null
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
+    -keyout "$at.key" -out "$at.csr" 2>/dev/null
   openssl x509 -req -in "$at.csr" -CA "$folder/ca.crt" -CAkey "$folder/ca.key" -CAcreateserial -days 2 \
     -extfile <(printf 'subjectAltName=IP:%s\nextendedKeyUsage=serverAuth\n' "$2") -out "$at.crt" 2>/dev/null
 }

@@ -80,7 +80,8 @@ class Dispatcher:
 
     def __init__(self, number, domain, trust, counts, dispatcher, barrier):
         self.pid, sip, tls, *_ = map(int, dispatcher.split())
-        self.name, self.domain, self.sip, self.counts, self.barrier = f"dispatcher {number + 1}", domain, sip, counts, barrier
+        self.name, self.domain, self.sip = f"dispatcher {number + 1}", domain, sip
+        self.counts, self.barrier = counts, barrier
         tcp = Crowd("tcp", domain, sip, 2 * number + 1, None)
         self.crowds = [tcp, Crowd("tls", domain, tls, 2 * number + 2, trust)]
 
@@ -99,7 +100,8 @@ class Dispatcher:
             await crowd.ping()
             took = time.monotonic() - begun
             each = (self.resident() - before) / max(1, len(crowd.phones))
-            self.say(f"{len(crowd.phones)} pings over {crowd.transport.upper()} answered in {took:.1f} s, {each:.0f} bytes each")
+            pings = f"{len(crowd.phones)} pings over {crowd.transport.upper()}"
+            self.say(f"{pings} answered in {took:.1f} s, {each:.0f} bytes each")
         await self.together()
         await self.subscribe()
         for crowd in self.crowds:
@@ -113,7 +115,8 @@ class Dispatcher:
             await publisher.publish(crowd.transport)
             told = [await watch.until(says(crowd.transport), PATIENCE) for watch in watches]
             took = (max((notify.at for notify in told), default=begun) - begun) * 1000
-            self.say(f"{len(told)} watch over {crowd.transport.upper()}; a PUBLISH reached the last {took:.0f} ms later")
+            name = crowd.transport.upper()
+            self.say(f"{len(told)} watch over {name}; a PUBLISH reached the last {took:.0f} ms later")
 
     async def together(self):
         """Waits until the others are as far."""

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Thousands of idle connections to each of two dispatchers: all are accepted, answer a ping and carry a subscription; and
-# what each costs in memory.
+# Thousands of idle connections to each of two dispatchers: all are accepted, answer a ping and carry a subscription;
+# and what each costs in memory.
 set -euo pipefail
 
 usage() {
   cat <<'USAGE'
 Usage: connections.sh
 
-Starts three managers and two dispatchers on this machine. Exits with 0 if every connection was accepted, stayed, and did
-what it should. Sources are addresses of 127.0.0.0/8, so no limit of the configuration is raised; a process needs as many
-open files as a dispatcher has connections.
+Starts three managers and two dispatchers on this machine. Exits with 0 if every connection was accepted, stayed, did
+what it should, and took no more memory than connections.py allows. Sources are addresses of 127.0.0.0/8, so no limit of
+the configuration is raised; a process needs as many open files as a dispatcher has connections.
 
   TCP=N     connections to each dispatcher over TCP [10000]
   TLS=N     and over TLS [2500]

@@ -1,7 +1,7 @@
 """A phone that publishes and watches over UDP, TCP or TLS, for the scripts beside it.
 
-It keeps to the letter what a server leans on: one Via branch a transaction, retransmissions over UDP, the route set of the
-dialog, a 200 to each NOTIFY, and the digest where it is asked for. It never reconnects by itself.
+It keeps to the letter what a server leans on: one Via branch a transaction, retransmissions over UDP, the route set of
+the dialog, a 200 to each NOTIFY, and the digest where it is asked for. It never reconnects by itself.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Two dispatchers behind one virtual address, each on a host (a network namespace) of its own: what phones notice when the
-# one that took their SUBSCRIBEs is killed, or its host vanishes, and the address moves to the other.
+# Two dispatchers behind one virtual address, each on a host (a network namespace) of its own: what phones notice when
+# the one that took their SUBSCRIBEs is killed, or its host vanishes, and the address moves to the other.
 set -euo pipefail
 
 usage() {
@@ -61,7 +61,8 @@ inside() {
 
 phones() { # WHAT COMMAND
   say "a dispatcher is $1:"
-  "$NETNS" exec $PHONES python3 "$edge/virtual_address.py" "$DOMAIN" "$folder/ca.crt" 10.77.0.$PHONES $VIRTUAL "$PORTS" "$2"
+  local own=10.77.0.$PHONES
+  "$NETNS" exec $PHONES python3 "$edge/virtual_address.py" "$DOMAIN" "$folder/ca.crt" $own $VIRTUAL "$PORTS" "$2"
 }
 
 # A command that does something to a dispatcher and gives its address to a host.

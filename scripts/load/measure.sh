@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the load scripts share: clusters that come and go, presload against them, and rows of what it found. To be sourced;
-# BIN and PRESLOAD are set, and `folder` is a folder that may be filled.
+# What the load scripts share: clusters that come and go, presload against them, and rows of what it found. To be
+# sourced; BIN and PRESLOAD are set, and `folder` is a folder that may be filled.
 
 : "${BIN:?}" "${PRESLOAD:?}"
 load=$(realpath "$(dirname "${BASH_SOURCE[0]}")")

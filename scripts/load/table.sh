@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# CPU per operation of a cluster of processes (a dispatcher and three managers, replicated and synced), as a table; and the
-# memory of a subscription that is held.
+# CPU per operation of a cluster of processes (a dispatcher and three managers, replicated and synced), as a table; and
+# the memory of a subscription that is held.
 set -euo pipefail
 
 usage() {
@@ -107,12 +107,13 @@ accounts() {
 
 # With snapshots often enough that there are some; 40 s after the last SUBSCRIBE every transaction is forgotten.
 memory() {
-  local before=() n
+  local before=() n grown
   VEDETTE_LIMITS__SNAPSHOT_EVERY=500 begin_cluster open
   for n in 1 2 3; do before[n]=$(resident_bytes "$(pid_of "$n")"); done
   REPEAT=1 run hold -s "$HELD" -p "$((HELD / 10))" -n 32 --settle 40 --sockets 64
   for n in 1 2 3; do
-    echo "manager $n: $((($(resident_bytes "$(pid_of "$n")") - before[n]) / HELD)) bytes for each of $HELD subscriptions"
+    grown=$(($(resident_bytes "$(pid_of "$n")") - before[n]))
+    echo "manager $n: $((grown / HELD)) bytes for each of $HELD subscriptions"
   done
   "$BIN" ctl --api "http://$HTTP" status | grep -E 'group|^1 ' || true
 }
