@@ -60,11 +60,17 @@ struct Open {
     closed: CancellationToken,
     /// The public listeners for datagrams of the dispatcher there; none until it pings.
     listeners: Arc<[SocketAddr]>,
+    /// We have connected, or are about to: nobody may be there.
+    dialled: bool,
 }
 
 impl Table {
     fn leading_to(&self, next_hop: SocketAddr) -> Option<LinkId> {
         self.leads_to.get(&next_hop).copied().filter(|link| self.queues.contains_key(link))
+    }
+
+    fn is_dialled(&self, link: LinkId) -> bool {
+        self.queues.get(&link).is_some_and(|open| open.dialled)
     }
 
     /// The same one each time, so that what it is sent stays in order.
@@ -118,7 +124,7 @@ impl Links {
                 continue;
             }
             info!(%peer, "A dispatcher connected");
-            let (link, outgoing, closed) = self.open(shutdown.child_token());
+            let (link, outgoing, closed) = self.open(shutdown.child_token(), false);
             tokio::spawn(self.clone().carry(link, stream, outgoing, closed));
         }
     }
@@ -136,7 +142,12 @@ impl Links {
     /// Sends a request to the dispatcher whose inner address is `next_hop`, or to one that stands in for it.
     pub fn send(&self, next_hop: SocketAddr, bytes: Bytes) {
         let mut table = self.0.table.lock();
-        match table.leading_to(next_hop).or_else(|| self.standing_in(&table, &bytes)) {
+        let leading = table.leading_to(next_hop);
+        let found = match leading.is_some_and(|link| !table.is_dialled(link)) {
+            true => leading,
+            false => self.standing_in(&table, &bytes).or(leading),
+        };
+        match found {
             Some(link) => self.enqueue(&mut table, link, bytes),
             None => {
                 drop(table);
@@ -164,12 +175,12 @@ impl Links {
         }
     }
 
-    fn open(&self, closed: CancellationToken) -> (LinkId, Outgoing, CancellationToken) {
+    fn open(&self, closed: CancellationToken, dialled: bool) -> (LinkId, Outgoing, CancellationToken) {
         let link = LinkId(self.0.next.fetch_add(1, Ordering::Relaxed));
         let (queue, receiver) = mpsc::channel(self.0.limits.link_queue);
         let waiting = Arc::new(AtomicUsize::new(0));
         let outgoing = Outgoing { queue: receiver, waiting: waiting.clone() };
-        let open = Open { queue, waiting, closed: closed.clone(), listeners: Arc::default() };
+        let open = Open { queue, waiting, closed: closed.clone(), listeners: Arc::default(), dialled };
         self.0.table.lock().queues.insert(link, open);
         (link, outgoing, closed)
     }
@@ -179,7 +190,7 @@ impl Links {
     }
 
     fn connect(&self, next_hop: SocketAddr, bytes: Bytes) {
-        let (link, outgoing, closed) = self.open(CancellationToken::new());
+        let (link, outgoing, closed) = self.open(CancellationToken::new(), true);
         self.0.table.lock().leads_to.insert(next_hop, link);
         self.respond(link, bytes);
         let links = self.clone();
@@ -327,7 +338,10 @@ mod tests {
         let mut stranger = dispatcher(manager, "10.0.0.3:7000", "192.0.2.9:5060").await;
         let mut holder = dispatcher(manager, "10.0.0.2:7000", "192.0.2.1:5060").await;
 
-        links.send("10.0.0.1:7000".parse().unwrap(), notify(Transport::Udp, 0, &flow_key));
+        // For a connection nobody stands in: that one is dialled, and meanwhile nothing else may wait for it.
+        let away = "127.0.0.1:1".parse().unwrap();
+        links.send(away, notify(Transport::Tcp, 7, &flow_key));
+        links.send(away, notify(Transport::Udp, 0, &flow_key));
         links.send("10.0.0.3:7000".parse().unwrap(), Bytes::from_static(b"its own\r\n"));
 
         assert!(first_line(&mut holder).await.starts_with("NOTIFY "));
