@@ -18,13 +18,16 @@ end_cluster() {
   rm -rf "$folder/cluster"
 }
 
-# Loads the cluster; what presload prints is kept for `row`. What was lost is said.
+# Loads the cluster; what presload prints is kept for `row`. What was lost or refused is said.
 run() { # MODE ARGUMENTS
   local mode=$1 lost
   shift
   "$PRESLOAD" --target "$SIP" --domain "$DOMAIN" --pids "$(server_pids | paste -sd,)" --repeat "${REPEAT:-1}" \
     ${PIN:+--cpu 1} --prefix "${PREFIX:-r$RANDOM}" ${PASSWORD:+--password "$PASSWORD"} "$mode" "$@" >"$folder/result"
-  lost=$(awk '/^(watchers_lost_final_state|timeout_|no_notify|.*socket_drops)/ && $NF > 0' "$folder/result")
+  lost=$(awk '
+    { sub(/^refresh\./, "") }
+    /^(watchers_lost_final_state|timeout_|no_notify|resp_.*_[3-6]..|.*socket_drops)/ && !/_401 / && $NF > 0
+  ' "$folder/result")
   [[ -z $lost ]] || echo "  $mode: $lost"
 }
 

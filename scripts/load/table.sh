@@ -90,15 +90,16 @@ latency() {
   echo "half of the best rate, $best PUBLISH/s; one fdatasync: $(fdatasync)"
 }
 
-# Every watcher is an account of its own: at first nothing is known of any.
+# Every watcher is an account of its own, and each repetition has other ones: at first nothing is known of any. The
+# digests share a nonce, which is asked for at the beginning.
 accounts() {
   local PREFIX=a PASSWORD=%u-pw n
-  for ((n = 0; n < 6000; n++)); do
+  for ((n = 0; n < 6000 * REPEAT; n++)); do
     printf '[[account]]\nuri = "sip:aw%d@vedette.test"\npassword = "aw%d-pw"\n' "$n" "$n"
   done >"$folder/accounts.toml"
   begin_cluster "accounts:$folder/accounts.toml"
   heading
-  REPEAT=1 run subscribe -s 6000 -p 1000 -n 32 --sockets 64
+  run subscribe -s 6000 -p 1000 -n 32 --sockets 64
   row 'SUBSCRIBE with digest, billing asked' cpu_s_per_1000_subscribe subscribe_per_s to_first_notify_and_200
   run subscribe -s 6000 -p 1000 -n 32 --sockets 64 --refresh
   row 'SUBSCRIBE with digest, remembered' cpu_s_per_1000_subscribe subscribe_per_s to_first_notify_and_200
