@@ -36,6 +36,7 @@ const SPEAKERS: &[(&str, &str)] = &[
     ("sled::", "cluster/src/raft/"),
     ("openraft::", "cluster/src/raft/"),
     ("rustls::", "crates/tls/src/"),
+    ("hickory_resolver::", "crates/dispatcher/src/upstream/dns.rs"),
 ];
 
 #[test]

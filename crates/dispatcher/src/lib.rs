@@ -22,6 +22,7 @@ pub mod route;
 pub mod switchboard;
 pub mod throttle;
 pub mod transport;
+pub mod upstream;
 pub mod window;
 
 pub use config::{Config, Endpoint, Limits, Listener, Manager, Speaks, Timings, Upstream, UpstreamTransport};

@@ -31,6 +31,8 @@ pub const CLOSED: &str = "vedette_dispatcher_connections_closed_total";
 pub const DIRECTORY_VERSION: &str = "vedette_dispatcher_directory_version";
 /// Times that a place where the directory is told did not answer, or broke off.
 pub const DIRECTORY_LOST: &str = "vedette_dispatcher_directory_lost_total";
+/// Questions to the DNS; label `result` is `found`, `nothing` or `failed`.
+pub const LOOKUPS: &str = "vedette_dispatcher_dns_lookups_total";
 /// 1 while a manager says that it serves; label `manager`.
 pub const MANAGER_LIVE: &str = "vedette_dispatcher_manager_live";
 

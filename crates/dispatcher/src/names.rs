@@ -186,7 +186,7 @@ pub fn address(host: &str, port: Option<u16>) -> Option<SocketAddr> {
     Some(SocketAddr::new(literal(host)?, port.unwrap_or(5060)))
 }
 
-fn literal(host: &str) -> Option<IpAddr> {
+pub(crate) fn literal(host: &str) -> Option<IpAddr> {
     match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
         None => host.parse().ok().map(IpAddr::V4),

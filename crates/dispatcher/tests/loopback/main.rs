@@ -2,6 +2,8 @@
 
 mod directory;
 mod members;
+mod nameserver;
+mod naming;
 mod secrecy;
 mod support;
 mod throttle;

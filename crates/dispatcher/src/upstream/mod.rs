@@ -1,0 +1,5 @@
+//! The SIP service behind us, which takes what is not ours.
+
+pub mod dns;
+pub mod found;
+pub mod locate;
