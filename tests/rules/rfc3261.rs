@@ -234,3 +234,19 @@ fn an_answer_to_nothing_is_dropped() {
     assert!(server.replies(&udp(PHONE), &invented, 481).is_empty());
     assert_eq!(server.subscriptions(), 1);
 }
+
+#[test]
+fn what_an_sbc_recorded_stays_below_ours_in_its_order() {
+    let mut server = Server::open();
+    let theirs = ["<sip:inside.sbc.test;lr>", "<sip:198.51.100.7:40000;lr>", "<sip:10.0.0.7;lr>"];
+    let recorded = format!("Record-Route: {}, {}\nRecord-Route: {}\n", theirs[0], theirs[1], theirs[2]);
+
+    let (answer, notify) = subscribed(&mut server, &subscribe(1, "", &format!("{PRESENCE}{recorded}")));
+
+    let routes: Vec<_> = answer.values(Name::RecordRoute).map(String::from_utf8_lossy).collect();
+    assert!(routes[0].contains("@127.0.0.1:7060;transport=tcp;lr>"), "{routes:?}");
+    assert_eq!(routes[1], "<sip:192.0.2.1:5060;lr>");
+    assert_eq!(routes[2..], theirs);
+    let way_back: Vec<_> = notify.values(Name::Route).map(String::from_utf8_lossy).collect();
+    assert_eq!(way_back, theirs, "the NOTIFY goes through the SBC's own hops");
+}

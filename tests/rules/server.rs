@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use dispatcher::Speaks;
 use dispatcher::deliver::Deliverer;
-use dispatcher::forward::{self, Forwarder, NextHop};
+use dispatcher::forward::{self, Forwarder};
 use dispatcher::names::{Leg, Names};
 use placement::{GroupId, NodeId};
 use presence::time::Timestamp;
@@ -136,7 +136,7 @@ impl Server {
     /// The request as the manager gets it.
     pub fn forwarded(&self, leg: &Leg, text: &str) -> Message {
         let request = parse(sip_text(text));
-        parse(self.forwarder.request(&request, leg, NextHop::Manager, &self.names).unwrap().bytes)
+        parse(self.forwarder.request(&request, leg, &self.names).unwrap().bytes)
     }
 
     pub fn subscriptions(&self) -> u64 {
@@ -155,7 +155,7 @@ impl Server {
             }
             return self.settle();
         }
-        match self.forwarder.request(&message, leg, NextHop::Manager, &self.names) {
+        match self.forwarder.request(&message, leg, &self.names) {
             Ok(forwarded) => self.agent.handle_request(LinkId(1), parse(forwarded.bytes), self.now),
             Err(refusal) => {
                 let noted = forward::noted(&message, leg.remote, &Limits::default()).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dispatcher::Speaks;
 use dispatcher::deliver::Deliverer;
-use dispatcher::forward::{self, Forwarder, NextHop};
+use dispatcher::forward::{self, Forwarder};
 use dispatcher::names::{Leg, Names};
 use dispatcher::refusal::Refusal;
 use dispatcher::route::{Liveness, Peer, Ranking, Standing, Standings};
@@ -128,7 +128,7 @@ impl Dispatcher {
             let node = self.managers.iter().position(|manager| *manager == address);
             return self.outgoing.extend(node.map(|node| Outgoing::ToNode { node, bytes }));
         }
-        let forwarded = match self.forwarder.request(message, leg, NextHop::Manager, &self.names) {
+        let forwarded = match self.forwarder.request(message, leg, &self.names) {
             Ok(forwarded) => forwarded,
             Err(refusal) => return self.refuse(message, leg, refusal),
         };

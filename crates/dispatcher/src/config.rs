@@ -10,6 +10,9 @@ use sip::{Secret, Transport};
 use tokio::sync::watch;
 
 use crate::throttle;
+use crate::upstream::locate::Destination;
+use crate::upstream::relay::Path;
+use crate::upstream::{dns, transit};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -23,9 +26,9 @@ pub struct Config {
     pub managers: watch::Receiver<Vec<Manager>>,
     /// How managers are reached, and reach us.
     pub wires: tls::Wires,
-    /// Hosts that name this service in a Route, as phones with an outbound proxy pre-load it.
+    /// Hosts that name this service in a Route, as phones with an outbound proxy pre-load it, and whose presence is ours.
     pub domains: Vec<String>,
-    /// Where REGISTER goes instead of to the managers.
+    /// Where what is not ours goes.
     pub upstream: Option<Upstream>,
     /// Where peers are whose P-Asserted-Identity counts (RFC 3325); from everyone else it is stripped. The source of a
     /// datagram can be forged, so these must be networks that nobody else can send as.
@@ -69,18 +72,18 @@ pub struct Manager {
     pub sip: SocketAddr,
 }
 
-/// A registrar behind us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The SIP service behind us: calls, messages, other domains.
+#[derive(Clone, Debug)]
 pub struct Upstream {
-    pub address: SocketAddr,
-    pub transport: UpstreamTransport,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UpstreamTransport {
-    #[default]
-    Udp,
-    Tcp,
+    pub destination: Destination,
+    /// Whether REGISTER goes there too.
+    pub registers: bool,
+    /// When it learns by which flow a registered phone is reached.
+    pub path: Path,
+    /// Calls and messages to this are ours; empty if none are.
+    pub feature_code: String,
+    /// Who is asked where it is; those whom the system asks if there are none.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 /// Bounds. The comment says what happens at each.
@@ -121,6 +124,17 @@ pub struct Limits {
     pub refusals_per_source: throttle::Bounds,
     /// Connections of managers to the inner listener.
     pub inner_connections: usize,
+    /// Requests on their way to the upstream that none of its servers has answered. Full: a new one is answered 503.
+    pub relayed: usize,
+    /// Bytes of those; refused as by `relayed`.
+    pub relayed_bytes: usize,
+    /// Requests that the upstream has taken, whose way is known to what follows them. Beyond them the oldest goes: a CANCEL
+    /// of it may then reach another server, which knows nothing of it.
+    pub relayed_ways: usize,
+    /// Questions to the DNS at one time; the next one waits.
+    pub lookups: usize,
+    /// Answers of the DNS that are remembered. Beyond them those go that were not used lately.
+    pub lookups_remembered: u64,
     /// UDP sockets per listener, sharing its port (SO_REUSEPORT) so that several cores read.
     pub udp_sockets: usize,
     /// Receive buffer asked of the kernel for each UDP socket, in bytes.
@@ -149,6 +163,14 @@ pub struct Timings {
     pub pause: Duration,
     /// A request unanswered for this long is forgotten (Timer F of its sender has fired).
     pub give_up: Duration,
+    /// A server of the upstream that says nothing about a request for this long is followed by the next one.
+    pub silence: Duration,
+    /// One that failed is asked last for this long.
+    pub shun: Duration,
+    /// A relayed call that rings for longer is forgotten: what follows it goes the way that it would go now.
+    pub ringing: Duration,
+    /// How long a DNS server may take for an answer; then it is asked once more, or the next one is.
+    pub lookup: Duration,
     /// What Retry-After says in a 503, and in the 480 of a source that is told too many refusals.
     pub retry_after: Duration,
     /// A phone's connection that sends nothing for this long is closed.
@@ -211,6 +233,37 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
+impl Upstream {
+    /// Takes everything that is not ours, REGISTER too.
+    pub fn at(destination: Destination) -> Upstream {
+        Upstream {
+            destination,
+            registers: true,
+            path: Path::default(),
+            feature_code: String::new(),
+            name_servers: Vec::new(),
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn transit(&self, timings: &Timings) -> transit::Bounds {
+        transit::Bounds {
+            requests: self.relayed,
+            bytes: self.relayed_bytes,
+            taken: self.relayed_ways,
+            silence: timings.silence,
+            give_up: timings.give_up,
+            ringing: timings.ringing,
+            shun: timings.shun,
+        }
+    }
+
+    pub(crate) fn dns(&self, timings: &Timings) -> dns::Bounds {
+        dns::Bounds { parallel: self.lookups, answers: self.lookups_remembered, timeout: timings.lookup }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -233,6 +286,11 @@ impl Default for Limits {
                 sources: 65_536,
             },
             inner_connections: 64,
+            relayed: 16_384,
+            relayed_bytes: 32 << 20,
+            relayed_ways: 65_536,
+            lookups: 16,
+            lookups_remembered: 256,
             udp_sockets: 1,
             udp_receive_buffer: 4 << 20,
             batch: 64,
@@ -251,6 +309,10 @@ impl Default for Timings {
             hold: Duration::from_secs(3),
             pause: Duration::from_millis(500),
             give_up: Duration::from_secs(32),
+            silence: Duration::from_secs(4),
+            shun: Duration::from_secs(30),
+            ringing: Duration::from_secs(200),
+            lookup: Duration::from_secs(2),
             retry_after: Duration::from_secs(5),
             idle: Duration::from_secs(3600),
             handshake: Duration::from_secs(5),

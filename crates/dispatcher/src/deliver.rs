@@ -106,7 +106,7 @@ fn record_route<'a>(request: &Message, to: &Leg, names: &Names, edit: Edit<'a>) 
     }
 }
 
-fn leg(flow: &Flow, names: &Names) -> Result<Leg, Refusal> {
+pub(crate) fn leg(flow: &Flow, names: &Names) -> Result<Leg, Refusal> {
     let listener = names.listener(flow.listener).ok_or(Refusal::FlowFailed)?;
     if !names.speaks(listener, flow.transport) {
         return Err(Refusal::FlowFailed);

@@ -8,28 +8,28 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sip::{Frame, Message, Transport};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::config::{Config, Endpoint, Listener, Manager, Speaks, Upstream, UpstreamTransport};
+use crate::config::{Config, Endpoint, Listener, Manager, Speaks};
 use crate::deliver::Deliverer;
 use crate::forward::Forwarder;
 use crate::health::Health;
-use crate::link::{Kind, Link};
 use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::names::{Leg, Names};
 use crate::outbox::Outbox;
-use crate::route::Peer;
-use crate::switchboard::{Registrar, Switchboard};
+use crate::switchboard::Switchboard;
 use crate::throttle::Throttle;
 use crate::transport::connections::{self, Connections};
 use crate::transport::phone::{Entrance, Speech};
 use crate::transport::udp::UdpPort;
 use crate::transport::{self, BindError, stream};
+use crate::upstream::Upstream;
+use crate::upstream::lines::Dial;
 use crate::window::{self, Window};
 
 /// A dispatcher whose sockets are bound; [`Dispatcher::serve`] makes it work.
@@ -42,6 +42,7 @@ pub struct Dispatcher {
     inner_address: SocketAddr,
     managers: watch::Receiver<Vec<Manager>>,
     ready: watch::Receiver<bool>,
+    dials: Option<mpsc::Receiver<Dial>>,
 }
 
 /// Binds and serves until `shutdown`.
@@ -74,7 +75,7 @@ impl Dispatcher {
         let inner_address = bound(&inner, &config.inner)?;
         let names = Names::new(known_as(&config.inner, inner_address), &advertised, &config.domains);
         let managers = config.managers.clone();
-        let upstream = config.upstream.map(|upstream| registrar(&upstream, &config, &names)).transpose()?;
+        let (upstream, dials) = upstream(&config, &names)?.unzip();
         let front = config.front.clone();
         let (ready, readiness) = watch::channel(false);
         let board = board(config, names, ports, upstream, ready);
@@ -87,6 +88,7 @@ impl Dispatcher {
             inner_address,
             managers,
             ready: readiness,
+            dials,
         })
     }
 
@@ -108,8 +110,9 @@ impl Dispatcher {
     /// Works until `shutdown`; then takes nothing new, waits a little for what is in flight, and closes everything.
     pub async fn serve(self, shutdown: CancellationToken) {
         let (board, tasks, closing) = (self.board, TaskTracker::new(), CancellationToken::new());
-        if let Some(link) = board.registrar_link() {
-            tasks.spawn(link.run(board.clone(), closing.clone()));
+        if let Some(dials) = self.dials {
+            let upstream = serve_upstream(dials, board.clone(), tasks.clone(), closing.clone());
+            tasks.spawn(until(closing.clone(), upstream));
         }
         let members = keep_members(self.managers, board.clone(), tasks.clone(), closing.clone());
         tasks.spawn(until(closing.clone(), members));
@@ -175,21 +178,23 @@ fn known_as(endpoint: &Endpoint, bound: SocketAddr) -> SocketAddr {
     }
 }
 
-fn registrar(upstream: &Upstream, config: &Config, names: &Names) -> Result<Registrar, BindError> {
-    let address = upstream.address;
-    let link = || Link::new(Peer::REGISTRAR, "upstream", address, Kind::Registrar, config.limits.link_queue);
-    Ok(Registrar {
-        address,
-        listener: names.listener_towards(address).ok_or(BindError::UpstreamFamily(address))?,
-        link: (upstream.transport == UpstreamTransport::Tcp).then(|| Arc::new(link())),
-    })
+fn upstream(config: &Config, names: &Names) -> Result<Option<(Upstream, mpsc::Receiver<Dial>)>, BindError> {
+    let Some(wanted) = &config.upstream else { return Ok(None) };
+    if wanted.destination.over_tls() {
+        return Err(BindError::UpstreamOverTls);
+    }
+    let (upstream, dials) = Upstream::new(wanted, &config.limits, &config.timings, &config.secret)?;
+    match upstream.unfaced(names) {
+        Some(address) => Err(BindError::UpstreamFamily(address)),
+        None => Ok(Some((upstream, dials))),
+    }
 }
 
 fn board(
     config: Config,
     names: Names,
     ports: Vec<Option<UdpPort>>,
-    upstream: Option<Registrar>,
+    upstream: Option<Upstream>,
     ready: watch::Sender<bool>,
 ) -> Switchboard {
     let (limits, timings) = (config.limits, config.timings);
@@ -308,6 +313,26 @@ async fn serve_manager(connection: tls::Stream, board: &Switchboard) {
         _ = stream::read(reading, &board.limits.inner_message, None, take) => {}
         _ = outbox.write_to(writing) => {}
     }
+}
+
+/// Follows where the upstream is, and makes the connections that are wanted.
+async fn serve_upstream(
+    mut dials: mpsc::Receiver<Dial>,
+    board: Arc<Switchboard>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+) {
+    let located = async {
+        if let Some(upstream) = &board.upstream {
+            upstream.keep_located().await;
+        }
+    };
+    let dialled = async {
+        while let Some(dial) = dials.recv().await {
+            tasks.spawn(dial.serve(board.clone(), closing.clone()));
+        }
+    };
+    tokio::join!(located, dialled);
 }
 
 /// Runs the window's timers. Hardly a deadline can fall due before the one that `tick` names, for a new one lies a whole

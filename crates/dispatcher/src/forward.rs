@@ -1,5 +1,5 @@
-//! Requests from phones on their way to a manager or the upstream registrar, and the answers on their way back
-//! (RFC 3261 16.3, 16.4, 16.6, 16.7, 16.11).
+//! Requests from phones on their way to a manager, and the answers on their way back (RFC 3261 16.3, 16.4, 16.6, 16.7,
+//! 16.11).
 //!
 //! A message comes in, edited bytes go out; nothing is remembered here. What an answer needs to find the phone stands
 //! in our branch and in the phone's own Via, so it gets there whether or not the request is still in the window.
@@ -15,17 +15,6 @@ use crate::metrics::Dropped;
 use crate::names::{self, Leg, Names};
 use crate::refusal::Refusal;
 use crate::window::Priority;
-
-/// The hop after us, which decides the Via that we add.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NextHop {
-    Manager,
-    /// The registrar, which sees us as the public listener at this position.
-    Upstream {
-        listener: usize,
-        transport: Transport,
-    },
-}
 
 /// A request ready for the next hop.
 #[derive(Debug, PartialEq)]
@@ -52,21 +41,10 @@ impl Forwarder {
         Forwarder { flow_key: secret.derive("flow"), trusted_peers: trusted_peers.to_vec() }
     }
 
-    pub fn request(
-        &self,
-        request: &Message,
-        from: &Leg,
-        next: NextHop,
-        names: &Names,
-    ) -> Result<Forwarded, Refusal> {
+    pub fn request(&self, request: &Message, from: &Leg, names: &Names) -> Result<Forwarded, Refusal> {
         let hops = vet(request)?;
         let branch = InnerBranch::of(request, from);
-        let via = match next {
-            NextHop::Manager => names.inner_via(&branch.text()),
-            NextHop::Upstream { listener, transport } => {
-                names.public_via(listener, transport, &branch.text())
-            }
-        };
+        let via = names.inner_via(&branch.text());
         let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via(&via);
         let edit = self.pop_own_routes(request, names, edit);
         let edit = self.strip_claims(request, from, edit);
@@ -85,7 +63,7 @@ impl Forwarder {
 
     /// Removes the Routes that led here. Their tokens do not matter: the request has just shown us its flow, and a
     /// phone that reconnected shows a newer one than its Route names.
-    fn pop_own_routes<'a>(&self, request: &'a Message, names: &Names, edit: Edit<'a>) -> Edit<'a> {
+    pub(crate) fn pop_own_routes<'a>(&self, request: &'a Message, names: &Names, edit: Edit<'a>) -> Edit<'a> {
         let routes: Vec<_> = request.values(Name::Route).collect();
         let own = routes.iter().take_while(|route| self.is_own_route(route, names)).count();
         let Some((last, before)) = routes.split_last() else { return edit };
@@ -99,6 +77,15 @@ impl Forwarder {
         others.fold(edit, |edit, route| edit.append(Name::Route, String::from_utf8_lossy(route)))
     }
 
+    /// The address that a request in a dialog names behind us: the next Route, or else its target.
+    pub(crate) fn next_named(&self, request: &Message, names: &Names) -> Option<SocketAddr> {
+        let mut routes = request.values(Name::Route).skip_while(|route| self.is_own_route(route, names));
+        let route = routes.next().and_then(NameAddr::parse).map(|route| route.uri);
+        let in_dialog = priority(request) == Priority::InDialog;
+        let target = route.or(in_dialog.then(|| request.request_uri()))?;
+        Uri::parse(target).ok()?.socket_addr()
+    }
+
     /// One of our addresses, or any with a flow token of ours: another dispatcher's inner address.
     fn is_own_route(&self, route: &[u8], names: &Names) -> bool {
         let Some(uri) = NameAddr::parse(route).and_then(|route| Uri::parse(route.uri).ok()) else {
@@ -108,7 +95,7 @@ impl Forwarder {
     }
 
     /// Only who is trusted may say whom it has authenticated (RFC 3325).
-    fn strip_claims<'a>(&self, request: &Message, from: &Leg, edit: Edit<'a>) -> Edit<'a> {
+    pub(crate) fn strip_claims<'a>(&self, request: &Message, from: &Leg, edit: Edit<'a>) -> Edit<'a> {
         match request.header(Name::PAssertedIdentity) {
             Some(_) if !self.is_trusted(from.remote.ip()) => edit.strip(Name::PAssertedIdentity),
             _ => edit,
@@ -141,8 +128,7 @@ impl Forwarder {
 pub fn return_path(answer: &Message, names: &Names) -> Result<Return, Dropped> {
     let mut vias = answer.vias();
     let (Some(Ok(ours)), Some(Ok(phone))) = (vias.next(), vias.next()) else { return Err(Dropped::NotOurs) };
-    let is_us = names.is_inner(ours.host, ours.port)
-        || names::address(ours.host, ours.port).is_some_and(|address| names.listener(address).is_some());
+    let is_us = names.is_inner(ours.host, ours.port);
     let branch = ours.branch.and_then(InnerBranch::parse).ok_or(Dropped::NotOurs)?;
     if !is_us || branch.listener >= names.listeners() {
         return Err(Dropped::NotOurs);

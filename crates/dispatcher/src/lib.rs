@@ -2,8 +2,8 @@
 //!
 //! It keeps the phones' flows (sockets and connections) and a bounded window of requests in flight, and nothing else:
 //! any dispatcher can take any request, and a restart loses only connections. The rules are values ([`forward`],
-//! [`deliver`], [`route`], [`window`], [`members`], [`throttle`]); sockets are in [`transport`], [`link`] and [`directory`], which
-//! tells who the managers are; [`switchboard`] joins them.
+//! [`deliver`], [`route`], [`window`], [`members`], [`throttle`], most of [`upstream`]); sockets are in [`transport`], [`link`] and
+//! [`directory`], which tells who the managers are; [`switchboard`] joins them.
 
 pub mod branch;
 pub mod config;
@@ -25,6 +25,6 @@ pub mod transport;
 pub mod upstream;
 pub mod window;
 
-pub use config::{Config, Endpoint, Limits, Listener, Manager, Speaks, Timings, Upstream, UpstreamTransport};
+pub use config::{Config, Endpoint, Limits, Listener, Manager, Speaks, Timings, Upstream};
 pub use dispatcher::{Dispatcher, run};
 pub use transport::BindError;

@@ -1,9 +1,8 @@
-//! The connection to a manager (or to an upstream registrar over TCP): one, kept, made anew when it breaks.
+//! The connection to a manager: one, kept, made anew when it breaks.
 //!
 //! Requests of both directions and their answers share it. On it the manager is asked four times a second whether it
 //! serves; what it says, and whether it says anything, decides who gets requests (see [`crate::route::Liveness`]).
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,30 +32,21 @@ pub struct Link {
     left: CancellationToken,
     /// The peer is there: a pause between two attempts to connect ends.
     seen: Notify,
-    kind: Kind,
     queue: usize,
     outbox: Mutex<Option<Arc<Outbox>>>,
     liveness: Mutex<Liveness>,
     pings: AtomicU32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Manager,
-    /// Asked nothing: it serves while it is connected.
-    Registrar,
-}
-
 impl Link {
     /// `queue` bounds the bytes that wait to be written.
-    pub fn new(peer: Peer, name: &str, address: SocketAddr, kind: Kind, queue: usize) -> Link {
+    pub fn new(peer: Peer, name: &str, address: SocketAddr, queue: usize) -> Link {
         Link {
             peer,
             name: name.to_owned(),
             address: watch::Sender::new(address),
             left: CancellationToken::new(),
             seen: Notify::new(),
-            kind,
             queue,
             outbox: Mutex::new(None),
             liveness: Mutex::default(),
@@ -69,12 +59,7 @@ impl Link {
     }
 
     pub fn standing(&self, limit: Duration, now: Instant) -> Standing {
-        let liveness = self.liveness.lock();
-        match self.kind {
-            Kind::Manager => liveness.standing(limit, now),
-            Kind::Registrar if liveness.is_connected() => Standing::Live,
-            Kind::Registrar => Standing::Down,
-        }
+        self.liveness.lock().standing(limit, now)
     }
 
     /// The peer is at this address now. A connection to another one is closed.
@@ -121,7 +106,7 @@ impl Link {
         let (shortest, longest) = board.timings.reconnect;
         let mut wait = shortest;
         loop {
-            if let Ok(Ok(stream)) = timeout(CONNECT, self.connect(address, board)).await {
+            if let Ok(Ok(stream)) = timeout(CONNECT, board.wires.connect(address)).await {
                 info!(manager = self.name, %address, "Connected");
                 self.serve(stream, address, board).await;
                 if self.has_answered() {
@@ -137,21 +122,11 @@ impl Link {
         }
     }
 
-    async fn connect(&self, address: SocketAddr, board: &Switchboard) -> io::Result<tls::Stream> {
-        match self.kind {
-            Kind::Manager => board.wires.connect(address).await,
-            Kind::Registrar => tls::Wires::plain().connect(address).await,
-        }
-    }
-
     async fn serve(&self, stream: tls::Stream, address: SocketAddr, board: &Switchboard) {
         let (reading, writing) = stream.into_split();
         let outbox = Arc::new(Outbox::new(self.queue));
         self.liveness.lock().connected();
         *self.outbox.lock() = Some(outbox.clone());
-        if self.kind == Kind::Registrar {
-            board.peer_serves(self.peer);
-        }
 
         let take = |frame| match frame {
             Frame::Message(bytes) => self.take(bytes, board, &outbox),
@@ -163,13 +138,13 @@ impl Link {
         tokio::select! {
             _ = stream::read(reading, &board.limits.inner_message, None, take) => {}
             _ = outbox.write_to(writing) => {}
-            () = self.ping(address, board, &outbox), if self.kind == Kind::Manager => {}
+            () = self.ping(address, board, &outbox) => {}
         }
     }
 
     /// Whoever takes connections and says nothing on them is not reconnected to at once: it may refuse our certificate.
     fn has_answered(&self) -> bool {
-        self.kind == Kind::Registrar || self.liveness.lock().heard().is_some()
+        self.liveness.lock().heard().is_some()
     }
 
     /// What was on the connection, if there was one, goes to others.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sip::{Instant, Message};
 
 use crate::config::Manager;
-use crate::link::{Kind, Link};
+use crate::link::Link;
 use crate::route::{Order, Peer, Ranking, Standing};
 
 pub struct Members {
@@ -36,7 +36,7 @@ pub struct Change {
 
 impl Members {
     pub fn none() -> Members {
-        Members { members: Vec::new(), ranking: Ranking::default(), next: Peer(Peer::REGISTRAR.0 + 1) }
+        Members { members: Vec::new(), ranking: Ranking::default(), next: Peer(1) }
     }
 
     /// Makes these the members, each with the link that its name has already; `queue` bounds the bytes that wait for a
@@ -50,7 +50,7 @@ impl Members {
                 continue;
             }
             let link = self.named(&manager.name).cloned().unwrap_or_else(|| {
-                let link = Link::new(next, &manager.name, manager.sip, Kind::Manager, queue);
+                let link = Link::new(next, &manager.name, manager.sip, queue);
                 let link = Arc::new(link);
                 next.0 += 1;
                 joined.push(link.clone());

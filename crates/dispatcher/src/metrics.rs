@@ -5,7 +5,7 @@ use sip::Transport;
 
 /// Messages received; label `side` is `phone` or `manager`.
 pub const RECEIVED: &str = "vedette_dispatcher_messages_received_total";
-/// Messages sent on to the next hop; label `side` as above.
+/// Messages sent on to the next hop; label `side` as above, or `upstream`.
 pub const FORWARDED: &str = "vedette_dispatcher_messages_forwarded_total";
 /// Messages that went nowhere; label `reason`.
 pub const DROPPED: &str = "vedette_dispatcher_messages_dropped_total";
@@ -13,7 +13,7 @@ pub const DROPPED: &str = "vedette_dispatcher_messages_dropped_total";
 pub const ANSWERED: &str = "vedette_dispatcher_answers_total";
 /// Requests of sources that are told too many refusals; label `done` is `refused` or `dropped`.
 pub const THROTTLED: &str = "vedette_dispatcher_throttled_total";
-/// Requests sent again to another manager.
+/// Requests sent again, to another manager or another server of the upstream.
 pub const RETRIED: &str = "vedette_dispatcher_retries_total";
 /// Requests that nobody answered in time.
 pub const GAVE_UP: &str = "vedette_dispatcher_requests_given_up_total";
@@ -83,6 +83,7 @@ pub struct Metrics {
     pub from_managers: Counter,
     pub to_phones: Counter,
     pub to_managers: Counter,
+    pub to_upstream: Counter,
     pub throttled_refused: Counter,
     pub throttled_dropped: Counter,
     pub retried: Counter,
@@ -98,6 +99,7 @@ impl Metrics {
             from_managers: counter!(RECEIVED, "side" => "manager"),
             to_phones: counter!(FORWARDED, "side" => "phone"),
             to_managers: counter!(FORWARDED, "side" => "manager"),
+            to_upstream: counter!(FORWARDED, "side" => "upstream"),
             throttled_refused: counter!(THROTTLED, "done" => "refused"),
             throttled_dropped: counter!(THROTTLED, "done" => "dropped"),
             retried: counter!(RETRIED),

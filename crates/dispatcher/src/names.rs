@@ -136,6 +136,13 @@ impl Names {
         self.listeners.iter().any(|listener| listener.spoken.iter().any(wrote))
     }
 
+    /// How the upstream calls us in what concerns this flow: in the Record-Route of a dialog, or in a Path.
+    pub fn flow_route(&self, listener: usize, transport: Transport, token: &str) -> String {
+        let address = self.listeners[listener].address;
+        let parameter = if transport == Transport::Tcp { ";transport=tcp" } else { "" };
+        format!("<sip:{token}@{address}{parameter};lr>")
+    }
+
     /// The Record-Route of our inner side: which dispatcher holds the phone's flow, and which flow that is.
     pub fn inner_record_route(&self, token: &str) -> String {
         format!("<sip:{token}@{};transport=tcp;lr>", self.inner)

@@ -15,6 +15,9 @@ pub enum Refusal {
     Fault(#[from] Fault),
     #[error("Max-Forwards is used up")]
     TooManyHops,
+    /// It has passed us before, on its way to where it would go now.
+    #[error("it goes in circles")]
+    Loop,
     #[error("Proxy-Require names an extension")]
     ProxyRequire,
     /// A CANCEL of what is not in flight.
@@ -47,6 +50,7 @@ impl Refusal {
         match self {
             Refusal::Fault(fault) => fault.status,
             Refusal::TooManyHops => 483,
+            Refusal::Loop => 482,
             Refusal::ProxyRequire => 420,
             Refusal::NothingToCancel => 481,
             Refusal::Unavailable(_) => 503,

@@ -33,8 +33,6 @@ pub enum Standing {
 }
 
 impl Peer {
-    /// The upstream registrar.
-    pub const REGISTRAR: Peer = Peer(0);
     /// So many managers are offered a request. More members than this are not used.
     pub const MAX: usize = 64;
 }
@@ -46,7 +44,7 @@ impl Standings {
     }
 
     pub fn managers(&self) -> impl Iterator<Item = Peer> {
-        self.0.iter().map(|(peer, _)| *peer).filter(|peer| *peer != Peer::REGISTRAR)
+        self.0.iter().map(|(peer, _)| *peer)
     }
 }
 

@@ -5,34 +5,33 @@
 //! a bounded queue. Which side a message came from is known from the socket, never from the message.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sip::{Instant, Message, Method, Name, Transport};
-use smallvec::smallvec;
 use tracing::{debug, trace};
 
-use crate::branch::{self, InnerBranch};
+use crate::branch;
 use crate::config::{Limits, Timings};
 use crate::deliver::Deliverer;
-use crate::forward::{self, Forwarder, NextHop};
+use crate::forward::{self, Forwarder};
 use crate::health::Health;
-use crate::link::Link;
 use crate::members::Members;
 use crate::metrics::{Dropped, Metrics, Queue};
 use crate::names::{Leg, Names};
 use crate::outbox::{Outbox, Unsent};
 use crate::refusal::{self, Refusal};
-use crate::route::{Order, Peer};
+use crate::route::Peer;
 use crate::throttle::{Ruling, Shown, Source, Throttle};
 use crate::transport::connections::Connections;
 use crate::transport::udp::UdpPort;
+use crate::upstream::Upstream;
 use crate::window::Window;
 
 mod peers;
+mod relaying;
 
 pub struct Switchboard {
     pub names: Names,
@@ -44,7 +43,7 @@ pub struct Switchboard {
     /// Of each public listener, where it takes datagrams.
     pub(crate) ports: Vec<Option<UdpPort>>,
     pub(crate) members: ArcSwap<Members>,
-    pub(crate) upstream: Option<Registrar>,
+    pub(crate) upstream: Option<Upstream>,
     pub(crate) forwarder: Forwarder,
     pub(crate) deliverer: Deliverer,
     pub(crate) window: Mutex<Window>,
@@ -52,15 +51,6 @@ pub struct Switchboard {
     pub(crate) draining: AtomicBool,
     pub(crate) health: Health,
     pub(crate) started: tokio::time::Instant,
-}
-
-/// The upstream registrar: [`Peer::REGISTRAR`] in the window.
-pub(crate) struct Registrar {
-    pub address: SocketAddr,
-    /// Whose name it sees, and whose socket a datagram leaves from.
-    pub listener: usize,
-    /// If it is reached over TCP.
-    pub link: Option<Arc<Link>>,
 }
 
 impl Switchboard {
@@ -73,7 +63,7 @@ impl Switchboard {
         self.started + std::time::Duration::from_millis(instant.0)
     }
 
-    /// A message from a phone, or from the upstream registrar over UDP. False if it was not SIP.
+    /// A message that came to a public listener, from a phone or from the upstream. False if it was not SIP.
     pub fn from_phone(&self, bytes: Bytes, leg: &Leg) -> bool {
         self.metrics.from_phones.increment(1);
         let message = match Message::parse(bytes, &self.limits.message) {
@@ -93,7 +83,7 @@ impl Switchboard {
         true
     }
 
-    /// A message from a manager or the upstream registrar, on a connection of ours (`peer`) or on one of its own.
+    /// A message from a manager, on a connection of ours (`peer`) or on one of its own.
     pub fn from_peer(&self, message: &Message, peer: Option<Peer>, reply: &Outbox) {
         self.metrics.from_managers.increment(1);
         trace!(?peer, ?message, "From a manager");
@@ -111,37 +101,33 @@ impl Switchboard {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     fn phone_request(&self, request: &Message, leg: &Leg) {
+        if let Some(upstream) = &self.upstream
+            && self.relayed(upstream, request, leg)
+        {
+            return;
+        }
         if request.method() == Method::Ack {
             return self.acknowledge(request, leg);
         }
         if request.method() == Method::Cancel {
             return self.cancel(request, leg);
         }
-        match self.ruling(request, leg) {
-            Ruling::Pass => {}
-            Ruling::Refuse => {
-                self.metrics.throttled_refused.increment(1);
-                return self.refuse(request, leg, Refusal::Throttled(self.timings.retry_after));
-            }
-            Ruling::Drop => return self.metrics.throttled_dropped.increment(1),
+        if !self.passes(request, leg) {
+            return;
         }
-        let upstream = self.upstream.as_ref().filter(|_| request.method() == Method::Register);
-        let next = upstream.map_or(NextHop::Manager, |registrar| NextHop::Upstream {
-            listener: registrar.listener,
-            transport: registrar.transport(),
-        });
-        let forwarded = match self.forwarder.request(request, leg, next, &self.names) {
+        let forwarded = match self.forwarder.request(request, leg, &self.names) {
             Ok(forwarded) => forwarded,
             Err(refusal) => return self.refuse(request, leg, refusal),
         };
-        let order: Order = match upstream {
-            Some(_) => smallvec![Peer::REGISTRAR],
-            None => self.members.load().order(request),
-        };
+        let order = self.members.load().order(request);
         let (key, priority) = (forwarded.key, forwarded.priority);
         let admitted = self.with_window(|window, standings, now| {
-            if self.draining.load(Ordering::Relaxed) && !window.holds(key) {
+            if self.is_draining() && !window.holds(key) {
                 // The phone will repeat it, and somebody else will be there.
                 self.metrics.dropped(Dropped::Draining);
                 return Ok(());
@@ -152,6 +138,19 @@ impl Switchboard {
             self.metrics.full(Queue::Window);
             self.refuse(request, leg, Refusal::Unavailable(self.timings.retry_after));
         }
+    }
+
+    /// The throttle's word about it, told to the sender if that is no.
+    fn passes(&self, request: &Message, leg: &Leg) -> bool {
+        match self.ruling(request, leg) {
+            Ruling::Pass => return true,
+            Ruling::Refuse => {
+                self.metrics.throttled_refused.increment(1);
+                self.refuse(request, leg, Refusal::Throttled(self.timings.retry_after));
+            }
+            Ruling::Drop => self.metrics.throttled_dropped.increment(1),
+        }
+        false
     }
 
     /// What its source may still ask, be it a phone or a stranger.
@@ -172,7 +171,7 @@ impl Switchboard {
         if !self.forwarder.is_in_dialog(ack) {
             return;
         }
-        match self.forwarder.request(ack, leg, NextHop::Manager, &self.names) {
+        match self.forwarder.request(ack, leg, &self.names) {
             Ok(forwarded) => self.send_to_first_live(&self.members.load().order(ack), forwarded.bytes),
             Err(_) => self.metrics.dropped(Dropped::Malformed),
         }
@@ -193,14 +192,10 @@ impl Switchboard {
     }
 
     fn phone_answer(&self, answer: &Message, leg: &Leg) {
-        // The shape of our branch says whether we sent the request to the registrar or to a phone.
-        let to_registrar = answer.via().is_ok_and(|via| via.branch.and_then(InnerBranch::parse).is_some());
-        if to_registrar {
-            let is_registrar = |registrar: &Registrar| registrar.address == leg.remote;
-            return match self.upstream.as_ref().filter(|registrar| is_registrar(registrar)) {
-                Some(_) => self.peer_answer(answer, Some(Peer::REGISTRAR)),
-                None => self.metrics.dropped(Dropped::NotOurs),
-            };
+        if let Some(upstream) = &self.upstream
+            && self.relayed_answer(upstream, answer, leg)
+        {
+            return;
         }
         // Its manager knows best what else it needs of it.
         if answer.fault().is_some() {
@@ -235,7 +230,7 @@ impl Switchboard {
             (_, Err(reason)) => return self.metrics.dropped(reason),
         };
         match (answer.status(), peer) {
-            (Some(503), Some(manager)) if manager != Peer::REGISTRAR => {
+            (Some(503), Some(manager)) => {
                 return self.with_window(|window, standings, now| {
                     window.refused(back.key, manager, standings, now);
                 });

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dispatcher::Speaks;
 use dispatcher::branch::InnerBranch;
 use dispatcher::deliver::Deliverer;
-use dispatcher::forward::{self, Forwarder, NextHop};
+use dispatcher::forward::{self, Forwarder};
 use dispatcher::metrics::Dropped;
 use dispatcher::names::{Leg, Names};
 use dispatcher::refusal::Refusal;
@@ -300,21 +300,6 @@ fn an_answer_whose_top_via_is_not_ours_goes_nowhere() {
     assert_eq!(forward::return_path(&no_such_listener, &names()), Err(Dropped::NotOurs));
 }
 
-// The upstream registrar
-
-#[test]
-fn the_registrar_sees_a_public_listener_and_its_answer_finds_the_phone() {
-    let register = SUBSCRIBE.replace("SUBSCRIBE", "REGISTER");
-    let next = NextHop::Upstream { listener: 0, transport: Transport::Udp };
-
-    let request = parse(forwarder().request(&parse(register), &tcp(), next, &names()).unwrap().bytes);
-    let answer = parse(ResponseWriter::new(&request, 401).to_tag("r").finish());
-    let back = forward::return_path(&answer, &names()).unwrap();
-
-    assert!(values(&request, Name::Via)[0].starts_with("SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bK"));
-    assert_eq!((back.to.transport, back.to.connection), (Transport::Tcp, tcp().connection));
-}
-
 // NOTIFY
 
 #[test]
@@ -460,7 +445,7 @@ fn values(message: &Message, name: Name) -> Vec<&str> {
 }
 
 fn forward(request: &str, leg: &Leg) -> Result<forward::Forwarded, Refusal> {
-    forwarder().request(&parse(request.to_owned()), leg, NextHop::Manager, &names())
+    forwarder().request(&parse(request.to_owned()), leg, &names())
 }
 
 fn forwarded(request: &str, leg: &Leg) -> Message {

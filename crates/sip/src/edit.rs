@@ -24,6 +24,7 @@ pub struct Edit<'a> {
     source: Option<SocketAddr>,
     max_forwards: Option<u8>,
     stripped: Vec<Name>,
+    inserted: Vec<u8>,
     appended: Vec<u8>,
 }
 
@@ -46,6 +47,7 @@ impl<'a> Edit<'a> {
             source: None,
             max_forwards: None,
             stripped: Vec::new(),
+            inserted: Vec::new(),
             appended: Vec::new(),
         }
     }
@@ -102,6 +104,12 @@ impl<'a> Edit<'a> {
         self
     }
 
+    /// Adds a line right below the Vias, and so above those of its name that came.
+    pub fn insert(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        push_line(&mut self.inserted, format_args!("{}: {}", name.as_ref(), value.as_ref()));
+        self
+    }
+
     /// Adds a line at the end of the head.
     pub fn append(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         push_line(&mut self.appended, format_args!("{}: {}", name.as_ref(), value.as_ref()));
@@ -152,6 +160,7 @@ impl<'a> Edit<'a> {
         for name in [Name::Via, Name::RecordRoute, Name::Route] {
             self.write_pushed(name, out);
         }
+        out.append(&mut self.inserted);
         if let (Some(hops), None) = (self.max_forwards, self.message.header(Name::MaxForwards)) {
             push_line(out, format_args!("Max-Forwards: {hops}"));
         }
@@ -389,6 +398,20 @@ mod tests {
         assert_eq!(edited.extension("x-via"), Some(&b"a  Evil: 1"[..]));
         assert_eq!(edited.extension("Evil"), None);
         assert_eq!(edited.body(), "body");
+    }
+
+    #[test]
+    fn an_inserted_line_stands_above_those_of_its_name() {
+        let register =
+            parse("REGISTER sip:x SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nPath: <sip:edge;lr>\r\nTo: sip:x\r\n\r\n");
+
+        let edited = Edit::new(&register).push_via("SIP/2.0/UDP us").insert("Path", "<sip:us;lr>").finish();
+
+        let text = std::str::from_utf8(&edited).unwrap();
+        assert!(
+            text.contains("Via: SIP/2.0/UDP h\r\nPath: <sip:us;lr>\r\nPath: <sip:edge;lr>\r\n"),
+            "{text}"
+        );
     }
 
     #[test]

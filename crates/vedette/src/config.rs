@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use dispatcher::Speaks;
+use dispatcher::upstream::relay::Path;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::Deserialize;
@@ -69,10 +70,25 @@ pub struct Dispatcher {
     pub inner: Option<SocketAddr>,
     /// gRPC addresses of managers, `host:port`; from those that answer it learns who the managers are.
     pub directory: Vec<String>,
-    /// A registrar that REGISTER is relayed to, as a SIP URI.
+    /// The SIP service behind us, as a SIP URI or `host:port`: what is not ours goes there.
     pub upstream: Option<String>,
+    /// Whether REGISTER goes there too; unless said, it does.
+    pub upstream_registers: Option<bool>,
+    pub upstream_path: UpstreamPath,
+    /// Who is asked where the upstream is; those whom the system asks, unless said.
+    pub dns: Vec<SocketAddr>,
     /// Addresses and networks whose P-Asserted-Identity counts.
     pub trusted_peers: Vec<String>,
+}
+
+/// Which phones the upstream learns the flow of (RFC 3327).
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamPath {
+    #[default]
+    Supported,
+    Always,
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -178,6 +194,10 @@ pub struct Limits {
     pub connections: Option<usize>,
     pub connections_per_source: Option<usize>,
     pub window: Option<usize>,
+    pub relayed: Option<usize>,
+    pub dns_lookups: Option<usize>,
+    pub dns_answers: Option<u64>,
+    pub dns_timeout_ms: Option<u64>,
     pub pending: Option<usize>,
     pub server_transactions: Option<usize>,
     pub client_transactions: Option<usize>,
@@ -334,6 +354,16 @@ impl Dispatcher {
     }
 }
 
+impl UpstreamPath {
+    pub fn policy(self) -> Path {
+        match self {
+            UpstreamPath::Supported => Path::Supported,
+            UpstreamPath::Always => Path::Always,
+            UpstreamPath::Never => Path::Never,
+        }
+    }
+}
+
 impl PhoneListener {
     pub fn listener(self) -> dispatcher::Listener {
         let endpoint = dispatcher::Endpoint { bind: self.bind, advertise: self.advertise };
@@ -364,9 +394,16 @@ impl Limits {
         set(&mut limits.connections, self.connections);
         set(&mut limits.connections_per_source, self.connections_per_source);
         set(&mut limits.window, self.window);
+        set(&mut limits.relayed, self.relayed);
+        set(&mut limits.lookups, self.dns_lookups);
+        set(&mut limits.lookups_remembered, self.dns_answers);
         set(&mut limits.refusals_per_source.per_second, self.refusals_per_second);
         set(&mut limits.refusals_per_source.burst, self.refusals_burst);
         set(&mut limits.refusals_per_source.sources, self.refused_sources);
+    }
+
+    pub fn dispatcher_timings(&self, timings: &mut dispatcher::Timings) {
+        set(&mut timings.lookup, self.dns_timeout_ms.map(Duration::from_millis));
     }
 
     pub fn agent(&self, limits: &mut presence_agent::config::Limits) {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use auth_adapter::AuthAdapter;
-use dispatcher::config::{Endpoint, Listener, Speaks, Upstream, UpstreamTransport};
+use dispatcher::config::{Endpoint, Listener, Speaks, Upstream};
+use dispatcher::upstream::locate::Destination;
 use dispatcher::{Dispatcher, directory};
 use ipnet::IpNet;
+use sip::Secret;
 use sip::digest::Algorithm;
-use sip::{Secret, Transport, Uri};
 use subscription_manager::{Auth, Manager};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -142,9 +143,10 @@ pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Conf
         bail!("phones at {address} speak TLS: `dispatcher.cert` and `dispatcher.key` are missing");
     }
     config.domains = settings.domains.clone();
-    config.upstream = own.upstream.as_deref().map(upstream).transpose()?;
+    config.upstream = own.upstream.as_deref().map(|uri| upstream(uri, settings)).transpose()?;
     config.trusted_peers = networks("dispatcher.trusted_peers", &own.trusted_peers)?;
     settings.limits.dispatcher(&mut config.limits);
+    settings.limits.dispatcher_timings(&mut config.timings);
     Ok(config)
 }
 
@@ -171,17 +173,17 @@ fn listeners(own: &config::Dispatcher) -> anyhow::Result<Vec<Listener>> {
     Ok(plain.chain(own.listeners.iter().map(|listener| listener.listener())).collect())
 }
 
-/// Reads `sip:host:port[;transport=tcp]`, the host as a literal address.
-pub fn upstream(uri: &str) -> anyhow::Result<Upstream> {
-    let example = "an upstream is a SIP URI with a literal address, such as sip:192.0.2.1:5060";
-    let parsed = Uri::parse(uri).ok().with_context(|| format!("{uri:?}: {example}"))?;
-    let address = parsed.socket_addr().with_context(|| format!("{uri:?}: {example}"))?;
-    let transport = match parsed.params.get("transport").flatten().and_then(Transport::parse) {
-        None | Some(Transport::Udp) => UpstreamTransport::Udp,
-        Some(Transport::Tcp) => UpstreamTransport::Tcp,
-        Some(other) => bail!("{uri:?}: an upstream is reached over udp or tcp, not {}", other.as_str()),
-    };
-    Ok(Upstream { address, transport })
+/// A SIP URI, or a host with or without a port.
+fn upstream(uri: &str, settings: &Settings) -> anyhow::Result<Upstream> {
+    let own = &settings.dispatcher;
+    let destination = Destination::parse(uri).with_context(|| format!("`dispatcher.upstream`: {uri:?}"))?;
+    Ok(Upstream {
+        registers: own.upstream_registers.unwrap_or(true),
+        path: own.upstream_path.policy(),
+        feature_code: settings.manager.feature_code.clone(),
+        name_servers: own.dns.clone(),
+        ..Upstream::at(destination)
+    })
 }
 
 pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manager::Config> {

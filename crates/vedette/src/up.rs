@@ -40,7 +40,7 @@ pub struct Args {
     /// "open" (no digest, everything allowed) or the URL of an auth-adapter
     #[arg(long, value_name = "open|URL")]
     auth: Option<String>,
-    /// A registrar that REGISTER is relayed to, such as sip:192.0.2.1:5060
+    /// The SIP service that takes what is not ours, such as sip:192.0.2.1:5060 or sip:pbx.example.com
     #[arg(long, value_name = "URI")]
     upstream: Option<String>,
     /// A TOML file with more settings (lifetimes, limits)

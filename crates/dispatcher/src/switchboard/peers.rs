@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip::{Instant, Transport};
+use sip::Instant;
 use smallvec::SmallVec;
 use tracing::info;
 
-use super::{Registrar, Switchboard};
+use super::Switchboard;
 use crate::config::Manager;
 use crate::link::Link;
 use crate::members::Members;
@@ -37,10 +37,6 @@ impl Switchboard {
         self.members.load().links().for_each(|link| link.see(ip));
     }
 
-    pub(crate) fn registrar_link(&self) -> Option<Arc<Link>> {
-        self.upstream.as_ref().and_then(|registrar| registrar.link.clone())
-    }
-
     /// Looks which managers are live, and tells who waits for one.
     pub fn note_health(&self) {
         for peer in self.health.look(&self.members, &self.timings, self.now(), &self.metrics) {
@@ -66,11 +62,13 @@ impl Switchboard {
         self.metrics.in_flight.set(window.len() as f64);
         self.metrics.queued.set(self.connections.queued() as f64);
         let latest = self.now() + self.timings.patience.min(self.timings.pause);
-        window.poll_timeout().map_or(latest, |due| due.min(latest))
+        let relayed = self.upstream.as_ref().and_then(|upstream| self.tick_transit(upstream));
+        [window.poll_timeout(), relayed].into_iter().flatten().fold(latest, |soonest, due| soonest.min(due))
     }
 
     pub fn in_flight(&self) -> usize {
-        self.window.lock().len()
+        let relayed = self.upstream.as_ref().map_or(0, |upstream| upstream.transit.lock().unanswered());
+        self.window.lock().len() + relayed
     }
 
     /// Does something with the window and then what the window wants done.
@@ -137,37 +135,14 @@ impl Switchboard {
     }
 
     fn send_to_peer(&self, peer: Peer, request: Bytes, members: &Members) -> bool {
-        let (sent, queue) = match (&self.upstream, members.link(peer)) {
-            (_, Some(link)) => (link.send(request), Queue::Link),
-            (Some(registrar), None) if peer == Peer::REGISTRAR => self.send_to_registrar(registrar, request),
-            _ => (Err(Unsent::Gone), Queue::Link),
-        };
+        let sent = members.link(peer).map_or(Err(Unsent::Gone), |link| link.send(request));
         if sent == Err(Unsent::Full) {
-            self.metrics.full(queue);
+            self.metrics.full(Queue::Link);
         }
         sent.is_ok()
     }
 
-    fn send_to_registrar(&self, registrar: &Registrar, request: Bytes) -> (Result<(), Unsent>, Queue) {
-        match &registrar.link {
-            Some(link) => (link.send(request), Queue::Link),
-            None => (self.send_datagram(registrar.listener, request, registrar.address), Queue::Udp),
-        }
-    }
-
     fn standings(&self, members: &Members, now: Instant) -> Standings {
-        let registrar = self.upstream.as_ref().map(|registrar| {
-            // Over UDP nothing tells whether somebody listens there.
-            let link = registrar.link.as_ref();
-            let standing = link.map_or(Standing::Live, |link| link.standing(self.timings.live, now));
-            (Peer::REGISTRAR, standing)
-        });
-        members.standings(self.timings.live, now).chain(registrar).collect()
-    }
-}
-
-impl Registrar {
-    pub(super) fn transport(&self) -> Transport {
-        if self.link.is_some() { Transport::Tcp } else { Transport::Udp }
+        members.standings(self.timings.live, now).collect()
     }
 }

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use super::udp::UdpPort;
 use crate::config::Limits;
+use crate::upstream::dns::NoDns;
 
 /// Connections that the kernel keeps for us to accept.
 const BACKLOG: i32 = 1024;
@@ -29,10 +30,12 @@ pub enum BindError {
     NoListener,
     #[error("{0} speaks TLS with phones: it needs a certificate and its key")]
     NoCertificate(SocketAddr),
-    #[error(
-        "no listener can reach the upstream registrar {0}: none over UDP and TCP is of its address family"
-    )]
+    #[error("the upstream is reached over UDP or TCP, not over TLS")]
+    UpstreamOverTls,
+    #[error("no listener can face the upstream at {0}: none over UDP and TCP is of its address family")]
     UpstreamFamily(SocketAddr),
+    #[error(transparent)]
+    NoDns(#[from] NoDns),
 }
 
 /// A public listener for TCP and UDP, on one port. Port 0 takes one that is free for both.

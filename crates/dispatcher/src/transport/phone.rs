@@ -110,7 +110,12 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 }
 
 impl Phone {
-    fn new(leg: Leg, connection: Connection, board: Arc<Switchboard>, closing: CancellationToken) -> Phone {
+    pub(crate) fn new(
+        leg: Leg,
+        connection: Connection,
+        board: Arc<Switchboard>,
+        closing: CancellationToken,
+    ) -> Phone {
         board.metrics.connections(leg.transport).increment(1);
         Phone { leg, connection, board, closing }
     }

@@ -1,5 +1,133 @@
 //! The SIP service behind us, which takes what is not ours.
+//!
+//! [`course`] says what that is, [`relay`] edits it, [`transit`] sees to it that a server takes it, [`locate`] and [`found`]
+//! say which servers there are. All of these are values; [`dns`] and [`lines`] are the wires.
 
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use sip::{Instant, Message, Secret, Transport};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::branch::Key;
+use crate::config;
+use crate::forward::Forwarder;
+use crate::names::Names;
+use course::Division;
+use dns::{Dns, NoDns};
+use found::{Found, Targets};
+use lines::{Dial, Lines};
+use locate::Destination;
+use relay::{Relay, Relayed};
+use transit::Transit;
+
+pub mod branch;
+pub mod course;
 pub mod dns;
 pub mod found;
+pub mod lines;
 pub mod locate;
+pub mod relay;
+pub mod transit;
+
+pub struct Upstream {
+    destination: Destination,
+    pub(crate) division: Division,
+    pub(crate) relay: Relay,
+    pub(crate) transit: Mutex<Transit<Arc<Relayed>>>,
+    pub(crate) lines: Lines,
+    found: ArcSwap<Found>,
+    dns: Option<Dns>,
+}
+
+/// What we can speak with it, as we like it best.
+pub const SPEAKS: [Transport; 2] = [Transport::Udp, Transport::Tcp];
+
+/// How long what DNS said counts at least and at most, whatever it says itself.
+const LIFE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
+/// After what could not be learnt DNS is asked again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+impl Upstream {
+    /// What is to be dialled comes out of the other end.
+    pub fn new(
+        config: &config::Upstream,
+        limits: &config::Limits,
+        timings: &config::Timings,
+        secret: &Secret,
+    ) -> Result<(Upstream, mpsc::Receiver<Dial>), NoDns> {
+        let dns = match config.destination.is_literal() {
+            true => None,
+            false => Some(Dns::new(&config.name_servers, limits.dns(timings))?),
+        };
+        let (lines, dials) = Lines::new();
+        let upstream = Upstream {
+            found: ArcSwap::from_pointee(locate::Search::new(&config.destination, &SPEAKS).found()),
+            destination: config.destination.clone(),
+            division: Division { registers: config.registers, feature_code: config.feature_code.clone() },
+            relay: Relay::new(secret, config.path),
+            transit: Mutex::new(Transit::new(limits.transit(timings))),
+            lines,
+            dns,
+        };
+        Ok((upstream, dials))
+    }
+
+    /// An address that no listener of ours can face, if none can face any.
+    pub fn unfaced(&self, names: &Names) -> Option<SocketAddr> {
+        let found = self.found.load();
+        let is_faced = found.addresses().any(|address| names.listener_towards(address).is_some());
+        found.addresses().next().filter(|_| !is_faced)
+    }
+
+    /// Whether it speaks from there, as far as the address can tell.
+    pub fn is_at(&self, source: IpAddr) -> bool {
+        self.found.load().addresses().any(|address| address.ip() == source.to_canonical())
+    }
+
+    pub fn is(&self, source: SocketAddr) -> bool {
+        self.found.load().addresses().any(|address| address == source)
+    }
+
+    /// The servers for a request, best first; none while DNS has told of none.
+    pub(crate) fn targets(
+        &self,
+        request: &Message,
+        key: Key,
+        names: &Names,
+        forwarder: &Forwarder,
+        now: Instant,
+    ) -> Targets {
+        let seed = key.0 as u64;
+        let targets = self.found.load().targets(seed);
+        let facing = targets.into_iter().filter(|target| names.listener_towards(target.address).is_some());
+        let mut targets = self.transit.lock().ranked(facing.collect(), now);
+        relay::prefer(&mut targets, request, forwarder, names);
+        targets
+    }
+
+    /// Asks the DNS again and again; what it has said counts until it says something else.
+    pub async fn keep_located(&self) {
+        let Some(dns) = &self.dns else { return };
+        loop {
+            let located = dns.locate(&self.destination, &SPEAKS).await;
+            let is_known = !located.found.is_empty();
+            if is_known && **self.found.load() != located.found {
+                info!(servers = ?located.found.targets(0), "The upstream is there");
+                self.found.store(Arc::new(located.found));
+            } else if !is_known {
+                warn!(destination = ?self.destination, answered = located.complete, "DNS tells of no upstream");
+            }
+            let pause = match located.good_for {
+                Some(life) if is_known && located.complete => life.clamp(LIFE.0, LIFE.1),
+                _ => AGAIN,
+            };
+            sleep(pause).await;
+        }
+    }
+}

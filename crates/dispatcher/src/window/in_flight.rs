@@ -116,7 +116,7 @@ impl InFlight {
     /// The peer serves again, so an earlier refusal of its counts for nothing. True if nobody has the request and this
     /// peer may get it.
     pub fn is_open_to(&mut self, peer: Peer) -> bool {
-        let concerned = self.rests() && self.is_for_the_registrar() == (peer == Peer::REGISTRAR);
+        let concerned = self.rests();
         if concerned && let Some(position) = self.position(peer) {
             self.tried.remove(position);
         }
@@ -169,18 +169,11 @@ impl InFlight {
 
     /// Managers that joined since the request came are as good as those that it was ranked for; they come last.
     fn welcome(&mut self, standings: &Standings) {
-        if self.is_for_the_registrar() {
-            return;
-        }
         for peer in standings.managers() {
             if self.order.len() < Peer::MAX && !self.order.contains(&peer) {
                 self.order.push(peer);
             }
         }
-    }
-
-    fn is_for_the_registrar(&self) -> bool {
-        self.order.first() == Some(&Peer::REGISTRAR)
     }
 
     fn untried(&self, wanted: Standing, standings: &Standings) -> Option<usize> {

@@ -291,20 +291,6 @@ fn a_request_meets_a_bounded_number_of_members() {
     assert_eq!(asked, Peer::MAX);
 }
 
-#[test]
-fn a_registration_for_the_registrar_is_offered_to_no_manager() {
-    let mut window = window();
-    let order = Order::from_slice(&[Peer::REGISTRAR]);
-    window.admit(KEY, request(), order, Priority::New, &all(Live), START).unwrap();
-    window.serving(Peer(1), &all(Live), START);
-    assert_eq!(window.poll_output(), None);
-
-    let with_registrar: Standings = [(Peer::REGISTRAR, Live), (Peer(1), Live)].into_iter().collect();
-    window.serving(Peer::REGISTRAR, &with_registrar, START + SECOND);
-
-    assert_eq!(sent(&mut window), [Peer::REGISTRAR]);
-}
-
 // Fates that nobody knows
 
 #[test]

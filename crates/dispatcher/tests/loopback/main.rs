@@ -8,11 +8,12 @@ mod secrecy;
 mod support;
 mod throttle;
 mod transports;
+mod upstream;
 
 use std::time::Duration;
 
-use dispatcher::{BindError, Dispatcher, Listener, Upstream, UpstreamTransport};
-use sip::{Method, Name, ResponseWriter};
+use dispatcher::{BindError, Dispatcher, Listener};
+use sip::{Method, Name};
 use support::{FakeManager, Phone, Running, Stream, config, either, loopback, ok, request, soon};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -229,65 +230,6 @@ async fn a_manager_that_connects_to_us_is_connected_to_at_once() {
     let _own = Stream::connect(server.inner).await;
 
     server.live().await;
-}
-
-// The upstream registrar
-
-#[tokio::test]
-async fn a_registration_is_relayed_over_udp_and_everything_else_is_not() {
-    let mut manager = FakeManager::start().await;
-    let registrar = Phone::new().await;
-    let mut config = config(&[&manager]);
-    config.upstream = Some(Upstream { address: registrar.address(), transport: UpstreamTransport::Udp });
-    let mut server = Running::start(config).await;
-    server.live().await;
-    let mut phone = Stream::connect(server.public).await;
-
-    phone.write(request(Method::Register, "TCP", phone.address(), "1")).await;
-    let (register, from) = registrar.receive().await;
-    assert_eq!((register.method(), from), (Method::Register, server.public));
-    registrar.send(ResponseWriter::new(&register, 401).to_tag("r").finish(), from).await;
-    let answer = phone.receive().await;
-    assert_eq!((answer.status(), answer.vias().count()), (Some(401), 1));
-
-    phone.write(request(Method::Publish, "TCP", phone.address(), "2")).await;
-    assert_eq!(manager.receive().await.method(), Method::Publish);
-}
-
-#[tokio::test]
-async fn a_registration_is_relayed_over_tcp() {
-    let manager = FakeManager::start().await;
-    let listener = TcpListener::bind(loopback()).await.unwrap();
-    let mut config = config(&[&manager]);
-    let address = listener.local_addr().unwrap();
-    config.upstream = Some(Upstream { address, transport: UpstreamTransport::Tcp });
-    let server = Running::start(config).await;
-    let mut registrar = Stream::new(soon(listener.accept()).await.unwrap().0);
-    registrar.write("\r\n\r\n").await;
-    assert_eq!(registrar.read_exactly(2).await, b"\r\n", "the dispatcher uses the connection");
-    let phone = Phone::new().await;
-
-    phone.send(request(Method::Register, "UDP", phone.address(), "1"), server.public).await;
-    let register = registrar.receive().await;
-    registrar.write(ok(&register)).await;
-
-    assert_eq!(phone.receive().await.0.status(), Some(200));
-}
-
-#[tokio::test]
-async fn an_answer_to_a_registration_counts_only_from_the_registrar() {
-    let manager = FakeManager::start().await;
-    let (registrar, stranger, phone) = (Phone::new().await, Phone::new().await, Phone::new().await);
-    let mut config = config(&[&manager]);
-    config.upstream = Some(Upstream { address: registrar.address(), transport: UpstreamTransport::Udp });
-    let server = Running::start(config).await;
-    phone.send(request(Method::Register, "UDP", phone.address(), "1"), server.public).await;
-    let (register, _) = registrar.receive().await;
-
-    stranger.send(ResponseWriter::new(&register, 403).finish(), server.public).await;
-    registrar.send(ok(&register), server.public).await;
-
-    assert_eq!(phone.receive().await.0.status(), Some(200));
 }
 
 // Streams

@@ -39,7 +39,7 @@ fn wrong_flags_and_unreadable_files_are_named() {
     assert_refused(&["up", "--managers", "0"], "--managers");
     assert_refused(&["up", "--accounts", "/nowhere/accounts.toml"], "/nowhere/accounts.toml");
     assert_refused(&["up", "--config", "/nowhere/vedette.toml"], "/nowhere/vedette.toml");
-    assert_refused(&["up", "--upstream", "nonsense"], "nonsense");
+    assert_refused(&["up", "--upstream", "tel:nonsense"], "tel:nonsense");
     assert_refused(&["manager", "--config", "/nowhere/vedette.toml"], "/nowhere/vedette.toml");
     assert_refused(&["ctl", "--api", "http://127.0.0.1:1", "status"], "127.0.0.1:1");
 }

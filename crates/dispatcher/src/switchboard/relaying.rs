@@ -1,0 +1,182 @@
+//! The side of the upstream: what goes there, what comes back, and what it asks of phones.
+
+use std::sync::Arc;
+
+use sip::{Message, Method, Transport};
+use smallvec::SmallVec;
+
+use super::Switchboard;
+use crate::metrics::{Dropped, Queue};
+use crate::names::Leg;
+use crate::outbox::Unsent;
+use crate::refusal::Refusal;
+use crate::throttle::Source;
+use crate::upstream::Upstream;
+use crate::upstream::branch::{self, RelayBranch, Towards};
+use crate::upstream::course::{Course, Side};
+use crate::upstream::found::Target;
+use crate::upstream::relay::Relayed;
+use crate::upstream::transit::{Output, Passage, Way, Word};
+use crate::{forward, upstream};
+
+impl Switchboard {
+    /// Sends a request where it belongs, if that is not to the managers. False if it is.
+    pub(super) fn relayed(&self, upstream: &Upstream, request: &Message, leg: &Leg) -> bool {
+        let side = match upstream.is_at(leg.remote.ip()) || self.forwarder.is_trusted(leg.remote.ip()) {
+            true => Side::Upstream,
+            false => Side::Phones,
+        };
+        match upstream.division.course(request, side, &self.names, upstream.relay.flow_key()) {
+            Course::Managers => return false,
+            Course::Upstream => self.to_upstream(upstream, request, leg),
+            Course::Phone(flow) => {
+                let delivery = upstream.relay.to_phone(request, leg, &flow, &self.names, &self.forwarder);
+                let sent = delivery
+                    .and_then(|it| self.send_to_phone(&it.to, it.bytes).map_err(|_| Refusal::FlowFailed));
+                if let Err(refusal) = sent {
+                    self.refuse(request, leg, refusal);
+                }
+            }
+        }
+        true
+    }
+
+    fn to_upstream(&self, upstream: &Upstream, request: &Message, leg: &Leg) {
+        if let Err(refusal) = upstream.relay.vet(request, &self.names) {
+            return self.refuse(request, leg, refusal);
+        }
+        let follows = matches!(request.method(), Method::Ack | Method::Cancel);
+        // What follows a request that was let pass passes too.
+        if !follows && !self.passes(request, leg) {
+            return;
+        }
+        let (key, now) = (branch::key(request, leg), self.now());
+        let targets = upstream.targets(request, key, &self.names, &self.forwarder, now);
+        let relayed = Arc::new(Relayed { request: request.clone(), from: *leg });
+        if follows {
+            let first = targets.first().map(|target| Way { target: *target, attempt: 0 });
+            let way = upstream.transit.lock().way(key).or(first);
+            let sent = way.is_some_and(|way| self.send_upstream(upstream, key, way, &relayed).is_ok());
+            if !sent {
+                self.metrics.dropped(Dropped::UnknownManager);
+            }
+            return;
+        }
+        let mut transit = upstream.transit.lock();
+        let is_new = transit.way(key).is_none();
+        if is_new && self.is_draining() {
+            return self.metrics.dropped(Dropped::Draining);
+        }
+        let cost = request.bytes().len();
+        let admitted =
+            !(is_new && targets.is_empty()) && transit.admit(key, relayed, cost, targets, now).is_ok();
+        drop(transit);
+        match admitted {
+            true => self.perform_transit(upstream),
+            false => self.refuse(request, leg, Refusal::Unavailable(self.timings.retry_after)),
+        }
+    }
+
+    /// An answer to what was relayed, either way. False if it is none.
+    pub(super) fn relayed_answer(&self, upstream: &Upstream, answer: &Message, leg: &Leg) -> bool {
+        let top = answer.via().ok().and_then(|via| via.branch);
+        if !top.is_some_and(RelayBranch::is_like) {
+            return false;
+        }
+        let Some(branch) = upstream.relay.branch_of(answer, &self.names) else {
+            self.metrics.dropped(Dropped::NotOurs);
+            return true;
+        };
+        match branch.towards {
+            Towards::Phone => self.send_back(&branch.back, forward::returned(answer)),
+            Towards::Upstream => self.upstream_answer(upstream, answer, &branch, leg),
+        }
+        true
+    }
+
+    fn upstream_answer(&self, upstream: &Upstream, answer: &Message, branch: &RelayBranch, leg: &Leg) {
+        let is_upstream = match leg.transport {
+            // Everybody can write its address into a datagram, but hardly its port too.
+            Transport::Udp => upstream.is(leg.remote),
+            _ => upstream.is_at(leg.remote.ip()),
+        };
+        let Some(status) = answer.status().filter(|_| is_upstream) else {
+            return self.metrics.dropped(Dropped::NotOurs);
+        };
+        let method = answer.method();
+        // Trying goes no further than one hop (RFC 3261 16.7), except that it stops a caller's repeats.
+        let is_idle = status == 100 && method != Method::Invite;
+        if method != Method::Cancel {
+            let word = Word { attempt: branch.attempt, status, is_call: method == Method::Invite };
+            let passage = upstream.transit.lock().heard(branch.key, word, self.now());
+            self.perform_transit(upstream);
+            if passage == Passage::Absorb {
+                return;
+            }
+        }
+        if is_idle {
+            return;
+        }
+        self.throttle.lock().told(Source::of(&branch.back), status, method, self.now());
+        self.send_back(&branch.back, forward::returned(answer));
+    }
+
+    /// A connection to a server ended, or was never made.
+    pub(crate) fn line_ended(&self, target: Target, number: u64) {
+        let Some(upstream) = &self.upstream else { return };
+        upstream.line_ended(target, number);
+        upstream.transit.lock().failed(target, self.now());
+        self.perform_transit(upstream);
+    }
+
+    pub(super) fn tick_transit(&self, upstream: &Upstream) -> Option<sip::Instant> {
+        upstream.transit.lock().handle_timeout(self.now());
+        self.perform_transit(upstream);
+        upstream.transit.lock().poll_timeout()
+    }
+
+    fn perform_transit(&self, upstream: &Upstream) {
+        let mut refused = SmallVec::<[Arc<Relayed>; 1]>::new();
+        let mut transit = upstream.transit.lock();
+        while let Some(output) = transit.poll_output() {
+            match output {
+                Output::Send { key, target, attempt, request } => {
+                    if attempt > 0 {
+                        self.metrics.retried.increment(1);
+                    }
+                    if self.send_upstream(upstream, key, Way { target, attempt }, &request).is_err() {
+                        transit.unsent(key, self.now());
+                    }
+                }
+                Output::Refuse { request } => refused.push(request),
+                Output::GaveUp => self.metrics.gave_up.increment(1),
+            }
+        }
+        drop(transit);
+        for relayed in refused {
+            let refusal = Refusal::Unavailable(self.timings.retry_after);
+            self.refuse(&relayed.request, &relayed.from, refusal);
+        }
+    }
+
+    fn send_upstream(
+        &self,
+        upstream: &Upstream,
+        key: crate::branch::Key,
+        way: Way,
+        relayed: &upstream::relay::Relayed,
+    ) -> Result<(), Unsent> {
+        let Way { target, attempt } = way;
+        let edited = upstream.relay.to_upstream(relayed, key, attempt, &target, &self.names, &self.forwarder);
+        let (facing, bytes) = edited.ok_or(Unsent::Gone)?;
+        let (sent, queue) = match target.transport {
+            Transport::Udp => (self.send_datagram(facing, bytes, target.address), Queue::Udp),
+            _ => (upstream.lines.send(target, bytes, &self.connections), Queue::Connection),
+        };
+        match sent {
+            Ok(()) => self.metrics.to_upstream.increment(1),
+            Err(unsent) => self.lost(unsent, queue),
+        }
+        sent
+    }
+}

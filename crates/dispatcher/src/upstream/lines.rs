@@ -1,0 +1,97 @@
+//! Our connections to servers of the upstream: made when there is something to send, kept while they last.
+//!
+//! Such a connection is one of a phone's as far as reading, writing and letting go are concerned, and counts among them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::found::Target;
+use crate::names::Leg;
+use crate::outbox::Unsent;
+use crate::switchboard::Switchboard;
+use crate::transport::connections::{Connection, Connections};
+use crate::transport::phone::Phone;
+use crate::transport::tcp;
+
+pub struct Lines {
+    /// The number of the connection.
+    open: Mutex<BTreeMap<Target, u64>>,
+    dial: mpsc::Sender<Dial>,
+}
+
+/// A connection that is to be made.
+pub struct Dial {
+    target: Target,
+    connection: Connection,
+}
+
+/// Connections that wait to be made; there are no more servers than that. Full: the server counts as not reached.
+const DIALS: usize = 64;
+
+impl Lines {
+    /// What is to be dialled comes out of the other end.
+    pub fn new() -> (Lines, mpsc::Receiver<Dial>) {
+        let (dial, dials) = mpsc::channel(DIALS);
+        (Lines { open: Mutex::default(), dial }, dials)
+    }
+
+    /// Over the connection that there is, or over a new one once it is made.
+    pub fn send(&self, target: Target, bytes: Bytes, connections: &Connections) -> Result<(), Unsent> {
+        let mut open = self.open.lock();
+        if let Some(number) = open.get(&target) {
+            match connections.send(*number, bytes.clone()) {
+                Err(Unsent::Gone) => {}
+                sent => return sent,
+            }
+        }
+        let connection = connections.open(target.address.ip()).ok_or(Unsent::Full)?;
+        let number = connection.number;
+        connections.send(number, bytes)?;
+        match self.dial.try_send(Dial { target, connection }) {
+            Ok(()) => drop(open.insert(target, number)),
+            Err(_) => {
+                connections.close(number);
+                return Err(Unsent::Full);
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&self, target: Target, number: u64) {
+        let mut open = self.open.lock();
+        if open.get(&target) == Some(&number) {
+            open.remove(&target);
+        }
+    }
+}
+
+impl Dial {
+    /// Connects and serves until the connection ends; then nobody waits for it any more.
+    pub async fn serve(self, board: Arc<Switchboard>, closing: CancellationToken) {
+        let Dial { target, connection } = self;
+        let number = connection.number;
+        if let Some(listener) = board.names.listener_towards(target.address) {
+            let (transport, remote) = (target.transport, target.address);
+            let leg = Leg { transport, listener, remote, connection: number };
+            let phone = Phone::new(leg, connection, board.clone(), closing);
+            if let Some(socket) = phone.handshake(TcpStream::connect(remote)).await {
+                let _ = socket.set_nodelay(true);
+                tcp::serve(socket, phone).await;
+            }
+        }
+        board.connections.close(number);
+        board.line_ended(target, number);
+    }
+}
+
+impl super::Upstream {
+    pub(crate) fn line_ended(&self, target: Target, number: u64) {
+        self.lines.ended(target, number);
+    }
+}
