@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use sip::{Secret, Transport};
 use tokio::sync::watch;
 
+use crate::oversize::Policy;
 use crate::throttle;
 use crate::upstream::locate::Destination;
 use crate::upstream::relay::Path;
@@ -33,6 +34,8 @@ pub struct Config {
     /// Where peers are whose P-Asserted-Identity counts (RFC 3325); from everyone else it is stripped. The source of a
     /// datagram can be forged, so these must be networks that nobody else can send as.
     pub trusted_peers: Vec<IpNet>,
+    /// What becomes of a request for a phone on UDP that is larger than `limits.datagram`.
+    pub oversize_udp: Policy,
     /// Shared by all dispatchers and managers: flow tokens and branches are signed with keys derived from it.
     pub secret: Secret,
     pub limits: Limits,
@@ -135,6 +138,8 @@ pub struct Limits {
     pub lookups: usize,
     /// Answers of the DNS that are remembered. Beyond them those go that were not used lately.
     pub lookups_remembered: u64,
+    /// Bytes that a request for a phone on UDP may have; a larger one goes as `oversize_udp` says (RFC 3261 18.1.1).
+    pub datagram: usize,
     /// UDP sockets per listener, sharing its port (SO_REUSEPORT) so that several cores read.
     pub udp_sockets: usize,
     /// Receive buffer asked of the kernel for each UDP socket, in bytes.
@@ -198,6 +203,7 @@ impl Config {
             domains: Vec::new(),
             upstream: None,
             trusted_peers: Vec::new(),
+            oversize_udp: Policy::default(),
             secret,
             limits: Limits::default(),
             timings: Timings::default(),
@@ -291,6 +297,7 @@ impl Default for Limits {
             relayed_ways: 65_536,
             lookups: 16,
             lookups_remembered: 256,
+            datagram: 1_300,
             udp_sockets: 1,
             udp_receive_buffer: 4 << 20,
             batch: 64,

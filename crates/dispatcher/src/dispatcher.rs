@@ -22,14 +22,15 @@ use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::names::{Leg, Names};
 use crate::outbox::Outbox;
+use crate::oversize::Oversize;
 use crate::switchboard::Switchboard;
 use crate::throttle::Throttle;
 use crate::transport::connections::{self, Connections};
+use crate::transport::lines::{Dial, Lines};
 use crate::transport::phone::{Entrance, Speech};
 use crate::transport::udp::UdpPort;
 use crate::transport::{self, BindError, stream};
 use crate::upstream::Upstream;
-use crate::upstream::lines::Dial;
 use crate::window::{self, Window};
 
 /// A dispatcher whose sockets are bound; [`Dispatcher::serve`] makes it work.
@@ -42,7 +43,7 @@ pub struct Dispatcher {
     inner_address: SocketAddr,
     managers: watch::Receiver<Vec<Manager>>,
     ready: watch::Receiver<bool>,
-    dials: Option<mpsc::Receiver<Dial>>,
+    dials: mpsc::Receiver<Dial>,
 }
 
 /// Binds and serves until `shutdown`.
@@ -75,10 +76,11 @@ impl Dispatcher {
         let inner_address = bound(&inner, &config.inner)?;
         let names = Names::new(known_as(&config.inner, inner_address), &advertised, &config.domains);
         let managers = config.managers.clone();
-        let (upstream, dials) = upstream(&config, &names)?.unzip();
+        let upstream = upstream(&config, &names)?;
         let front = config.front.clone();
         let (ready, readiness) = watch::channel(false);
-        let board = board(config, names, ports, upstream, ready);
+        let (lines, dials) = Lines::new();
+        let board = board(config, names, ports, upstream, lines, ready);
         Ok(Dispatcher {
             board: Arc::new(board),
             entrances,
@@ -110,10 +112,9 @@ impl Dispatcher {
     /// Works until `shutdown`; then takes nothing new, waits a little for what is in flight, and closes everything.
     pub async fn serve(self, shutdown: CancellationToken) {
         let (board, tasks, closing) = (self.board, TaskTracker::new(), CancellationToken::new());
-        if let Some(dials) = self.dials {
-            let upstream = serve_upstream(dials, board.clone(), tasks.clone(), closing.clone());
-            tasks.spawn(until(closing.clone(), upstream));
-        }
+        let lines = make_lines(self.dials, board.clone(), tasks.clone(), closing.clone());
+        tasks.spawn(until(closing.clone(), lines));
+        tasks.spawn(until(closing.clone(), keep_upstream(board.clone())));
         let members = keep_members(self.managers, board.clone(), tasks.clone(), closing.clone());
         tasks.spawn(until(closing.clone(), members));
         let inner = serve_managers(self.inner, board.clone(), tasks.clone(), closing.clone());
@@ -178,15 +179,15 @@ fn known_as(endpoint: &Endpoint, bound: SocketAddr) -> SocketAddr {
     }
 }
 
-fn upstream(config: &Config, names: &Names) -> Result<Option<(Upstream, mpsc::Receiver<Dial>)>, BindError> {
+fn upstream(config: &Config, names: &Names) -> Result<Option<Upstream>, BindError> {
     let Some(wanted) = &config.upstream else { return Ok(None) };
     if wanted.destination.over_tls() {
         return Err(BindError::UpstreamOverTls);
     }
-    let (upstream, dials) = Upstream::new(wanted, &config.limits, &config.timings, &config.secret)?;
+    let upstream = Upstream::new(wanted, &config.limits, &config.timings, &config.secret)?;
     match upstream.unfaced(names) {
         Some(address) => Err(BindError::UpstreamFamily(address)),
-        None => Ok(Some((upstream, dials))),
+        None => Ok(Some(upstream)),
     }
 }
 
@@ -195,6 +196,7 @@ fn board(
     names: Names,
     ports: Vec<Option<UdpPort>>,
     upstream: Option<Upstream>,
+    lines: Lines,
     ready: watch::Sender<bool>,
 ) -> Switchboard {
     let (limits, timings) = (config.limits, config.timings);
@@ -225,6 +227,8 @@ fn board(
         names,
         ports,
         upstream,
+        lines,
+        oversize: Mutex::new(Oversize::new(config.oversize_udp, limits.datagram)),
         wires: config.wires,
         limits,
         timings,
@@ -315,24 +319,23 @@ async fn serve_manager(connection: tls::Stream, board: &Switchboard) {
     }
 }
 
-/// Follows where the upstream is, and makes the connections that are wanted.
-async fn serve_upstream(
+/// Makes the connections that are wanted.
+async fn make_lines(
     mut dials: mpsc::Receiver<Dial>,
     board: Arc<Switchboard>,
     tasks: TaskTracker,
     closing: CancellationToken,
 ) {
-    let located = async {
-        if let Some(upstream) = &board.upstream {
-            upstream.keep_located().await;
-        }
-    };
-    let dialled = async {
-        while let Some(dial) = dials.recv().await {
-            tasks.spawn(dial.serve(board.clone(), closing.clone()));
-        }
-    };
-    tokio::join!(located, dialled);
+    while let Some(dial) = dials.recv().await {
+        tasks.spawn(dial.serve(board.clone(), closing.clone()));
+    }
+}
+
+/// Follows where the upstream is.
+async fn keep_upstream(board: Arc<Switchboard>) {
+    if let Some(upstream) = &board.upstream {
+        upstream.keep_located().await;
+    }
 }
 
 /// Runs the window's timers. Hardly a deadline can fall due before the one that `tick` names, for a new one lies a whole

@@ -2,7 +2,7 @@
 //!
 //! It keeps the phones' flows (sockets and connections) and a bounded window of requests in flight, and nothing else:
 //! any dispatcher can take any request, and a restart loses only connections. The rules are values ([`forward`],
-//! [`deliver`], [`route`], [`window`], [`members`], [`throttle`], most of [`upstream`]); sockets are in [`transport`], [`link`] and
+//! [`deliver`], [`route`], [`window`], [`members`], [`throttle`], [`oversize`], most of [`upstream`]); sockets are in [`transport`], [`link`] and
 //! [`directory`], which tells who the managers are; [`switchboard`] joins them.
 
 pub mod branch;
@@ -17,6 +17,7 @@ pub mod members;
 pub mod metrics;
 pub mod names;
 pub mod outbox;
+pub mod oversize;
 pub mod refusal;
 pub mod route;
 pub mod switchboard;

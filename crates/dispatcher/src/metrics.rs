@@ -19,6 +19,8 @@ pub const RETRIED: &str = "vedette_dispatcher_retries_total";
 pub const GAVE_UP: &str = "vedette_dispatcher_requests_given_up_total";
 /// Requests in flight to managers.
 pub const IN_FLIGHT: &str = "vedette_dispatcher_requests_in_flight";
+/// Requests for phones on UDP that are larger than a datagram should be; label `done` is `datagram`, `tcp` or `refused`.
+pub const OVERSIZE: &str = "vedette_dispatcher_oversize_total";
 /// Times that a queue had no room; label `queue`. What happens then stands at its bound in `config::Limits`.
 pub const FULL: &str = "vedette_dispatcher_queue_full_total";
 /// Bytes that wait for connections of phones.
@@ -61,6 +63,14 @@ pub enum Queue {
     Inner,
     Connection,
     Udp,
+}
+
+/// What became of a request that is large for a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Large {
+    Datagram,
+    Tcp,
+    Refused,
 }
 
 /// Why we closed a phone's connection.
@@ -133,6 +143,15 @@ impl Metrics {
             Queue::Udp => "udp",
         };
         counter!(FULL, "queue" => queue).increment(1);
+    }
+
+    pub fn oversize(&self, large: Large) {
+        let done = match large {
+            Large::Datagram => "datagram",
+            Large::Tcp => "tcp",
+            Large::Refused => "refused",
+        };
+        counter!(OVERSIZE, "done" => done).increment(1);
     }
 
     pub fn connections(&self, transport: Transport) -> Gauge {

@@ -22,14 +22,17 @@ use crate::members::Members;
 use crate::metrics::{Dropped, Metrics, Queue};
 use crate::names::{Leg, Names};
 use crate::outbox::{Outbox, Unsent};
+use crate::oversize::Oversize;
 use crate::refusal::{self, Refusal};
 use crate::route::Peer;
 use crate::throttle::{Ruling, Shown, Source, Throttle};
 use crate::transport::connections::Connections;
+use crate::transport::lines::Lines;
 use crate::transport::udp::UdpPort;
 use crate::upstream::Upstream;
 use crate::window::Window;
 
+mod delivering;
 mod peers;
 mod relaying;
 
@@ -40,6 +43,9 @@ pub struct Switchboard {
     pub wires: tls::Wires,
     pub metrics: Metrics,
     pub connections: Connections,
+    /// Those that we make.
+    pub(crate) lines: Lines,
+    pub(crate) oversize: Mutex<Oversize>,
     /// Of each public listener, where it takes datagrams.
     pub(crate) ports: Vec<Option<UdpPort>>,
     pub(crate) members: ArcSwap<Members>,
@@ -208,9 +214,8 @@ impl Switchboard {
     }
 
     fn manager_request(&self, request: &Message, reply: &Outbox, queue: Queue) {
-        let sent = self.deliverer.request(request, &self.names).and_then(|delivery| {
-            self.send_to_phone(&delivery.to, delivery.bytes).map_err(|_| Refusal::FlowFailed)
-        });
+        let delivery = self.deliverer.request(request, &self.names);
+        let sent = delivery.and_then(|delivery| self.deliver(delivery));
         let Err(refusal) = sent else { return };
         debug!(%refusal, "Refused a manager's request");
         self.metrics.answered(refusal.status());

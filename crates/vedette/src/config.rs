@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use dispatcher::Speaks;
+use dispatcher::oversize::Policy;
 use dispatcher::upstream::relay::Path;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
@@ -75,6 +76,7 @@ pub struct Dispatcher {
     /// Whether REGISTER goes there too; unless said, it does.
     pub upstream_registers: Option<bool>,
     pub upstream_path: UpstreamPath,
+    pub oversize_udp: OversizeUdp,
     /// Who is asked where the upstream is; those whom the system asks, unless said.
     pub dns: Vec<SocketAddr>,
     /// Addresses and networks whose P-Asserted-Identity counts.
@@ -89,6 +91,16 @@ pub enum UpstreamPath {
     Supported,
     Always,
     Never,
+}
+
+/// What becomes of a NOTIFY that is large for a datagram.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OversizeUdp {
+    #[default]
+    Send,
+    Tcp,
+    Refuse,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -194,6 +206,7 @@ pub struct Limits {
     pub connections: Option<usize>,
     pub connections_per_source: Option<usize>,
     pub window: Option<usize>,
+    pub datagram: Option<usize>,
     pub relayed: Option<usize>,
     pub dns_lookups: Option<usize>,
     pub dns_answers: Option<u64>,
@@ -354,6 +367,16 @@ impl Dispatcher {
     }
 }
 
+impl OversizeUdp {
+    pub fn policy(self) -> Policy {
+        match self {
+            OversizeUdp::Send => Policy::Send,
+            OversizeUdp::Tcp => Policy::Tcp,
+            OversizeUdp::Refuse => Policy::Refuse,
+        }
+    }
+}
+
 impl UpstreamPath {
     pub fn policy(self) -> Path {
         match self {
@@ -394,6 +417,7 @@ impl Limits {
         set(&mut limits.connections, self.connections);
         set(&mut limits.connections_per_source, self.connections_per_source);
         set(&mut limits.window, self.window);
+        set(&mut limits.datagram, self.datagram);
         set(&mut limits.relayed, self.relayed);
         set(&mut limits.lookups, self.dns_lookups);
         set(&mut limits.lookups_remembered, self.dns_answers);

@@ -145,6 +145,7 @@ pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Conf
     config.domains = settings.domains.clone();
     config.upstream = own.upstream.as_deref().map(|uri| upstream(uri, settings)).transpose()?;
     config.trusted_peers = networks("dispatcher.trusted_peers", &own.trusted_peers)?;
+    config.oversize_udp = own.oversize_udp.policy();
     settings.limits.dispatcher(&mut config.limits);
     settings.limits.dispatcher_timings(&mut config.timings);
     Ok(config)

@@ -31,9 +31,7 @@ impl Switchboard {
             Course::Upstream => self.to_upstream(upstream, request, leg),
             Course::Phone(flow) => {
                 let delivery = upstream.relay.to_phone(request, leg, &flow, &self.names, &self.forwarder);
-                let sent = delivery
-                    .and_then(|it| self.send_to_phone(&it.to, it.bytes).map_err(|_| Refusal::FlowFailed));
-                if let Err(refusal) = sent {
+                if let Err(refusal) = delivery.and_then(|delivery| self.deliver(delivery)) {
                     self.refuse(request, leg, refusal);
                 }
             }
@@ -121,12 +119,21 @@ impl Switchboard {
         self.send_back(&branch.back, forward::returned(answer));
     }
 
-    /// A connection to a server ended, or was never made.
-    pub(crate) fn line_ended(&self, target: Target, number: u64) {
-        let Some(upstream) = &self.upstream else { return };
-        upstream.line_ended(target, number);
-        upstream.transit.lock().failed(target, self.now());
-        self.perform_transit(upstream);
+    /// A connection that we made ended; or, if it was not `reached`, was never made.
+    pub(crate) fn line_ended(&self, target: Target, number: u64, reached: bool) {
+        self.lines.ended(target, number);
+        let now = self.now();
+        match &self.upstream {
+            Some(upstream) if upstream.is(target.address) => {
+                match reached {
+                    true => upstream.transit.lock().lost(target, now),
+                    false => upstream.transit.lock().failed(target, now),
+                }
+                self.perform_transit(upstream);
+            }
+            _ if !reached => self.oversize.lock().not_reached(target.address, now),
+            _ => {}
+        }
     }
 
     pub(super) fn tick_transit(&self, upstream: &Upstream) -> Option<sip::Instant> {
@@ -171,7 +178,7 @@ impl Switchboard {
         let (facing, bytes) = edited.ok_or(Unsent::Gone)?;
         let (sent, queue) = match target.transport {
             Transport::Udp => (self.send_datagram(facing, bytes, target.address), Queue::Udp),
-            _ => (upstream.lines.send(target, bytes, &self.connections), Queue::Connection),
+            _ => (self.lines.send(target, bytes, &self.connections), Queue::Connection),
         };
         match sent {
             Ok(()) => self.metrics.to_upstream.increment(1),

@@ -2,6 +2,7 @@
 
 mod bind;
 pub mod connections;
+pub mod lines;
 pub mod phone;
 pub mod stream;
 pub mod tcp;

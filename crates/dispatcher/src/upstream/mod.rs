@@ -1,7 +1,7 @@
 //! The SIP service behind us, which takes what is not ours.
 //!
 //! [`course`] says what that is, [`relay`] edits it, [`transit`] sees to it that a server takes it, [`locate`] and [`found`]
-//! say which servers there are. All of these are values; [`dns`] and [`lines`] are the wires.
+//! say which servers there are. All of these are values; [`dns`] and [`crate::transport::lines`] are the wires.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sip::{Instant, Message, Secret, Transport};
-use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -21,7 +20,6 @@ use crate::names::Names;
 use course::Division;
 use dns::{Dns, NoDns};
 use found::{Found, Targets};
-use lines::{Dial, Lines};
 use locate::Destination;
 use relay::{Relay, Relayed};
 use transit::Transit;
@@ -30,7 +28,6 @@ pub mod branch;
 pub mod course;
 pub mod dns;
 pub mod found;
-pub mod lines;
 pub mod locate;
 pub mod relay;
 pub mod transit;
@@ -40,7 +37,6 @@ pub struct Upstream {
     pub(crate) division: Division,
     pub(crate) relay: Relay,
     pub(crate) transit: Mutex<Transit<Arc<Relayed>>>,
-    pub(crate) lines: Lines,
     found: ArcSwap<Found>,
     dns: Option<Dns>,
 }
@@ -54,28 +50,24 @@ const LIFE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(
 const AGAIN: Duration = Duration::from_secs(2);
 
 impl Upstream {
-    /// What is to be dialled comes out of the other end.
     pub fn new(
         config: &config::Upstream,
         limits: &config::Limits,
         timings: &config::Timings,
         secret: &Secret,
-    ) -> Result<(Upstream, mpsc::Receiver<Dial>), NoDns> {
+    ) -> Result<Upstream, NoDns> {
         let dns = match config.destination.is_literal() {
             true => None,
             false => Some(Dns::new(&config.name_servers, limits.dns(timings))?),
         };
-        let (lines, dials) = Lines::new();
-        let upstream = Upstream {
+        Ok(Upstream {
             found: ArcSwap::from_pointee(locate::Search::new(&config.destination, &SPEAKS).found()),
             destination: config.destination.clone(),
             division: Division { registers: config.registers, feature_code: config.feature_code.clone() },
             relay: Relay::new(secret, config.path),
             transit: Mutex::new(Transit::new(limits.transit(timings))),
-            lines,
             dns,
-        };
-        Ok((upstream, dials))
+        })
     }
 
     /// An address that no listener of ours can face, if none can face any.

@@ -192,9 +192,14 @@ impl<R: Clone> Transit<R> {
         passage
     }
 
-    /// A server can not be reached: what it has not answered goes to the next.
+    /// A server can not be reached: what it has not answered goes to the next, and it is asked last.
     pub fn failed(&mut self, target: Target, now: Instant) {
         self.shun(Some(target), now);
+        self.lost(target, now);
+    }
+
+    /// The connection to a server broke, which may mean no more than that it was idle.
+    pub fn lost(&mut self, target: Target, now: Instant) {
         let concerned =
             self.entries.iter().filter(|(_, entry)| entry.is_tried() && entry.way().target == target);
         for key in concerned.map(|(key, _)| *key).collect::<Vec<_>>() {

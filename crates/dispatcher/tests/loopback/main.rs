@@ -4,6 +4,7 @@ mod directory;
 mod members;
 mod nameserver;
 mod naming;
+mod oversize;
 mod secrecy;
 mod support;
 mod throttle;

@@ -254,6 +254,8 @@ async fn a_message_too_large_for_managers_is_answered_413_and_one_far_too_large_
     assert_eq!(manager.receive().await.body().len(), 60_000);
     phone.send(sized(65_000)).await;
     assert_eq!(phone.receive().await.status(), Some(413));
+    phone.send(request(Method::Publish, "WS", "192.0.2.9:1".parse().unwrap(), "2")).await;
+    assert_eq!(manager.receive().await.call_id(), "2", "its connection is as good as before");
     phone.send(sized(200_000)).await;
 
     phone.closed().await;

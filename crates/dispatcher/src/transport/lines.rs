@@ -1,6 +1,8 @@
-//! Our connections to servers of the upstream: made when there is something to send, kept while they last.
+//! Connections that we make, to servers of the upstream and to phones: when there is something to send, and kept while they
+//! last.
 //!
-//! Such a connection is one of a phone's as far as reading, writing and letting go are concerned, and counts among them.
+//! Such a connection is like one that a phone made as far as reading, writing and letting go are concerned, and counts among
+//! those.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,13 +13,13 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::found::Target;
+use super::connections::{Connection, Connections};
+use super::phone::Phone;
+use super::tcp;
 use crate::names::Leg;
 use crate::outbox::Unsent;
 use crate::switchboard::Switchboard;
-use crate::transport::connections::{Connection, Connections};
-use crate::transport::phone::Phone;
-use crate::transport::tcp;
+use crate::upstream::found::Target;
 
 pub struct Lines {
     /// The number of the connection.
@@ -31,7 +33,7 @@ pub struct Dial {
     connection: Connection,
 }
 
-/// Connections that wait to be made; there are no more servers than that. Full: the server counts as not reached.
+/// Connections that wait to be made. Full: whoever is next counts as not reached.
 const DIALS: usize = 64;
 
 impl Lines {
@@ -63,7 +65,7 @@ impl Lines {
         Ok(())
     }
 
-    fn ended(&self, target: Target, number: u64) {
+    pub fn ended(&self, target: Target, number: u64) {
         let mut open = self.open.lock();
         if open.get(&target) == Some(&number) {
             open.remove(&target);
@@ -76,22 +78,18 @@ impl Dial {
     pub async fn serve(self, board: Arc<Switchboard>, closing: CancellationToken) {
         let Dial { target, connection } = self;
         let number = connection.number;
+        let mut reached = false;
         if let Some(listener) = board.names.listener_towards(target.address) {
             let (transport, remote) = (target.transport, target.address);
             let leg = Leg { transport, listener, remote, connection: number };
             let phone = Phone::new(leg, connection, board.clone(), closing);
             if let Some(socket) = phone.handshake(TcpStream::connect(remote)).await {
+                reached = true;
                 let _ = socket.set_nodelay(true);
                 tcp::serve(socket, phone).await;
             }
         }
         board.connections.close(number);
-        board.line_ended(target, number);
-    }
-}
-
-impl super::Upstream {
-    pub(crate) fn line_ended(&self, target: Target, number: u64) {
-        self.lines.ended(target, number);
+        board.line_ended(target, number, reached);
     }
 }
