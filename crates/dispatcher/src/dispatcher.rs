@@ -228,7 +228,7 @@ fn board(
         ports,
         upstream,
         lines,
-        oversize: Mutex::new(Oversize::new(config.oversize_udp, limits.datagram)),
+        oversize: Oversize::new(config.oversize_udp, limits.datagram),
         wires: config.wires,
         limits,
         timings,

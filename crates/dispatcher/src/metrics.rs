@@ -52,6 +52,8 @@ pub enum Dropped {
     Draining,
     /// A second answer.
     Late,
+    /// Nobody knows where the upstream is.
+    NoUpstream,
 }
 
 /// What has a bound in bytes.
@@ -63,6 +65,8 @@ pub enum Queue {
     Inner,
     Connection,
     Udp,
+    /// Requests that the upstream has not answered.
+    Relayed,
 }
 
 /// What became of a request that is large for a datagram.
@@ -130,6 +134,7 @@ impl Metrics {
             Dropped::Unanswerable => "unanswerable",
             Dropped::Draining => "draining",
             Dropped::Late => "late",
+            Dropped::NoUpstream => "no_upstream",
         };
         counter!(DROPPED, "reason" => reason).increment(1);
     }
@@ -141,6 +146,7 @@ impl Metrics {
             Queue::Inner => "inner",
             Queue::Connection => "connection",
             Queue::Udp => "udp",
+            Queue::Relayed => "relayed",
         };
         counter!(FULL, "queue" => queue).increment(1);
     }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sip::Instant;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Oversize {
     /// More bytes than these are too many.
     most: usize,
     /// Phones that take no connections, and until when that is believed.
-    closed: BTreeMap<SocketAddr, Instant>,
+    closed: Mutex<BTreeMap<SocketAddr, Instant>>,
 }
 
 /// How long it is believed that a phone takes no connections.
@@ -47,23 +48,28 @@ const KNOWN: usize = 16_384;
 
 impl Oversize {
     pub fn new(policy: Policy, most: usize) -> Oversize {
-        Oversize { policy, most, closed: BTreeMap::new() }
+        Oversize { policy, most, closed: Mutex::default() }
     }
 
     pub fn way(&self, phone: SocketAddr, length: usize, now: Instant) -> Way {
         match self.policy {
             _ if length <= self.most => Way::Usual,
             Policy::Refuse => Way::Refuse,
-            Policy::Tcp if !self.closed.get(&phone).is_some_and(|until| now < *until) => Way::Tcp,
+            Policy::Tcp if !self.is_closed(phone, now) => Way::Tcp,
             Policy::Tcp | Policy::Send => Way::Datagram,
         }
     }
 
-    pub fn not_reached(&mut self, phone: SocketAddr, now: Instant) {
-        if self.closed.len() >= KNOWN {
-            self.closed.pop_first();
+    pub fn not_reached(&self, phone: SocketAddr, now: Instant) {
+        let mut closed = self.closed.lock();
+        if closed.len() >= KNOWN {
+            closed.pop_first();
         }
-        self.closed.insert(phone, now + BELIEF);
+        closed.insert(phone, now + BELIEF);
+    }
+
+    fn is_closed(&self, phone: SocketAddr, now: Instant) -> bool {
+        self.closed.lock().get(&phone).is_some_and(|until| now < *until)
     }
 }
 
@@ -100,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_phone_that_takes_no_connections_gets_datagrams_and_is_tried_again_later() {
-        let mut oversize = Oversize::new(Policy::Tcp, 1_300);
+        let oversize = Oversize::new(Policy::Tcp, 1_300);
         oversize.not_reached(phone(1), Instant(0));
 
         assert_eq!(oversize.way(phone(1), 2_000, Instant(599_999)), Way::Datagram);
@@ -110,12 +116,12 @@ mod tests {
 
     #[test]
     fn phones_that_take_no_connections_are_remembered_up_to_a_bound() {
-        let mut oversize = Oversize::new(Policy::Tcp, 1_300);
+        let oversize = Oversize::new(Policy::Tcp, 1_300);
         for port in 0..40_000 {
             oversize.not_reached(phone(port), Instant(u64::from(port)));
         }
 
-        assert_eq!(oversize.closed.len(), KNOWN);
+        assert_eq!(oversize.closed.lock().len(), KNOWN);
     }
 
     #[test]

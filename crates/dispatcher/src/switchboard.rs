@@ -45,7 +45,7 @@ pub struct Switchboard {
     pub connections: Connections,
     /// Those that we make.
     pub(crate) lines: Lines,
-    pub(crate) oversize: Mutex<Oversize>,
+    pub(crate) oversize: Oversize,
     /// Of each public listener, where it takes datagrams.
     pub(crate) ports: Vec<Option<UdpPort>>,
     pub(crate) members: ArcSwap<Members>,

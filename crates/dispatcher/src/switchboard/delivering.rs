@@ -12,7 +12,7 @@ use crate::upstream::found::Target;
 impl Switchboard {
     pub(super) fn deliver(&self, delivery: Delivery) -> Result<(), Refusal> {
         if delivery.to.transport == Transport::Udp {
-            let way = self.oversize.lock().way(delivery.to.remote, delivery.bytes.len(), self.now());
+            let way = self.oversize.way(delivery.to.remote, delivery.bytes.len(), self.now());
             match way {
                 Way::Usual => {}
                 Way::Datagram => self.metrics.oversize(Large::Datagram),

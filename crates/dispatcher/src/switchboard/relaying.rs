@@ -43,42 +43,42 @@ impl Switchboard {
         if let Err(refusal) = upstream.relay.vet(request, &self.names) {
             return self.refuse(request, leg, refusal);
         }
-        let follows = matches!(request.method(), Method::Ack | Method::Cancel);
-        // What follows a request that was let pass passes too.
-        if !follows && !self.passes(request, leg) {
+        let (key, now) = (branch::key(request, leg), self.now());
+        let way = upstream.transit.lock().way(key);
+        // What follows or repeats a request that was let pass passes too.
+        if way.is_none() && !self.passes(request, leg) {
             return;
         }
-        let (key, now) = (branch::key(request, leg), self.now());
         let targets = upstream.targets(request, key, &self.names, &self.forwarder, now);
         let relayed = Arc::new(Relayed { request: request.clone(), from: *leg });
-        if follows {
+        if matches!(request.method(), Method::Ack | Method::Cancel) {
             let first = targets.first().map(|target| Way { target: *target, attempt: 0 });
-            let way = upstream.transit.lock().way(key).or(first);
-            let sent = way.is_some_and(|way| self.send_upstream(upstream, key, way, &relayed).is_ok());
-            if !sent {
-                self.metrics.dropped(Dropped::UnknownManager);
+            let sent = way.or(first).map(|way| self.send_upstream(upstream, key, way, &relayed));
+            if sent.is_none() {
+                self.metrics.dropped(Dropped::NoUpstream);
             }
             return;
         }
-        let mut transit = upstream.transit.lock();
-        let is_new = transit.way(key).is_none();
-        if is_new && self.is_draining() {
+        if way.is_none() && self.is_draining() {
             return self.metrics.dropped(Dropped::Draining);
         }
-        let cost = request.bytes().len();
-        let admitted =
-            !(is_new && targets.is_empty()) && transit.admit(key, relayed, cost, targets, now).is_ok();
-        drop(transit);
-        match admitted {
-            true => self.perform_transit(upstream),
-            false => self.refuse(request, leg, Refusal::Unavailable(self.timings.retry_after)),
+        let unavailable = Refusal::Unavailable(self.timings.retry_after);
+        if way.is_none() && targets.is_empty() {
+            return self.refuse(request, leg, unavailable);
         }
+        let cost = request.bytes().len();
+        let admitted = upstream.transit.lock().admit(key, relayed, cost, targets, now);
+        if admitted.is_err() {
+            self.metrics.full(Queue::Relayed);
+            return self.refuse(request, leg, unavailable);
+        }
+        self.perform_transit(upstream);
     }
 
     /// An answer to what was relayed, either way. False if it is none.
     pub(super) fn relayed_answer(&self, upstream: &Upstream, answer: &Message, leg: &Leg) -> bool {
         let top = answer.via().ok().and_then(|via| via.branch);
-        if !top.is_some_and(RelayBranch::is_like) {
+        if top.and_then(RelayBranch::direction).is_none() {
             return false;
         }
         let Some(branch) = upstream.relay.branch_of(answer, &self.names) else {
@@ -93,10 +93,12 @@ impl Switchboard {
     }
 
     fn upstream_answer(&self, upstream: &Upstream, answer: &Message, branch: &RelayBranch, leg: &Leg) {
+        // DNS may tell of others since.
+        let asked = upstream.transit.lock().way(branch.key).map(|way| way.target.address);
         let is_upstream = match leg.transport {
             // Everybody can write its address into a datagram, but hardly its port too.
-            Transport::Udp => upstream.is(leg.remote),
-            _ => upstream.is_at(leg.remote.ip()),
+            Transport::Udp => upstream.is(leg.remote) || asked == Some(leg.remote),
+            _ => upstream.is_at(leg.remote.ip()) || asked.is_some_and(|it| it.ip() == leg.remote.ip()),
         };
         let Some(status) = answer.status().filter(|_| is_upstream) else {
             return self.metrics.dropped(Dropped::NotOurs);
@@ -111,11 +113,14 @@ impl Switchboard {
             if passage == Passage::Absorb {
                 return;
             }
+            // That nobody takes a call is nobody's debt.
+            if !matches!(status, 408 | 480 | 486 | 487) {
+                self.throttle.lock().told(Source::of(&branch.back), status, method, self.now());
+            }
         }
         if is_idle {
             return;
         }
-        self.throttle.lock().told(Source::of(&branch.back), status, method, self.now());
         self.send_back(&branch.back, forward::returned(answer));
     }
 
@@ -131,7 +136,7 @@ impl Switchboard {
                 }
                 self.perform_transit(upstream);
             }
-            _ if !reached => self.oversize.lock().not_reached(target.address, now),
+            _ if !reached => self.oversize.not_reached(target.address, now),
             _ => {}
         }
     }

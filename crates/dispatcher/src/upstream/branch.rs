@@ -29,6 +29,16 @@ pub enum Towards {
     Phone,
 }
 
+impl Towards {
+    fn parse(letter: &str) -> Option<Towards> {
+        match letter {
+            "u" => Some(Towards::Upstream),
+            "p" => Some(Towards::Phone),
+            _ => None,
+        }
+    }
+}
+
 impl RelayBranch {
     pub fn text(&self, names: &Names, secret: &Secret) -> String {
         let back = Flow {
@@ -45,11 +55,7 @@ impl RelayBranch {
     pub fn open(branch: &str, names: &Names, secret: &Secret) -> Option<RelayBranch> {
         let (key, rest) = branch.strip_prefix(COOKIE)?.split_once('.')?;
         let (way, token) = rest.split_once('.')?;
-        let towards = match way.get(..1)? {
-            "u" => Towards::Upstream,
-            "p" => Towards::Phone,
-            _ => return None,
-        };
+        let towards = Towards::parse(way.get(..1)?)?;
         let back = Flow::open(token, secret)?;
         let listener = names.listener(back.listener)?;
         // Over a connection of our own to the upstream this need not be what the listener speaks.
@@ -62,10 +68,10 @@ impl RelayBranch {
         })
     }
 
-    /// Whether it looks like one, whoever made it.
-    pub fn is_like(branch: &str) -> bool {
-        let way = branch.strip_prefix(COOKIE).and_then(|rest| rest.split('.').nth(1));
-        way.is_some_and(|way| way.starts_with(['u', 'p']))
+    /// Which way it went if it is one, whoever made it.
+    pub fn direction(branch: &str) -> Option<Towards> {
+        let way = branch.strip_prefix(COOKIE)?.split('.').nth(1)?;
+        Towards::parse(way.get(..1)?)
     }
 }
 
@@ -107,7 +113,8 @@ mod tests {
 
         assert_eq!(RelayBranch::open(&text, &names, &ours), Some(branch));
         assert_eq!(RelayBranch::open(&text, &names, &other), None);
-        assert!(RelayBranch::is_like(&text) && !RelayBranch::is_like("z9hG4bK00.0.1.2"));
+        assert_eq!(RelayBranch::direction(&text), Some(Towards::Upstream));
+        assert_eq!(RelayBranch::direction("z9hG4bK00.0.1.2"), None);
     }
 
     #[test]

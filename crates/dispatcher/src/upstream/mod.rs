@@ -106,14 +106,19 @@ impl Upstream {
     /// Asks the DNS again and again; what it has said counts until it says something else.
     pub async fn keep_located(&self) {
         let Some(dns) = &self.dns else { return };
+        let mut was_known = true;
         loop {
             let located = dns.locate(&self.destination, &SPEAKS).await;
             let is_known = !located.found.is_empty();
-            if is_known && **self.found.load() != located.found {
+            if was_known && !is_known {
+                warn!(destination = ?self.destination, answered = located.complete, "DNS tells of no upstream");
+            }
+            was_known = is_known;
+            let before = self.found.load();
+            // What was learnt in part is better than nothing, but not than what was known as a whole.
+            if is_known && (located.complete || before.is_empty()) && **before != located.found {
                 info!(servers = ?located.found.targets(0), "The upstream is there");
                 self.found.store(Arc::new(located.found));
-            } else if !is_known {
-                warn!(destination = ?self.destination, answered = located.complete, "DNS tells of no upstream");
             }
             let pause = match located.good_for {
                 Some(life) if is_known && located.complete => life.clamp(LIFE.0, LIFE.1),

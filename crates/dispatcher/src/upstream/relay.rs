@@ -53,13 +53,14 @@ impl Relay {
     pub fn vet(&self, request: &Message, names: &Names) -> Result<(), Refusal> {
         request.check()?;
         forward::hops_left(request)?;
-        // What has passed us on its way to the upstream would only pass us again (RFC 3261 16.3).
-        let mut passed = request.vias().flatten().filter(|via| {
+        // What the upstream was sent already would only come back (RFC 3261 16.3). What a phone turns round, as when it
+        // forwards a call, passed us towards the phone last.
+        let passed = request.vias().flatten().find(|via| {
             names::address(via.host, via.port).is_some_and(|address| names.listener(address).is_some())
         });
-        match passed.any(|via| via.branch.is_some_and(RelayBranch::is_like)) {
-            true => Err(Refusal::Loop),
-            false => Ok(()),
+        match passed.and_then(|via| via.branch).and_then(RelayBranch::direction) {
+            Some(Towards::Upstream) => Err(Refusal::Loop),
+            _ => Ok(()),
         }
     }
 

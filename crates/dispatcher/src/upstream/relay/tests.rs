@@ -87,6 +87,8 @@ fn what_has_passed_us_on_its_way_to_the_upstream_is_answered_482() {
 
     assert_eq!(relay.vet(&parse(INVITE.into()), &names), Ok(()));
     assert_eq!(relay.vet(&once, &names).map_err(|refusal| refusal.status()), Err(482));
+    let turned_round = to_phone("Max-Breadth: 60");
+    assert_eq!(relay.vet(&turned_round, &names), Ok(()), "a phone that forwards its calls");
 }
 
 #[test]
