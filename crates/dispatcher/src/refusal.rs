@@ -18,6 +18,9 @@ pub enum Refusal {
     /// It has passed us before, on its way to where it would go now.
     #[error("it goes in circles")]
     Loop,
+    /// It asks for TLS on the whole way (RFC 3261 26.2.2), and the upstream is not reached so.
+    #[error("there is no TLS to the upstream")]
+    Insecure,
     #[error("Proxy-Require names an extension")]
     ProxyRequire,
     /// A CANCEL of what is not in flight.
@@ -54,7 +57,7 @@ impl Refusal {
             Refusal::ProxyRequire => 420,
             Refusal::NothingToCancel => 481,
             Refusal::Unavailable(_) => 503,
-            Refusal::Throttled(_) => 480,
+            Refusal::Throttled(_) | Refusal::Insecure => 480,
             Refusal::FlowFailed => 430,
             Refusal::NoFlow => 403,
             Refusal::TooLarge => 513,
@@ -75,6 +78,7 @@ impl Refusal {
                 unsupported
                     .fold(answer, |answer, tag| answer.header("Unsupported", String::from_utf8_lossy(tag)))
             }
+            Refusal::Insecure => answer.reason("No Way Over TLS"),
             Refusal::Throttled(wait) => {
                 answer.reason("Too Many Refused Requests").header("Retry-After", wait.as_secs().max(1))
             }

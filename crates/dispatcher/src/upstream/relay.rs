@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use sip::{Edit, Flow, Message, Method, Name, Secret};
+use sip::{Edit, Flow, Message, Method, Name, Scheme, Secret};
 
 use super::branch::{self, RelayBranch, Towards};
 use super::found::{Target, Targets};
@@ -53,6 +53,9 @@ impl Relay {
     pub fn vet(&self, request: &Message, names: &Names) -> Result<(), Refusal> {
         request.check()?;
         forward::hops_left(request)?;
+        if forward::scheme(request) == Scheme::Sips {
+            return Err(Refusal::Insecure);
+        }
         // What the upstream was sent already would only come back (RFC 3261 16.3). What a phone turns round, as when it
         // forwards a call, passed us towards the phone last.
         let passed = request.vias().flatten().find(|via| {

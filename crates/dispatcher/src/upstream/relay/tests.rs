@@ -92,6 +92,16 @@ fn what_has_passed_us_on_its_way_to_the_upstream_is_answered_482() {
 }
 
 #[test]
+fn what_asks_for_tls_on_the_whole_way_does_not_leave_without_it() {
+    let secure = parse(INVITE.replace("INVITE sip:", "INVITE sips:").into());
+
+    let refusal = relay(Path::Never).vet(&secure, &names()).unwrap_err();
+
+    assert_eq!(refusal.status(), 480);
+    assert_eq!(parse(refusal.answer(&secure).unwrap()).status(), Some(480));
+}
+
+#[test]
 fn without_hops_left_nothing_goes_on_either_way() {
     let spent = parse(INVITE.replace("Max-Forwards: 70", "Max-Forwards: 0").into());
     let delivery = relay(Path::Never).to_phone(&spent, &leg(), &leg_flow(), &names(), &forwarder());
