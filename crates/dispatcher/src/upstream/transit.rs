@@ -135,7 +135,11 @@ impl<R: Clone> Transit<R> {
             }
             return Ok(());
         }
-        if self.timers.len() >= self.bounds.requests || self.bytes + cost > self.bounds.bytes {
+        // Whoever looked for servers a moment ago may have found none, counting on an entry that has gone since.
+        if targets.is_empty()
+            || self.timers.len() >= self.bounds.requests
+            || self.bytes + cost > self.bounds.bytes
+        {
             return Err(Full);
         }
         let targets = self.ranked(targets, now);

@@ -83,9 +83,9 @@ fn over_udp_an_unheard_request_is_repeated_ever_more_slowly_and_over_tcp_not() {
         let mut transit = sent(1, &[target], 0);
         (0..10_000)
             .step_by(100)
-            .filter_map(|now| {
-                transit.handle_timeout(at(now));
-                (!sends(&mut transit).is_empty()).then_some(now)
+            .filter(|now| {
+                transit.handle_timeout(at(*now));
+                !sends(&mut transit).is_empty()
             })
             .collect::<Vec<_>>()
     };
@@ -144,6 +144,7 @@ fn what_is_tried_and_what_was_taken_have_bounds() {
     let mut transit = sent(1, &[A], 0);
     transit.admit(Key(2), "2", 10, targets(&[A]), at(0)).unwrap();
     assert_eq!(transit.admit(Key(9), "9", 1_000, targets(&[A]), at(0)), Err(Full));
+    assert_eq!(transit.admit(Key(9), "9", 10, targets(&[]), at(0)), Err(Full));
     transit.admit(Key(3), "3", 10, targets(&[A]), at(0)).unwrap();
     assert_eq!(transit.admit(Key(4), "4", 10, targets(&[A]), at(0)), Err(Full));
 
