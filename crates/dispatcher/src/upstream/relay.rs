@@ -53,7 +53,7 @@ impl Relay {
     pub fn vet(&self, request: &Message, names: &Names) -> Result<(), Refusal> {
         request.check()?;
         forward::hops_left(request)?;
-        if forward::scheme(request) == Scheme::Sips {
+        if Scheme::of(request.request_uri()) == Scheme::Sips {
             return Err(Refusal::Insecure);
         }
         // What the upstream was sent already would only come back (RFC 3261 16.3). What a phone turns round, as when it

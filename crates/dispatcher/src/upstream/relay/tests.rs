@@ -98,6 +98,9 @@ fn what_asks_for_tls_on_the_whole_way_does_not_leave_without_it() {
     let refusal = relay(Path::Never).vet(&secure, &names()).unwrap_err();
 
     assert_eq!(refusal.status(), 480);
+    let ours =
+        parse(INVITE.replace("<sip:192.0.2.1:5061;transport=tls;lr>", "<sips:192.0.2.1:5061;lr>").into());
+    assert_eq!(relay(Path::Never).vet(&ours, &names()), Ok(()), "that was the way to us");
     assert_eq!(parse(refusal.answer(&secure).unwrap()).status(), Some(480));
 }
 
