@@ -124,6 +124,7 @@ mod tests {
         for seed in 0..100 {
             assert_eq!(names(&found, seed)[2], "c");
         }
+        assert_eq!(names(&over_udp(&[(20, 0, "b"), (10, 1, "a")]), 0), ["a", "b"]);
     }
 
     #[test]

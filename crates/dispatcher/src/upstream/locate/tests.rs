@@ -30,15 +30,16 @@ fn naptr_names_the_transports_in_its_order_and_srv_their_servers() {
     let zone = [
         (
             "NAPTR pbx.test",
-            "50 50 s SIP+D2T _sip._tcp.pbx.test,50 40 s SIP+D2U _sip._udp.pbx.test,10 9 u E2U+sip x.test",
+            "50 1 s SIP+D2T _sip._tcp.pbx.test,40 9 s SIPS+D2T _sips._tcp.pbx.test,40 8 s SIP+D2U _sip._udp.pbx.test,1 1 u E2U+sip x.test",
         ),
         ("SRV _sip._tcp.pbx.test", "0 1 5060 one.pbx.test"),
+        ("SRV _sips._tcp.pbx.test", "0 1 5061 one.pbx.test"),
         ("SRV _sip._udp.pbx.test", "1 1 5062 two.pbx.test,0 1 5061 One.PBX.test."),
         ("A one.pbx.test", "192.0.2.1"),
         ("A two.pbx.test", "192.0.2.2"),
     ];
 
-    let expected = ["UDP 192.0.2.1:5061", "UDP 192.0.2.2:5062", "TCP 192.0.2.1:5060"];
+    let expected = ["UDP 192.0.2.1:5061", "UDP 192.0.2.2:5062", "TLS 192.0.2.1:5061", "TCP 192.0.2.1:5060"];
     assert_eq!(led("sip:pbx.test", &zone), expected);
 }
 
