@@ -271,6 +271,7 @@ fn config(node: NodeId, open: bool) -> Config {
         md5_only: Vec::new(),
         feature_code: "*48".into(),
         trust_asserted_identity: true,
+        end_on_timeout: false,
         algorithms: vec![sip::digest::Algorithm::Md5, sip::digest::Algorithm::Sha256],
         sent_by: format!("127.0.0.1:710{node}"),
         subscribe: Default::default(),

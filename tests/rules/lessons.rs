@@ -1,10 +1,11 @@
 //! What users of other presence servers suffered from, where it concerns transport, transactions, CSeq, retransmission,
 //! the order of NOTIFYs, and dead connections: each a test that would catch it here.
 
+use presence_agent::Config;
 use sip::{Message, Method, Name};
 
 use crate::phone::{OPEN, PHONE, body, cseq, header, publish, statuses, subscribe, to_tag};
-use crate::server::{Server, stream, udp};
+use crate::server::{Server, config, stream, udp};
 
 const PRESENCE: &str = "Event: presence\nExpires: 600\n";
 const PUBLISHER: &str = "198.51.100.8:40000";
@@ -113,6 +114,49 @@ fn one_lost_notify_kills_no_lamp() {
 
     assert_eq!(notifies(&sent).len(), 1, "the next change is told");
     assert!(body(&sent[0]).contains("n1"));
+}
+
+#[test]
+fn where_it_is_so_configured_one_that_does_not_answer_loses_its_subscription() {
+    for away in [None, Some(408), Some(480)] {
+        let mut server = Server::with(Config { end_on_timeout: true, ..config(true) });
+        let told = server.hears(&udp(PHONE), &subscribe(1, "", PRESENCE));
+
+        match away {
+            Some(status) => drop(server.replies(&udp(PHONE), &told[1], status)),
+            None => (0..33).for_each(|_| drop(server.pass(1_000))),
+        }
+
+        let refresh = server.answers(&udp(PHONE), &subscribe(2, &to_tag(&told[0]), PRESENCE));
+        assert_eq!(refresh.status(), Some(481), "{away:?}");
+    }
+}
+
+#[test]
+fn where_it_is_so_configured_a_lost_flow_still_ends_nothing() {
+    let mut server = Server::with(Config { end_on_timeout: true, ..config(true) });
+    let told = server.hears(&stream(PHONE, 7), &subscribe(1, "", PRESENCE));
+
+    server.flow_is_gone(&told[1]);
+
+    assert_eq!(server.subscriptions(), 1);
+    assert_eq!(server.pass(33_000).len(), 1);
+}
+
+#[test]
+fn a_481_to_the_first_notify_of_a_dialog_is_believed_only_the_second_time() {
+    let mut server = Server::open();
+    let told = server.hears(&udp(PHONE), &subscribe(1, "", PRESENCE));
+
+    assert!(server.replies(&udp(PHONE), &told[1], 481).is_empty());
+    let again = server.pass(1_000);
+    assert_eq!(notifies(&again).len(), 1, "the 200 has arrived by now");
+    assert!(cseq(&again[0]) > cseq(&told[1]));
+    server.replies(&udp(PHONE), &again[0], 481);
+
+    let refresh = server.answers(&udp(PHONE), &subscribe(2, &to_tag(&told[0]), PRESENCE));
+    assert_eq!(refresh.status(), Some(481));
+    assert!(server.pass(120_000).is_empty(), "nothing more is sent");
 }
 
 #[test]

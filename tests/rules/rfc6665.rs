@@ -185,8 +185,59 @@ fn a_481_to_a_notify_ends_the_subscription() {
 }
 
 #[test]
+fn a_dialog_that_is_said_to_lead_nowhere_ends_when_the_next_try_finds_the_same() {
+    for status in [404, 410, 416, 482, 484, 485, 502, 604] {
+        let mut server = Server::open();
+        let (answer, _) = subscribed(&mut server, &subscribe(1, "", PRESENCE));
+        let notified = server.hears(&udp(PHONE), &publish(1, "Event: presence\n", OPEN));
+
+        assert!(server.replies(&udp(PHONE), notified.last().unwrap(), status).is_empty());
+        let again = server.pass(33_000);
+        assert_eq!(again.len(), 1, "{status}: it is tried once more");
+        server.replies(&udp(PHONE), &again[0], status);
+
+        let refresh = server.answers(&udp(PHONE), &subscribe(2, &to_tag(&answer), PRESENCE));
+        assert_eq!(refresh.status(), Some(481), "{status}");
+        assert!(server.pass(120_000).is_empty(), "{status}: nothing more is sent");
+    }
+}
+
+#[test]
+fn a_way_that_was_wrong_for_a_while_ends_no_subscription() {
+    let mut server = Server::open();
+    let told = server.hears(&udp(PHONE), &subscribe(1, "", PRESENCE));
+    server.replies(&udp(PHONE), &told[1], 404);
+    let told = server.pass(33_000);
+    server.replies(&udp(PHONE), &told[0], 200);
+
+    let told = server.hears(&udp(PHONE), &publish(1, "Event: presence\n", OPEN));
+    server.replies(&udp(PHONE), &told[1], 404);
+
+    assert_eq!(server.pass(33_000).len(), 1, "the first time again");
+    assert_eq!(server.subscriptions(), 1);
+}
+
+#[test]
+fn a_retry_after_in_the_refusal_of_a_notify_says_when_it_is_sent_again() {
+    for status in [404, 480, 500, 503] {
+        let mut server = Server::open();
+        let told = server.hears(&udp(PHONE), &subscribe(1, "", PRESENCE));
+
+        assert!(server.refuses(&udp(PHONE), &told[1], status, 5).is_empty());
+        let published = server.hears(&udp(PHONE), &publish(1, "Event: presence\n", OPEN));
+        assert_eq!(statuses(&published), [200]);
+        assert_eq!(published.len(), 1, "{status}: a change does not cut the pause short");
+
+        assert!(server.pass(4_000).is_empty(), "{status}");
+        let again = server.pass(1_500);
+        assert_eq!(again.len(), 1, "{status}");
+        assert!(body(&again[0]).contains("open"), "{status}: the newest state");
+    }
+}
+
+#[test]
 fn any_other_refusal_of_a_notify_leaves_the_subscription_and_is_tried_again() {
-    for status in [400, 401, 404, 408, 430, 480, 500, 503, 603] {
+    for status in [400, 401, 408, 430, 480, 500, 503, 603] {
         let mut server = Server::open();
         let told = server.hears(&udp(PHONE), &subscribe(1, "", PRESENCE));
 

@@ -93,6 +93,13 @@ impl Server {
         self.told()
     }
 
+    /// A phone refuses a request of ours, and says after how many seconds it may be asked again.
+    pub fn refuses(&mut self, leg: &Leg, request: &Message, status: u16, retry_after: u32) -> Vec<Message> {
+        let answer = ResponseWriter::new(request, status).header("Retry-After", retry_after).finish();
+        self.receives(leg, answer);
+        self.told()
+    }
+
     /// Everything that waits in the log is committed.
     pub fn commits(&mut self) -> Vec<Message> {
         self.commit();
@@ -245,6 +252,7 @@ pub fn config(open: bool) -> Config {
         md5_only: Vec::new(),
         feature_code: String::new(),
         trust_asserted_identity: false,
+        end_on_timeout: false,
         algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         sent_by: "127.0.0.1:7101".into(),
         subscribe: Default::default(),

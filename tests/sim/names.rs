@@ -52,6 +52,7 @@ pub fn config(node: usize, incarnation: u64) -> Config {
         md5_only: Vec::new(),
         feature_code: "*48".into(),
         trust_asserted_identity: false,
+        end_on_timeout: false,
         sent_by: manager(node).to_string(),
         subscribe: lives,
         publish: lives,

@@ -26,6 +26,9 @@ pub struct Config {
     /// Whether P-Asserted-Identity (RFC 3325) is believed. Only behind dispatchers or proxies that strip it from whoever
     /// they do not trust.
     pub trust_asserted_identity: bool,
+    /// Whether a watcher that does not answer a NOTIFY loses its subscription, as RFC 6665 4.2.2 would have it. Otherwise it
+    /// is tried again, ever more seldom: one lost datagram puts out no lamp.
+    pub end_on_timeout: bool,
     /// `host:port` under which the SIP link of this manager is reached, for the Via of its requests.
     pub sent_by: String,
     /// What a phone dials before the digit of a status, such as `*48`; empty turns it off.

@@ -38,6 +38,10 @@ struct Delivery {
     queued: bool,
     failures: u32,
     retry_at: Option<Instant>,
+    /// What changes meanwhile waits for the retry as well.
+    patient: bool,
+    /// The dialog was said to lead nowhere. Whoever says so again is believed.
+    doubted: bool,
 }
 
 /// A NOTIFY that awaits its answer.
@@ -67,7 +71,7 @@ impl Deliveries {
     const CSEQ_BITS: u32 = 12;
     /// As many as leave CSeqs below 2^31.
     const EPOCHS: u64 = 1 << (31 - Self::CSEQ_BITS);
-    const FIRST_RETRY: Duration = Duration::from_secs(32);
+    pub const FIRST_RETRY: Duration = Duration::from_secs(32);
     const LAST_RETRY: Duration = Duration::from_secs(600);
 
     /// Takes note of a subscription of ours in which everything up to `delivered` has reached the watcher. Gives the
@@ -82,6 +86,8 @@ impl Deliveries {
             queued: false,
             failures: 0,
             retry_at: None,
+            patient: false,
+            doubted: false,
         };
         let held = self.held.entry(id.clone()).or_insert(fresh);
         if held.epoch == epoch {
@@ -90,6 +96,7 @@ impl Deliveries {
         held.epoch = epoch;
         held.sent = 0;
         held.way = None;
+        held.doubted = false;
         held.in_flight.take().map(|sent| sent.branch)
     }
 
@@ -120,6 +127,8 @@ impl Deliveries {
     pub fn heard_from(&mut self, id: &SubscriptionId) {
         if let Some(delivery) = self.held.get_mut(id) {
             delivery.failures = 0;
+            delivery.patient = false;
+            delivery.doubted = false;
         }
     }
 
@@ -133,7 +142,7 @@ impl Deliveries {
         self.dirty.insert(id.clone());
         // A watcher that failed once may just have missed it; one that fails again waits for its turn, or the silent
         // ones would take the room of those that answer.
-        if delivery.retry_at.is_some() && delivery.failures > 1 {
+        if delivery.retry_at.is_some() && (delivery.failures > 1 || delivery.patient) {
             return;
         }
         if let Some(at) = delivery.retry_at.take() {
@@ -183,6 +192,7 @@ impl Deliveries {
             delivery.delivered = delivery.delivered.max(sent.position);
         }
         delivery.failures = 0;
+        delivery.doubted = false;
         self.moved = true;
         if owed <= delivery.delivered {
             self.dirty.remove(id);
@@ -191,20 +201,42 @@ impl Deliveries {
         }
     }
 
+    /// Whether the NOTIFY in flight is the very first of its dialog.
+    pub fn is_first(&self, id: &SubscriptionId) -> bool {
+        self.held.get(id).is_some_and(|delivery| delivery.epoch == 1 && delivery.sent == 1)
+    }
+
     /// The NOTIFY in flight was not accepted, or nobody answered. If the state moved on meanwhile the newer one is
-    /// tried at once; else after a while that doubles.
-    pub fn failed(&mut self, id: &SubscriptionId, owed: Position, now: Instant) {
+    /// tried at once; else after a while that doubles. `pause`: how long the watcher asked to be left alone, which what
+    /// changes does not cut short.
+    pub fn failed(&mut self, id: &SubscriptionId, owed: Position, pause: Option<Duration>, now: Instant) {
         let Some(delivery) = self.held.get_mut(id) else { return };
         let tried = delivery.in_flight.take().map(|sent| sent.position);
         delivery.failures += 1;
-        if delivery.failures == 1 && tried.is_some_and(|tried| owed > tried) {
+        delivery.patient = pause.is_some();
+        if delivery.failures == 1 && pause.is_none() && tried.is_some_and(|tried| owed > tried) {
             self.wake(id, owed);
             return;
         }
         let doubled = Self::FIRST_RETRY * (1 << (delivery.failures - 1).min(8));
-        let at = now + doubled.min(Self::LAST_RETRY);
+        let wait = match pause {
+            Some(pause) if delivery.failures == 1 => pause,
+            pause => doubled.max(pause.unwrap_or_default()),
+        };
+        let at = now + wait.min(Self::LAST_RETRY);
         delivery.retry_at = Some(at);
         self.retries.insert((at, id.clone()));
+    }
+
+    /// The dialog of the NOTIFY in flight is said to lead nowhere. Says whether to believe it, because it was said before;
+    /// if not, it is asked once more after `pause`.
+    pub fn refused(&mut self, id: &SubscriptionId, owed: Position, pause: Duration, now: Instant) -> bool {
+        let Some(delivery) = self.held.get_mut(id) else { return false };
+        if std::mem::replace(&mut delivery.doubted, true) {
+            return true;
+        }
+        self.failed(id, owed, Some(pause), now);
+        false
     }
 
     /// Those whose time to try again has come.
@@ -305,11 +337,53 @@ mod tests {
         deliveries.next_in_queue();
         start(&mut deliveries, 5);
 
-        deliveries.failed(&id(), Position(5), Instant(0));
+        deliveries.failed(&id(), Position(5), None, Instant(0));
 
         assert!(deliveries.dirty().contains(&id()));
         assert_eq!(deliveries.take_retries(Instant(31_999)), []);
         assert_eq!(deliveries.take_retries(Instant(32_000)), [id()]);
+    }
+
+    #[test]
+    fn a_watcher_that_asks_for_a_pause_has_it_whatever_changes_meanwhile_unless_it_asks_first() {
+        let pause = Some(Duration::from_secs(5));
+        let mut deliveries = owned();
+        start(&mut deliveries, 5);
+        deliveries.failed(&id(), Position(6), pause, Instant(0));
+        deliveries.wake(&id(), Position(7));
+        assert_eq!(deliveries.next_in_queue(), None);
+        assert_eq!(deliveries.next_retry(), Some(Instant(5_000)));
+
+        deliveries.heard_from(&id());
+        deliveries.wake(&id(), Position(8));
+
+        assert_eq!((deliveries.next_in_queue(), deliveries.next_retry()), (Some(id()), None));
+    }
+
+    #[test]
+    fn nobody_makes_us_wait_longer_than_we_would_or_try_ever_more_often() {
+        let mut deliveries = owned();
+        for (asked, waits) in [(86_400, 600), (1, 64), (0, 128)] {
+            start(&mut deliveries, 5);
+            deliveries.failed(&id(), Position(5), Some(Duration::from_secs(asked)), Instant(0));
+            assert_eq!(deliveries.next_retry(), Some(Instant(waits * 1_000)), "{asked}");
+            deliveries.take_retries(Instant(waits * 1_000));
+        }
+    }
+
+    #[test]
+    fn that_a_dialog_leads_nowhere_is_believed_when_it_is_said_twice_with_nothing_delivered_between() {
+        let mut deliveries = owned();
+        let refused = |deliveries: &mut Deliveries| {
+            start(deliveries, 5);
+            deliveries.refused(&id(), Position(5), Duration::from_secs(32), Instant(0))
+        };
+
+        assert!(!refused(&mut deliveries));
+        start(&mut deliveries, 5);
+        deliveries.delivered(&id(), Position(5));
+        assert!(!refused(&mut deliveries));
+        assert!(refused(&mut deliveries));
     }
 
     #[test]

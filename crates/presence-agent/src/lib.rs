@@ -9,6 +9,7 @@ pub mod api;
 mod calls;
 pub mod config;
 mod delivery;
+mod disposition;
 mod documents;
 pub mod feature_code;
 mod identity;

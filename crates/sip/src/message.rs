@@ -158,6 +158,14 @@ impl Message {
             .transpose()
     }
 
+    /// Seconds before which the sender wants to hear nothing more of it (RFC 3261 20.33); a comment and parameters behind
+    /// them are left alone. `None` too if no number can be read: it is a wish, and no reason to refuse an answer.
+    pub fn retry_after(&self) -> Option<u32> {
+        let value = self.header(Name::RetryAfter)?;
+        let end = value.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
+        lex::clamped_number(&value[..end])
+    }
+
     pub fn subscription_state(&self) -> Result<Option<SubscriptionState<'_>>, Fault> {
         let state = |value| SubscriptionState::parse(value).ok_or(Fault::bad("Bad Subscription-State"));
         self.header(Name::SubscriptionState).map(state).transpose()

@@ -204,6 +204,7 @@ impl Member {
             md5_only: config.md5_only.clone(),
             feature_code: config.feature_code.clone(),
             trust_asserted_identity: config.trust_asserted_identity,
+            end_on_timeout: config.end_on_timeout,
             sent_by: config.advertise_sip.clone(),
             subscribe: config.subscribe,
             publish: config.publish,

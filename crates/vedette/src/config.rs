@@ -151,6 +151,8 @@ pub struct Manager {
     pub feature_code: String,
     /// Whether P-Asserted-Identity is believed.
     pub trust_asserted_identity: bool,
+    /// Whether a watcher that does not answer a NOTIFY loses its subscription.
+    pub end_on_timeout: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -263,6 +265,7 @@ impl Default for Manager {
             feature_code: "*48".into(),
             // Dispatchers strip it from everybody but their trusted peers.
             trust_asserted_identity: true,
+            end_on_timeout: false,
         }
     }
 }

@@ -225,6 +225,7 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
         md5_only: own.md5_only.clone(),
         feature_code: own.feature_code.clone(),
         trust_asserted_identity: own.trust_asserted_identity,
+        end_on_timeout: own.end_on_timeout,
         subscribe: settings.expires.subscribe.policy(),
         publish: settings.expires.publish.policy(),
         register: settings.expires.register.policy(),

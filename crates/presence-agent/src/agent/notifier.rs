@@ -2,6 +2,7 @@
 //! 4.2.2, DESIGN D6, D10).
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use placement::PresentityKey;
 use presence::position::Position;
@@ -12,7 +13,8 @@ use sip::Message;
 use sip::transaction::{ClientOutput, Completed};
 
 use super::{Agent, Now, Output};
-use crate::delivery::Turn;
+use crate::delivery::{Deliveries, Turn};
+use crate::disposition::Disposition;
 use crate::notify::Notify;
 use crate::pending::Waiting;
 use crate::shard::{SubscriptionId, owed};
@@ -31,17 +33,15 @@ pub(crate) enum Notified {
     },
 }
 
-/// The answers to a NOTIFY that end the subscription: the phone does not know the dialog, or never will know what to do
-/// with our NOTIFYs (RFC 6665 4.2.2, RFC 5057 section 5.1). A time-out is not among them: a phone may be back.
-const ENDING: [u16; 4] = [481, 489, 405, 501];
-
-/// The NOTIFY does not fit what carries it (RFC 3261 21.5.14). The same would be refused again; the next state may fit.
-const TOO_LARGE: u16 = 513;
+/// After this the first NOTIFY of a dialog that a phone does not know is sent once more. It may have overtaken the 200; if
+/// that got lost, the phone has asked again by then (Timer E) and heard it.
+const OVERTAKEN: Duration = Duration::from_secs(1);
 
 impl Agent {
     pub fn handle_response(&mut self, response: &Message, now: Now) {
-        if let Some(Completed { tag, status }) = self.clients.receive(response, now.monotonic) {
-            self.notified(tag, status, now);
+        if let Some(Completed { tag, status, retry_after }) = self.clients.receive(response, now.monotonic) {
+            let pause = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
+            self.notified(tag, status, pause, now);
             self.pump(now);
         }
         self.calls.receive(response, now.monotonic);
@@ -60,7 +60,7 @@ impl Agent {
                         self.outputs.push_back(Output::Send { next_hop, bytes });
                     }
                 }
-                ClientOutput::TimedOut(tag) => self.notified(tag, 408, now),
+                ClientOutput::TimedOut(tag) => self.notified(tag, 408, None, now),
             }
         }
     }
@@ -152,7 +152,7 @@ impl Agent {
             // Its watcher hears 481 when it refreshes, and begins a new one.
             Turn::DialogUsedUp => return self.propose_end(id.clone(), epoch),
         };
-        let Some(way) = way.or_else(|| self.find_way(id, &dialog)) else { return self.undelivered(id, now) };
+        let Some(way) = way.or_else(|| self.find_way(id, &dialog)) else { return self.undelivered(id, None, now) };
         let tag = Notified::Subscription { id: id.clone(), epoch };
         let notify = Notify {
             cseq,
@@ -164,7 +164,7 @@ impl Agent {
             dialog: &dialog,
         };
         if !self.send_notify(&notify, shown, way, tag, now) {
-            self.undelivered(id, now);
+            self.undelivered(id, None, now);
         }
     }
 
@@ -201,16 +201,23 @@ impl Agent {
         started
     }
 
-    fn notified(&mut self, tag: Notified, status: u16, now: Now) {
+    fn notified(&mut self, tag: Notified, status: u16, pause: Option<Duration>, now: Now) {
         let Notified::Subscription { id, epoch } = tag else { return };
         let Some(held) = self.shard.subscription(&id).filter(|held| held.epoch == epoch) else { return };
         let owed = self.shard.owed(held);
-        if (200..300).contains(&status) || status == TOO_LARGE {
-            self.deliveries.delivered(&id, owed);
-        } else if ENDING.contains(&status) {
+        let is_new = held.ended.is_none() && self.deliveries.is_first(&id);
+        let refused =
+            |deliveries: &mut Deliveries, pause| deliveries.refused(&id, owed, pause, now.monotonic);
+        let ends = match Disposition::of(status, pause.is_some()) {
+            Disposition::Delivered => return self.deliveries.delivered(&id, owed),
+            Disposition::Unknown if is_new => refused(&mut self.deliveries, OVERTAKEN),
+            Disposition::Unknown | Disposition::Useless => true,
+            Disposition::Unreachable => refused(&mut self.deliveries, Deliveries::FIRST_RETRY),
+            Disposition::Away if self.config.end_on_timeout => true,
+            Disposition::Away | Disposition::Failed => return self.undelivered(&id, pause, now),
+        };
+        if ends {
             self.propose_end(id, epoch);
-        } else {
-            self.undelivered(&id, now);
         }
     }
 
@@ -220,9 +227,9 @@ impl Agent {
     }
 
     /// The subscription stays, dirty: a failed send never deletes it by itself (DESIGN D10).
-    pub(super) fn undelivered(&mut self, id: &SubscriptionId, now: Now) {
+    pub(super) fn undelivered(&mut self, id: &SubscriptionId, pause: Option<Duration>, now: Now) {
         let Some(held) = self.shard.subscription(id) else { return };
-        self.deliveries.failed(id, self.shard.owed(held), now.monotonic);
+        self.deliveries.failed(id, self.shard.owed(held), pause, now.monotonic);
     }
 
     fn next_hop_of(&self, tag: Notified) -> Option<SocketAddr> {

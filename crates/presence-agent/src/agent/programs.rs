@@ -182,6 +182,7 @@ mod tests {
             md5_only: Vec::new(),
             feature_code: String::new(),
             trust_asserted_identity: true,
+            end_on_timeout: false,
             sent_by: "127.0.0.1:7101".into(),
             subscribe: Default::default(),
             publish: Default::default(),

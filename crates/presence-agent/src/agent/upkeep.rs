@@ -195,7 +195,7 @@ impl Agent {
                 self.upkeep.claiming = false;
                 self.deliveries.claim_failed();
             }
-            Waiting::EndSubscription(id) | Waiting::RaiseEpoch(id) => self.undelivered(&id, now),
+            Waiting::EndSubscription(id) | Waiting::RaiseEpoch(id) => self.undelivered(&id, None, now),
             Waiting::Judge(id) => self.reviews.add(id),
             // The others of the same position are compared all the same.
             Waiting::Checksum => {}

@@ -42,6 +42,8 @@ enum Due<T> {
 pub struct Completed<T> {
     pub tag: T,
     pub status: u16,
+    /// Seconds to wait before the next one, if the answer says so.
+    pub retry_after: Option<u32>,
 }
 
 /// What a timer asks for.
@@ -98,7 +100,10 @@ impl<T> ClientTransactions<T> {
                 transaction.pause = transaction.pause.map(|_| T2);
                 None
             }
-            200..=699 => self.abandon(branch).map(|tag| Completed { tag, status }),
+            200..=699 => {
+                let retry_after = response.retry_after();
+                self.abandon(branch).map(|tag| Completed { tag, status, retry_after })
+            }
             _ => None,
         }
     }
@@ -244,7 +249,7 @@ mod tests {
         let first = transactions.receive(&answer, START);
         let second = transactions.receive(&answer, START);
 
-        assert_eq!(first, Some(Completed { tag: "watcher", status: 481 }));
+        assert_eq!(first, Some(Completed { tag: "watcher", status: 481, retry_after: None }));
         assert_eq!(second, None);
         assert_eq!(run(&mut transactions), (vec![], None));
     }
