@@ -272,6 +272,7 @@ fn config(node: NodeId, open: bool) -> Config {
         feature_code: "*48".into(),
         trust_asserted_identity: true,
         end_on_timeout: false,
+        check_nc: false,
         algorithms: vec![sip::digest::Algorithm::Md5, sip::digest::Algorithm::Sha256],
         sent_by: format!("127.0.0.1:710{node}"),
         subscribe: Default::default(),

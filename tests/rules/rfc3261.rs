@@ -3,7 +3,7 @@
 use sip::{Message, Method, Name};
 
 use crate::phone::{OPEN, PHONE, cseq, header, publish, statuses, subscribe, text, to_tag};
-use crate::server::{Server, stream, udp};
+use crate::server::{Server, stream, tls, udp};
 
 const PRESENCE: &str = "Event: presence\nExpires: 600\n";
 
@@ -161,6 +161,26 @@ fn a_new_contact_in_a_refresh_is_the_target_from_then_on() {
         [before.request_uri(), after.request_uri()],
         ["sip:bob@10.0.0.7:5062", "sip:bob@10.0.0.70:5062"]
     );
+}
+
+#[test]
+fn a_dialog_asked_for_with_sips_over_tls_has_a_sips_contact_in_answers_and_notifies() {
+    let sips = |cseq, tag: &str| {
+        subscribe(cseq, tag, PRESENCE)
+            .replace("SUBSCRIBE sip:", "SUBSCRIBE sips:")
+            .replace("UDP 10", "TLS 10")
+    };
+    let contact = "Contact: <sip:bob";
+    for (leg, expected) in [(tls(PHONE, 9), "<sips:192.0.2.1:5061>"), (udp(PHONE), "<sip:192.0.2.1:5060>")] {
+        let mut server = Server::open();
+
+        let told = server.hears(&leg, &sips(1, "").replace(contact, "Contact: <sips:bob"));
+        server.replies(&leg, &told[1], 200);
+        let again = server.hears(&leg, &sips(2, &to_tag(&told[0])).replace(contact, "Contact: <sips:bob"));
+
+        assert_eq!(statuses(&again), [200]);
+        assert!(told.iter().chain(&again).all(|each| header(each, Name::Contact) == expected), "{told:?}");
+    }
 }
 
 #[test]

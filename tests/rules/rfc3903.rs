@@ -1,5 +1,6 @@
 //! RFC 3903 section 6: what the compositor answers, step by step, and what its watchers see of it.
 
+use presence_agent::Config;
 use presence_agent::config::Expires;
 use sip::{Message, Method, Name};
 
@@ -67,6 +68,30 @@ fn an_entity_tag_that_nobody_was_given_is_answered_412_and_stores_nothing() {
     assert_eq!(answer.status(), Some(412));
     assert_eq!(answer.header(Name::SipEtag), None);
     assert_eq!(seen(&mut server, 2), before);
+}
+
+#[test]
+fn an_entity_tag_that_is_not_good_is_answered_412_before_expires_and_body_are_looked_at() {
+    let mut server =
+        Server::with(Config { publish: Expires { min: 60, ..Expires::default() }, ..config(true) });
+    let answer = published(&mut server, &publish(1, PRESENCE, OPEN));
+    let flaws = [
+        (publish(2, "Event: presence\nExpires: 59\n", OPEN), 423),
+        (publish(2, PRESENCE, OPEN).replace("application/pidf+xml", "text/plain"), 415),
+        (publish(2, PRESENCE, "<presence>"), 400),
+        (publish(2, PRESENCE, &" ".repeat(40_000)), 413),
+    ];
+
+    for (number, (flawed, status)) in flaws.into_iter().enumerate() {
+        for (tag, expected) in [("invented", 412), (&*etag(&answer), status)] {
+            let request = flawed.replace("Event:", &format!("SIP-If-Match: {tag}\nEvent:"));
+            let request = request.replace("z9hG4bK", &format!("z9hG4bK{number}{expected}"));
+
+            let refused = server.answers(&udp(PHONE), &request);
+
+            assert_eq!(refused.status(), Some(expected), "{request}");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! RFC 8760 with RFC 3261 section 22: how phones are challenged, and which answers count.
 
+use presence_agent::Config;
 use sip::Name;
 use sip::digest::Algorithm;
 
@@ -44,6 +45,47 @@ fn a_phone_is_let_in_by_whichever_algorithm_it_knows() {
 
         assert_eq!(statuses(&told), [200], "{written}");
     }
+}
+
+#[test]
+fn the_strongest_algorithm_is_offered_first_where_it_is_configured_so_and_lets_in() {
+    let algorithms = Algorithm::ALL.to_vec();
+    let mut server = Server::with(Config { algorithms, ..config(false) });
+    let challenged = server.answers(&udp(PHONE), &subscribe(1, "", PRESENCE));
+    let offered: Vec<_> = challenged.headers(Name::WwwAuthenticate).map(String::from_utf8_lossy).collect();
+    let login = login(&challenged, Algorithm::Sha512_256, "bob", "SUBSCRIBE", URI, "00000001");
+
+    let more = with("Authorization", "algorithm=SHA-512-256, ", "00000001", &login);
+    let told = server.hears(&udp(PHONE), &subscribe(2, "", &more));
+
+    let order = ["SHA-512-256", "SHA-256", "MD5"];
+    assert!(
+        offered.iter().zip(order).all(|(line, name)| line.contains(&format!("algorithm={name},"))),
+        "{offered:?}"
+    );
+    assert_eq!(statuses(&told), [200]);
+}
+
+#[test]
+fn where_counts_are_checked_a_replay_is_told_to_be_stale_and_a_repeat_is_served() {
+    let mut server = Server::with(Config { check_nc: true, ..config(false) });
+    let challenged = server.answers(&udp(PHONE), &subscribe(1, "", PRESENCE));
+    let mut ask = |cseq, nc, call: &str| {
+        let login = login(&challenged, Algorithm::Md5, "bob", "SUBSCRIBE", URI, nc);
+        let request = subscribe(cseq, "", &with("Authorization", "", nc, &login));
+        let request = request.replace("Call-ID: watch", &format!("Call-ID: {call}"));
+        let told = server.hears(&udp(PHONE), &request.replace("z9hG4bK", &format!("z9hG4bK{call}")));
+        (
+            told[0].status(),
+            told[0].text(Name::WwwAuthenticate).is_some_and(|line| line.contains("stale=true")),
+        )
+    };
+
+    assert_eq!(ask(2, "00000001", "watch"), (Some(200), false));
+    assert_eq!(ask(2, "00000001", "replayed"), (Some(401), true));
+    assert_eq!(ask(2, "00000001", "watch"), (Some(200), false), "a repeat");
+    assert_eq!(ask(3, "00000002", "another"), (Some(200), false));
+    assert_eq!(ask(4, "00000001", "late"), (Some(401), true));
 }
 
 #[test]

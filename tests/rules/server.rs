@@ -19,6 +19,8 @@ use sip::{Edit, Instant, Limits, Message, ResponseWriter, Secret, Transport};
 const LISTENER: &str = "192.0.2.1:5060";
 /// The listener that speaks WebSocket.
 const BROWSERS: &str = "192.0.2.1:8080";
+/// The listener that speaks TLS.
+const SECURE: &str = "192.0.2.1:5061";
 const INNER: &str = "127.0.0.1:7060";
 const SECRET: &str = "the secret of the rules";
 
@@ -53,7 +55,11 @@ impl Server {
         let secret = Secret::new(SECRET);
         let now =
             Now { monotonic: Instant(0), log: Timestamp(1_000_000), unix: 1_000, lease: Instant(u64::MAX) };
-        let listeners = [(address(LISTENER), Speaks::UdpAndTcp), (address(BROWSERS), Speaks::Ws)];
+        let listeners = [
+            (address(LISTENER), Speaks::UdpAndTcp),
+            (address(BROWSERS), Speaks::Ws),
+            (address(SECURE), Speaks::Tls),
+        ];
         let mut server = Server {
             names: Names::new(address(INNER), &listeners, &["lab.test".to_owned()]),
             forwarder: Forwarder::new(&secret, &[]),
@@ -228,6 +234,7 @@ impl Server {
             decision,
             ha1_md5: ha1(Algorithm::Md5),
             ha1_sha256: ha1(Algorithm::Sha256),
+            ha1_sha512_256: ha1(Algorithm::Sha512_256),
             ..Verdict::allowed()
         }
     }
@@ -253,6 +260,7 @@ pub fn config(open: bool) -> Config {
         feature_code: String::new(),
         trust_asserted_identity: false,
         end_on_timeout: false,
+        check_nc: false,
         algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         sent_by: "127.0.0.1:7101".into(),
         subscribe: Default::default(),
@@ -272,6 +280,10 @@ pub fn stream(remote: &str, connection: u64) -> Leg {
 
 pub fn websocket(remote: &str, connection: u64) -> Leg {
     Leg { transport: Transport::Ws, listener: 1, connection, ..udp(remote) }
+}
+
+pub fn tls(remote: &str, connection: u64) -> Leg {
+    Leg { transport: Transport::Tls, listener: 2, connection, ..udp(remote) }
 }
 
 fn address(text: &str) -> SocketAddr {

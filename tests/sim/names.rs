@@ -53,6 +53,7 @@ pub fn config(node: usize, incarnation: u64) -> Config {
         feature_code: "*48".into(),
         trust_asserted_identity: false,
         end_on_timeout: false,
+        check_nc: false,
         sent_by: manager(node).to_string(),
         subscribe: lives,
         publish: lives,

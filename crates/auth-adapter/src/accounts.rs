@@ -33,6 +33,7 @@ pub enum Secret {
     Ha1s {
         md5: String,
         sha256: String,
+        sha512_256: String,
     },
 }
 
@@ -158,10 +159,21 @@ impl Secret {
     pub(crate) fn ha1(uri: &str, hex: &str) -> Result<Secret, BadAccount> {
         let digits = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
         let hex = hex.to_ascii_lowercase();
+        let none = String::new;
         match hex.len() {
-            32 if digits => Ok(Secret::Ha1s { md5: hex, sha256: String::new() }),
-            64 if digits => Ok(Secret::Ha1s { md5: String::new(), sha256: hex }),
+            32 if digits => Ok(Secret::Ha1s { md5: hex, sha256: none(), sha512_256: none() }),
+            64 if digits => Ok(Secret::Ha1s { md5: none(), sha256: hex, sha512_256: none() }),
             _ => Err(BadAccount::Ha1(uri.to_owned())),
+        }
+    }
+
+    /// Whether it proves nothing.
+    pub(crate) fn is_none(&self) -> bool {
+        match self {
+            Secret::Password(password) => password.is_empty(),
+            Secret::Ha1s { md5, sha256, sha512_256 } => {
+                md5.is_empty() && sha256.is_empty() && sha512_256.is_empty()
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ pub enum BadAnswer {
     NothingToVerify,
     #[error("it says ALLOW and gives no HA1, though no digest was shown to it")]
     DigestUnseen,
-    #[error("an HA1 in it is not 32 (MD5) or 64 (SHA-256) hex digits")]
+    #[error("an HA1 in it is not 32 (MD5) or 64 (SHA-256, SHA-512-256) hex digits")]
     Ha1,
     #[error("its tenant is longer than 64 bytes or holds control characters")]
     Tenant,
@@ -57,6 +57,7 @@ impl Answer {
             // There is nothing to verify, so what would be granted after verification is granted.
             response.ha1_md5.clear();
             response.ha1_sha256.clear();
+            response.ha1_sha512_256.clear();
             if response.decision() == Decision::Verify {
                 response.set_decision(Decision::Allow);
             }
@@ -67,7 +68,7 @@ impl Answer {
             Decision::Pending if question.method != Method::Subscribe => response = denial(response),
             Decision::Allow | Decision::Verify | Decision::Pending => response = grant(response, question)?,
         }
-        let bare = response.ha1_md5.is_empty() && response.ha1_sha256.is_empty();
+        let bare = is_bare(&response);
         let rests_on_digest = digests == Digests::Read && bare && question.request.digest.is_some();
         Ok(Answer { response, rests_on_digest })
     }
@@ -98,7 +99,8 @@ impl Answer {
 fn grant(mut response: AuthoriseResponse, question: &Question) -> Result<AuthoriseResponse, BadAnswer> {
     response.ha1_md5 = ha1(&response.ha1_md5, 32).ok_or(BadAnswer::Ha1)?;
     response.ha1_sha256 = ha1(&response.ha1_sha256, 64).ok_or(BadAnswer::Ha1)?;
-    let bare = response.ha1_md5.is_empty() && response.ha1_sha256.is_empty();
+    response.ha1_sha512_256 = ha1(&response.ha1_sha512_256, 64).ok_or(BadAnswer::Ha1)?;
+    let bare = is_bare(&response);
     let unproven = question.proof() == Proof::Digest && question.request.digest.is_none();
     match response.decision() {
         Decision::Verify if bare => return Err(BadAnswer::NothingToVerify),
@@ -124,9 +126,15 @@ fn denial(response: AuthoriseResponse) -> AuthoriseResponse {
         sip_reason: reason(&response.sip_reason),
         ha1_md5: ha1(&response.ha1_md5, 32).unwrap_or_default(),
         ha1_sha256: ha1(&response.ha1_sha256, 64).unwrap_or_default(),
+        ha1_sha512_256: ha1(&response.ha1_sha512_256, 64).unwrap_or_default(),
         cache_seconds: response.cache_seconds,
         ..AuthoriseResponse::default()
     }
+}
+
+/// Whether no HA1 came with it.
+fn is_bare(response: &AuthoriseResponse) -> bool {
+    response.ha1_md5.is_empty() && response.ha1_sha256.is_empty() && response.ha1_sha512_256.is_empty()
 }
 
 /// In lower case; `None` if it is no HA1 of that length.

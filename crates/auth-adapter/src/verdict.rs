@@ -45,7 +45,8 @@ fn about_itself(question: &Question) -> bool {
 
 fn granted(question: &Question, account: &Account, pending: bool) -> AuthoriseResponse {
     let to_verify = question.proof() == Proof::Digest;
-    let (ha1_md5, ha1_sha256) = if to_verify { ha1s(question, &account.secret) } else { Default::default() };
+    let [ha1_md5, ha1_sha256, ha1_sha512_256] =
+        if to_verify { ha1s(question, &account.secret) } else { Default::default() };
     let decision = match (pending, to_verify) {
         (true, _) => Decision::Pending,
         (false, true) => Decision::Verify,
@@ -55,6 +56,7 @@ fn granted(question: &Question, account: &Account, pending: bool) -> AuthoriseRe
         decision: decision.into(),
         ha1_md5,
         ha1_sha256,
+        ha1_sha512_256,
         max_expires: account.max_expires,
         max_subscriptions: account.max_subscriptions,
         tenant: account.tenant.clone(),
@@ -62,15 +64,15 @@ fn granted(question: &Question, account: &Account, pending: bool) -> AuthoriseRe
     }
 }
 
-/// By MD5 and by SHA-256; empty where the secret does not give it.
-fn ha1s(question: &Question, secret: &Secret) -> (String, String) {
+/// By MD5, SHA-256 and SHA-512-256; empty where the secret does not give it.
+fn ha1s(question: &Question, secret: &Secret) -> [String; 3] {
     match secret {
         Secret::Password(password) => {
             let of = |algorithm| ha1(algorithm, &question.username, &question.request.realm, password);
-            (of(Algorithm::Md5), of(Algorithm::Sha256))
+            [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256].map(of)
         }
         // Made by the operator for one username and realm; if the client uses others, its digest will not match.
-        Secret::Ha1s { md5, sha256 } => (md5.clone(), sha256.clone()),
+        Secret::Ha1s { md5, sha256, sha512_256 } => [md5.clone(), sha256.clone(), sha512_256.clone()],
     }
 }
 
@@ -143,13 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_password_gives_both_digests_for_the_username_as_it_was_written() {
+    fn a_password_gives_every_digest_for_the_username_as_it_was_written() {
         for (account, username) in [(ALICE, "alice"), ("sip:alice%40lab.test@lab.test", "alice@lab.test")] {
             let answer = ask(account, "PUBLISH", ALICE);
 
             let expected = |algorithm| ha1(algorithm, username, "lab.test", "alicepw");
             assert_eq!(answer.ha1_md5, expected(Algorithm::Md5));
             assert_eq!(answer.ha1_sha256, expected(Algorithm::Sha256));
+            assert_eq!(answer.ha1_sha512_256, expected(Algorithm::Sha512_256));
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::oversize::Policy;
 use crate::throttle;
+use crate::transport::origins::Origins;
 use crate::upstream::locate::Destination;
 use crate::upstream::relay::Path;
 use crate::upstream::{dns, transit};
@@ -36,6 +37,8 @@ pub struct Config {
     pub trusted_peers: Vec<IpNet>,
     /// What becomes of a request for a phone on UDP that is larger than `limits.datagram`.
     pub oversize_udp: Policy,
+    /// Whose pages may open a WebSocket.
+    pub origins: Origins,
     /// Shared by all dispatchers and managers: flow tokens and branches are signed with keys derived from it.
     pub secret: Secret,
     pub limits: Limits,
@@ -204,6 +207,7 @@ impl Config {
             upstream: None,
             trusted_peers: Vec::new(),
             oversize_udp: Policy::default(),
+            origins: Origins::default(),
             secret,
             limits: Limits::default(),
             timings: Timings::default(),

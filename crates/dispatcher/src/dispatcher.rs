@@ -229,6 +229,7 @@ fn board(
         upstream,
         lines,
         oversize: Oversize::new(config.oversize_udp, limits.datagram),
+        origins: config.origins,
         wires: config.wires,
         limits,
         timings,

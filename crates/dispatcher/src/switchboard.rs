@@ -28,6 +28,7 @@ use crate::route::Peer;
 use crate::throttle::{Ruling, Shown, Source, Throttle};
 use crate::transport::connections::Connections;
 use crate::transport::lines::Lines;
+use crate::transport::origins::Origins;
 use crate::transport::udp::UdpPort;
 use crate::upstream::Upstream;
 use crate::window::Window;
@@ -46,6 +47,7 @@ pub struct Switchboard {
     /// Those that we make.
     pub(crate) lines: Lines,
     pub(crate) oversize: Oversize,
+    pub origins: Origins,
     /// Of each public listener, where it takes datagrams.
     pub(crate) ports: Vec<Option<UdpPort>>,
     pub(crate) members: ArcSwap<Members>,

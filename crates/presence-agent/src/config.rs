@@ -26,6 +26,8 @@ pub struct Config {
     /// Whether P-Asserted-Identity (RFC 3325) is believed. Only behind dispatchers or proxies that strip it from whoever
     /// they do not trust.
     pub trust_asserted_identity: bool,
+    /// Whether a digest whose `nc` was used before is challenged again (RFC 7616 section 3.4). Real phones repeat it.
+    pub check_nc: bool,
     /// Whether a watcher that does not answer a NOTIFY loses its subscription, as RFC 6665 4.2.2 would have it. Otherwise it
     /// is tried again, ever more seldom: one lost datagram puts out no lamp.
     pub end_on_timeout: bool,
@@ -67,6 +69,8 @@ pub struct Limits {
     /// Subscriptions that an account may have at one time where billing sets no number; 0 sets none. Over it: 403. In an
     /// open service nobody has an account, and nothing is counted.
     pub subscriptions_per_account: u32,
+    /// Clients whose `nc` is remembered, where it is checked. Over it the oldest nonces are stale before their time.
+    pub nonce_counts: usize,
     /// How long a signed nonce is good, in seconds; after that it is stale.
     pub nonce_seconds: u64,
     /// How long a change stays in the history of its presentity, in seconds; 0 records none.
@@ -90,6 +94,7 @@ impl Default for Limits {
             documents: 50_000,
             document: 32_768,
             subscriptions_per_account: 10_000,
+            nonce_counts: 100_000,
             nonce_seconds: 300,
             history_seconds: 7 * 86_400,
         }

@@ -1,8 +1,8 @@
 //! Who sends a request, and whether that is proven (RFC 7616, RFC 8760, RFC 3325, DESIGN D14).
 //!
 //! A nonce is signed, so any node can tell a fresh one from a stale or a forged one without having sent it. How
-//! clients count `nc` is not held against them: real ones repeat it. Nothing is stored for a request without
-//! credentials, and nobody is asked about it.
+//! clients count `nc` is not held against them unless the operator wants it: real ones repeat it. Nothing is stored for
+//! a request without credentials, and nobody is asked about it.
 //!
 //! Who proves himself with a digest must be named in From too. Who is asserted by a trusted peer need not be: inside a
 //! trust domain the asserted identity stands in place of From, which may be anonymous (RFC 3325 sections 5 and 9.1).
@@ -11,8 +11,9 @@
 use std::time::Duration;
 
 use placement::PresentityKey;
+use presence::repeat::RepeatKey;
 use proto::v1::Standing;
-use sip::digest::{self, Algorithm, Credentials, NonceState, Nonces};
+use sip::digest::{self, Algorithm, Credentials, NonceCounts, NonceState, Nonces};
 use sip::header::NameAddr;
 use sip::{Message, Name, Scheme, Uri};
 
@@ -26,6 +27,9 @@ use crate::verdict::{Digest, Proof, Question, Verdict};
 #[derive(Debug)]
 pub(crate) struct Identification {
     nonces: Nonces,
+    /// Where `nc` is checked.
+    counts: Option<NonceCounts>,
+    nonce_seconds: u64,
     algorithms: Vec<Algorithm>,
     md5_only: Vec<String>,
     open: bool,
@@ -46,6 +50,8 @@ impl Identification {
             Nonces::new(config.secret.derive("nonce"), Duration::from_secs(config.limits.nonce_seconds));
         Identification {
             nonces,
+            counts: config.check_nc.then(|| NonceCounts::new(config.limits.nonce_counts)),
+            nonce_seconds: config.limits.nonce_seconds,
             algorithms: config.algorithms.clone(),
             md5_only: config.md5_only.clone(),
             open: config.open,
@@ -135,6 +141,23 @@ impl Identification {
         })
     }
 
+    /// Whether the digest of a request, which has been found right, was not counted before, where that is looked at.
+    pub fn count(
+        &mut self,
+        request: &Message,
+        realm: &str,
+        repeat: RepeatKey,
+        now: Now,
+    ) -> Result<(), Refuse> {
+        let Some(counts) = &mut self.counts else { return Ok(()) };
+        let Some(credentials) = digest::credentials(request, realm) else { return Ok(()) };
+        counts.forget_before(now.unix.saturating_sub(self.nonce_seconds));
+        match counts.admits(&credentials, &repeat.0, &self.nonces) {
+            true => Ok(()),
+            false => Err(self.challenge(request, realm, true, now)),
+        }
+    }
+
     /// What the verdict on a program's change comes to, whose password came with it.
     pub fn granted_to_program(
         &self,
@@ -147,7 +170,7 @@ impl Identification {
             let ha1 = digest::ha1(algorithm, username, realm, password);
             verdict.ha1(algorithm).eq_ignore_ascii_case(&ha1)
         };
-        let known = || [Algorithm::Md5, Algorithm::Sha256].into_iter().any(matches);
+        let known = || Algorithm::ALL.into_iter().any(matches);
         granted(question, verdict, known).map(drop)
     }
 
@@ -232,6 +255,8 @@ mod tests {
     fn identification() -> Identification {
         Identification {
             nonces: Nonces::new(Secret::new("a secret of sixteen"), Duration::from_secs(300)),
+            counts: None,
+            nonce_seconds: 300,
             algorithms: vec![Algorithm::Sha256],
             md5_only: Vec::new(),
             open: false,

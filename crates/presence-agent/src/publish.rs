@@ -24,6 +24,8 @@ pub(crate) struct Publish {
     pub expires: u32,
     /// What the body says, once it was looked into.
     pub said: Said,
+    /// Why it is refused if its entity-tag is good. Whether it is, step 3, is for the log to say.
+    pub flaw: Option<Refuse>,
 }
 
 impl Publish {
@@ -33,15 +35,13 @@ impl Publish {
         let event = request.event().map_err(Refuse::Fault)?.ok_or(Refuse::UnknownEvent)?;
         let package = package::find(event.package).ok_or(Refuse::UnknownEvent)?;
         let if_match = if_match(request)?;
-        let expires = lifetime(request.expires().map_err(Refuse::Fault)?, config.publish)?;
-        check_type(request, package)?;
-        if request.body().is_empty() && if_match.is_empty() {
-            return Err(Refuse::BadBody("an initial publication needs a body".into()));
+        let mut publish =
+            Publish { presentity, package, if_match, expires: 0, said: Said::default(), flaw: None };
+        match expires(request, package, &publish.if_match, config) {
+            Ok(expires) => publish.expires = expires,
+            Err(flaw) => publish.flawed(flaw)?,
         }
-        if request.body().len() > config.limits.document {
-            return Err(Refuse::BodyTooLarge);
-        }
-        Ok(Publish { presentity, package, if_match, expires, said: Said::default() })
+        Ok(publish)
     }
 
     /// Looks into the body: after the sender is known, because it is the costly part.
@@ -51,7 +51,18 @@ impl Publish {
         if body.is_empty() || self.expires == 0 {
             return Ok(());
         }
-        self.said = self.package.check_body(&body).map_err(|bad| Refuse::BadBody(bad.to_string()))?;
+        match self.package.check_body(&body) {
+            Ok(said) => self.said = said,
+            Err(bad) => self.flawed(Refuse::BadBody(bad.to_string()))?,
+        }
+        Ok(())
+    }
+
+    fn flawed(&mut self, flaw: Refuse) -> Result<(), Refuse> {
+        if self.if_match.is_empty() {
+            return Err(flaw);
+        }
+        self.flaw = Some(flaw);
         Ok(())
     }
 
@@ -68,6 +79,24 @@ impl Publish {
             ..v1::Publish::default()
         }
     }
+}
+
+/// Steps 4 and 5, as far as they need no look into the body: the lifetime granted.
+fn expires(
+    request: &Message,
+    package: &'static Package,
+    if_match: &str,
+    config: &Config,
+) -> Result<u32, Refuse> {
+    let expires = lifetime(request.expires().map_err(Refuse::Fault)?, config.publish)?;
+    check_type(request, package)?;
+    if request.body().is_empty() && if_match.is_empty() {
+        return Err(Refuse::BadBody("an initial publication needs a body".into()));
+    }
+    if request.body().len() > config.limits.document {
+        return Err(Refuse::BodyTooLarge);
+    }
+    Ok(expires)
 }
 
 /// Step 3: exactly one entity-tag, if any.

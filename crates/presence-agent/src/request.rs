@@ -1,7 +1,7 @@
 //! Checks that every method shares, made once at the border.
 
 use placement::PresentityKey;
-use sip::{Message, Name, Transport, Uri};
+use sip::{Message, Name, Scheme, Transport, Uri};
 
 use crate::answer::Refuse;
 use crate::config::{Config, Expires};
@@ -43,15 +43,17 @@ pub(crate) fn at_most(lifetime: u32, max: u32) -> u32 {
 }
 
 /// Our Contact in a dialog: the public address of the dispatcher the request came through, which every phone can
-/// reach, or else the domain.
+/// reach, or else the domain. With sips where the dispatcher recorded itself with sips (RFC 3261 12.1.1): it does so only
+/// where a phone that asks for sips has come over TLS, so that it can come again.
 pub(crate) fn own_contact(request: &Message, presentity: &PresentityKey) -> String {
     let public = request.values(Name::RecordRoute).nth(1).and_then(|value| route_uri(value));
     match public.and_then(|uri| Uri::parse(uri).ok()) {
         Some(uri) => {
+            let scheme = if uri.scheme == Scheme::Sips { "sips" } else { "sip" };
             let port = uri.port.map(|port| format!(":{port}")).unwrap_or_default();
             let transport = uri.params.get("transport").flatten();
             let transport = transport.map(|name| format!(";transport={name}")).unwrap_or_default();
-            format!("sip:{}{port}{transport}", uri.host)
+            format!("{scheme}:{}{port}{transport}", uri.host)
         }
         None => format!("sip:{}", presentity.domain()),
     }

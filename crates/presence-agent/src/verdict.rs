@@ -47,7 +47,7 @@ pub struct Digest {
     pub nonce: String,
     pub uri: String,
     pub response: String,
-    /// "MD5" or "SHA-256".
+    /// "MD5", "SHA-256" or "SHA-512-256".
     pub algorithm: &'static str,
     pub cnonce: String,
     pub nc: String,
@@ -67,6 +67,7 @@ pub struct Verdict {
     /// H(username:realm:password) in hexadecimal; empty where billing does not offer the algorithm.
     pub ha1_md5: String,
     pub ha1_sha256: String,
+    pub ha1_sha512_256: String,
     pub cache: Duration,
     /// The longest Expires granted, in seconds; 0 leaves it to the configuration.
     pub max_expires: u32,
@@ -141,6 +142,7 @@ impl Verdict {
             reason: String::new(),
             ha1_md5: String::new(),
             ha1_sha256: String::new(),
+            ha1_sha512_256: String::new(),
             cache: Duration::ZERO,
             max_expires: 0,
             max_subscriptions: 0,
@@ -150,7 +152,7 @@ impl Verdict {
 
     /// Whether there is an HA1 that a digest must match.
     pub fn has_secret(&self) -> bool {
-        !self.ha1_md5.is_empty() || !self.ha1_sha256.is_empty()
+        Algorithm::ALL.into_iter().any(|algorithm| !self.ha1(algorithm).is_empty())
     }
 
     /// Empty where there is none.
@@ -158,6 +160,7 @@ impl Verdict {
         match algorithm {
             Algorithm::Md5 => &self.ha1_md5,
             Algorithm::Sha256 => &self.ha1_sha256,
+            Algorithm::Sha512_256 => &self.ha1_sha512_256,
         }
     }
 }

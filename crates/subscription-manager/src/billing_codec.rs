@@ -69,6 +69,7 @@ pub fn verdict(response: v1::AuthoriseResponse) -> Verdict {
         reason: response.sip_reason,
         ha1_md5: response.ha1_md5,
         ha1_sha256: response.ha1_sha256,
+        ha1_sha512_256: response.ha1_sha512_256,
         cache: Duration::from_secs(u64::from(response.cache_seconds)),
         max_expires: response.max_expires,
         max_subscriptions: response.max_subscriptions,

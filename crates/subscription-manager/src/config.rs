@@ -38,6 +38,8 @@ pub struct Config {
     pub feature_code: String,
     /// Whether P-Asserted-Identity is believed.
     pub trust_asserted_identity: bool,
+    /// Whether a digest whose `nc` was used before is challenged again.
+    pub check_nc: bool,
     /// Whether a watcher that does not answer a NOTIFY loses its subscription.
     pub end_on_timeout: bool,
     pub subscribe: Expires,

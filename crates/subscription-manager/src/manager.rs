@@ -205,6 +205,7 @@ impl Member {
             feature_code: config.feature_code.clone(),
             trust_asserted_identity: config.trust_asserted_identity,
             end_on_timeout: config.end_on_timeout,
+            check_nc: config.check_nc,
             sent_by: config.advertise_sip.clone(),
             subscribe: config.subscribe,
             publish: config.publish,

@@ -81,6 +81,8 @@ pub struct Dispatcher {
     pub dns: Vec<SocketAddr>,
     /// Addresses and networks whose P-Asserted-Identity counts.
     pub trusted_peers: Vec<String>,
+    /// Whose pages may open a WebSocket; without any, all.
+    pub origins: Vec<String>,
 }
 
 /// Which phones the upstream learns the flow of (RFC 3327).
@@ -143,7 +145,7 @@ pub struct Manager {
     pub groups: u32,
     /// "open", or the URL of the auth-adapter.
     pub auth: Option<String>,
-    /// What challenges offer, in this order: "MD5", "SHA-256".
+    /// What challenges offer, in this order: "MD5", "SHA-256", "SHA-512-256".
     pub algorithms: Vec<String>,
     /// User-Agents, by how they begin, that are offered MD5 alone.
     pub md5_only: Vec<String>,
@@ -151,6 +153,8 @@ pub struct Manager {
     pub feature_code: String,
     /// Whether P-Asserted-Identity is believed.
     pub trust_asserted_identity: bool,
+    /// Whether a digest whose `nc` was used before is challenged again.
+    pub check_nc: bool,
     /// Whether a watcher that does not answer a NOTIFY loses its subscription.
     pub end_on_timeout: bool,
 }
@@ -266,6 +270,7 @@ impl Default for Manager {
             // Dispatchers strip it from everybody but their trusted peers.
             trust_asserted_identity: true,
             end_on_timeout: false,
+            check_nc: false,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use auth_adapter::AuthAdapter;
 use dispatcher::config::{Endpoint, Listener, Speaks, Upstream};
+use dispatcher::transport::origins::Origin;
 use dispatcher::upstream::locate::Destination;
 use dispatcher::{Dispatcher, directory};
 use ipnet::IpNet;
@@ -146,6 +147,12 @@ pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Conf
     config.upstream = own.upstream.as_deref().map(|uri| upstream(uri, settings)).transpose()?;
     config.trusted_peers = networks("dispatcher.trusted_peers", &own.trusted_peers)?;
     config.oversize_udp = own.oversize_udp.policy();
+    config.origins = own
+        .origins
+        .iter()
+        .map(|text| Origin::parse(text))
+        .collect::<Result<_, _>>()
+        .context("`dispatcher.origins`")?;
     settings.limits.dispatcher(&mut config.limits);
     settings.limits.dispatcher_timings(&mut config.timings);
     Ok(config)
@@ -226,6 +233,7 @@ pub fn manager_config(settings: &Settings) -> anyhow::Result<subscription_manage
         feature_code: own.feature_code.clone(),
         trust_asserted_identity: own.trust_asserted_identity,
         end_on_timeout: own.end_on_timeout,
+        check_nc: own.check_nc,
         subscribe: settings.expires.subscribe.policy(),
         publish: settings.expires.publish.policy(),
         register: settings.expires.register.policy(),
@@ -267,8 +275,9 @@ fn algorithms(names: &[String]) -> anyhow::Result<Vec<Algorithm>> {
         bail!("`manager.algorithms` is empty: phones could not authenticate");
     }
     let known = |name: &String| {
-        Algorithm::parse(name)
-            .with_context(|| format!("`manager.algorithms`: {name:?} is neither MD5 nor SHA-256"))
+        Algorithm::parse(name).with_context(|| {
+            format!("`manager.algorithms`: {name:?} is none of MD5, SHA-256 and SHA-512-256")
+        })
     };
     names.iter().map(known).collect()
 }

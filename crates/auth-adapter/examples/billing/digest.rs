@@ -4,12 +4,13 @@
 
 use md5::Md5;
 use proto::v1::Digest;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512_256};
 
 #[derive(Clone, Copy)]
 pub enum Algorithm {
     Md5,
     Sha256,
+    Sha512_256,
 }
 
 /// H(username:realm:password), where the username is spelled as the client wrote it.
@@ -22,6 +23,7 @@ pub fn is_right(digest: &Digest, password: &str) -> bool {
     let algorithm = match digest.algorithm.as_str() {
         "MD5" => Algorithm::Md5,
         "SHA-256" => Algorithm::Sha256,
+        "SHA-512-256" => Algorithm::Sha512_256,
         _ => return false,
     };
     let Digest { username, realm, nonce, uri, method, body_hash, nc, cnonce, qop, .. } = digest;
@@ -46,6 +48,7 @@ fn hash(algorithm: Algorithm, parts: &[&str]) -> String {
     match algorithm {
         Algorithm::Md5 => hex(&Md5::digest(text)),
         Algorithm::Sha256 => hex(&Sha256::digest(text)),
+        Algorithm::Sha512_256 => hex(&Sha512_256::digest(text)),
     }
 }
 

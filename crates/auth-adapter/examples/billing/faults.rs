@@ -99,10 +99,12 @@ impl Lie {
             Lie::WrongHa1 => {
                 answer.ha1_md5 = answer.ha1_md5.chars().rev().collect();
                 answer.ha1_sha256 = answer.ha1_sha256.chars().rev().collect();
+                answer.ha1_sha512_256 = answer.ha1_sha512_256.chars().rev().collect();
             }
             Lie::UpperCaseHa1 => {
                 answer.ha1_md5.make_ascii_uppercase();
                 answer.ha1_sha256.make_ascii_uppercase();
+                answer.ha1_sha512_256.make_ascii_uppercase();
             }
             Lie::AllowEveryone => *answer = allow(answer),
             Lie::IgnoreBlock if answer.sip_reason == BLOCKED => *answer = allow(answer),
@@ -155,6 +157,7 @@ fn garbage() -> AuthoriseResponse {
         sip_reason: "\r\nRoute: <sip:mallory.test>".repeat(1000),
         ha1_md5: "\u{0}\u{7f}".repeat(16),
         ha1_sha256: "zz".repeat(5000),
+        ha1_sha512_256: "7".into(),
         cache_seconds: u32::MAX,
         max_expires: u32::MAX,
         max_subscriptions: u32::MAX,

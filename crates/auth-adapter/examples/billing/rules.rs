@@ -90,6 +90,7 @@ fn proven(
                 decision: decision.into(),
                 ha1_md5: ha1(Algorithm::Md5),
                 ha1_sha256: ha1(Algorithm::Sha256),
+                ha1_sha512_256: ha1(Algorithm::Sha512_256),
                 ..granted
             }
         }

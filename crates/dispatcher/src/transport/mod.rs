@@ -3,6 +3,7 @@
 mod bind;
 pub mod connections;
 pub mod lines;
+pub mod origins;
 pub mod phone;
 pub mod stream;
 pub mod tcp;

@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
+use super::origins::Origins;
 use super::phone::{LAST_WORDS, Phone};
 use super::stream::End;
 use crate::config::Limits;
@@ -40,6 +41,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let shake = async {
         let config = config(&phone.board.limits);
+        let agree = |request: &Request, response| agree(request, response, &phone.board.origins);
         accept_hdr_async_with_config(open.await?, agree, Some(config)).await
     };
     let Some(websocket) = phone.handshake(shake).await else { return };
@@ -64,14 +66,22 @@ fn config(limits: &Limits) -> WebSocketConfig {
 }
 
 #[allow(clippy::result_large_err)] // The library wants it so.
-fn agree(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
-    if !offers_sip(request.headers()) {
-        let mut refusal = ErrorResponse::new(Some("The subprotocol sip is needed (RFC 7118).\n".to_owned()));
-        *refusal.status_mut() = StatusCode::BAD_REQUEST;
-        return Err(refusal);
+fn agree(request: &Request, mut response: Response, origins: &Origins) -> Result<Response, ErrorResponse> {
+    let headers = request.headers();
+    if !origins.admits(headers.get(header::ORIGIN).map(HeaderValue::as_bytes)) {
+        return Err(refusal(StatusCode::FORBIDDEN, "This page may not connect (RFC 6455 section 10.2).\n"));
+    }
+    if !offers_sip(headers) {
+        return Err(refusal(StatusCode::BAD_REQUEST, "The subprotocol sip is needed (RFC 7118).\n"));
     }
     response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     Ok(response)
+}
+
+fn refusal(status: StatusCode, why: &str) -> ErrorResponse {
+    let mut refusal = ErrorResponse::new(Some(why.to_owned()));
+    *refusal.status_mut() = status;
+    refusal
 }
 
 fn offers_sip(headers: &HeaderMap) -> bool {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use dispatcher::config::Endpoint;
+use dispatcher::transport::origins::Origin;
 use dispatcher::{BindError, Dispatcher, Listener, Speaks};
 use futures_util::{SinkExt, StreamExt};
 use sip::{Method, Name};
@@ -161,6 +162,27 @@ async fn a_websocket_without_the_subprotocol_is_refused_with_400() {
     let socket = TcpStream::connect(lab.server.public).await.unwrap();
     let (_, answer) = soon(client_async(upgrade(Some("msrp, sip")), socket)).await.unwrap();
     assert_eq!(answer.headers()[header::SEC_WEBSOCKET_PROTOCOL], "sip");
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_on_the_list_is_refused_with_403() {
+    let manager = FakeManager::start().await;
+    let lab = Lab::of(&manager, &[(Speaks::Ws, V4)], |config| {
+        config.origins = [Origin::parse("https://phone.lab.test").unwrap()].into_iter().collect();
+    })
+    .await;
+    let with = |origin| {
+        let mut request = upgrade(Some("sip"));
+        request.headers_mut().insert(header::ORIGIN, HeaderValue::from_static(origin));
+        request
+    };
+
+    let refused = client_async(with("https://evil.test"), lab.socket(0).await).await.err().unwrap();
+    let tungstenite::Error::Http(answer) = refused else { panic!("{refused}") };
+    assert_eq!(answer.status(), 403);
+
+    assert!(client_async(with("https://phone.lab.test"), lab.socket(0).await).await.is_ok());
+    assert!(client_async(upgrade(Some("sip")), lab.socket(0).await).await.is_ok(), "no page at all");
 }
 
 #[tokio::test]

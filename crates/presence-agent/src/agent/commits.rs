@@ -1,6 +1,8 @@
 //! A committed entry is applied, and whoever waits for one of its commands here gets the answer.
 
+use presence::entity_tag::EntityTag;
 use presence::position::Position;
+use presence::publication::TagUnmatched;
 use prost::Message as _;
 use proto::v1;
 use proto::v1::command::Kind;
@@ -9,6 +11,7 @@ use super::{Agent, Entry, Note, Now, Output, Ticket};
 use crate::answer::{self, Answer};
 use crate::api::ApiReply;
 use crate::pending::{Client, Intent, Waiting};
+use crate::publish::Publish;
 use crate::shard::{Effect, Outcome, Refusal};
 use crate::subscribe::{Subscribe, SubscribeKind};
 
@@ -90,6 +93,10 @@ impl Agent {
                 let bytes = Answer::published(&client.request, &to_tag, tag.as_str(), lifetime.0);
                 self.respond(client, bytes, now);
             }
+            (Intent::Publish(publish), Outcome::Done) => {
+                let refuse = self.refused_in_order(*publish);
+                self.refuse(client, &refuse, now);
+            }
             (Intent::Subscribe(subscribe), Outcome::Subscribed { lifetime, .. }) => {
                 if subscribe.kind == SubscribeKind::Initial && subscribe.is_pending() {
                     self.outputs.push_back(Output::Note(Note::Pending));
@@ -106,6 +113,20 @@ impl Agent {
                 self.answer_register(client, &register, self.shard.stamp(), now)
             }
             (_, _) => self.refuse(client, &answer::Refuse::Unavailable, now),
+        }
+    }
+
+    /// Why a PUBLISH that has a flaw is refused: because of its entity-tag, if that is not good either (RFC 3903 section 6
+    /// has it before Expires and body).
+    fn refused_in_order(&self, publish: Publish) -> answer::Refuse {
+        let tag = EntityTag::from(publish.if_match.as_str());
+        let held = self.shard.presentity(&publish.presentity);
+        let held = held.and_then(|held| held.publications.get(&tag));
+        let stamp = self.shard.stamp();
+        let is_good = held.is_some_and(|held| held.event == publish.package.name && stamp < held.expires_at);
+        match publish.flaw {
+            Some(flaw) if is_good => flaw,
+            _ => answer::Refuse::Refused(Refusal::TagUnmatched(TagUnmatched(tag))),
         }
     }
 

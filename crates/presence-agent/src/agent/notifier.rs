@@ -152,7 +152,9 @@ impl Agent {
             // Its watcher hears 481 when it refreshes, and begins a new one.
             Turn::DialogUsedUp => return self.propose_end(id.clone(), epoch),
         };
-        let Some(way) = way.or_else(|| self.find_way(id, &dialog)) else { return self.undelivered(id, None, now) };
+        let Some(way) = way.or_else(|| self.find_way(id, &dialog)) else {
+            return self.undelivered(id, None, now);
+        };
         let tag = Notified::Subscription { id: id.clone(), epoch };
         let notify = Notify {
             cseq,

@@ -183,6 +183,7 @@ mod tests {
             feature_code: String::new(),
             trust_asserted_identity: true,
             end_on_timeout: false,
+            check_nc: false,
             sent_by: "127.0.0.1:7101".into(),
             subscribe: Default::default(),
             publish: Default::default(),

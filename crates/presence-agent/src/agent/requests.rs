@@ -90,7 +90,7 @@ impl Agent {
 
     fn answered(&mut self, asked: Asked, question: &Question, verdict: &Verdict, now: Now) {
         match asked {
-            Asked::Request { client, intent } => self.judge(client, intent, question, verdict),
+            Asked::Request { client, intent } => self.judge(client, intent, question, verdict, now),
             Asked::Program { ticket, change, credentials } => {
                 self.judge_program(ticket, *change, &credentials, question, verdict);
             }
@@ -199,8 +199,16 @@ impl Agent {
         is_same.then(|| Claim { account: held.request.watcher.clone(), proof: Proof::Dialog })
     }
 
-    fn judge(&mut self, client: Client, mut intent: Intent, question: &Question, verdict: &Verdict) {
-        match self.granted(&client.request, &mut intent, question, verdict) {
+    fn judge(
+        &mut self,
+        client: Client,
+        mut intent: Intent,
+        question: &Question,
+        verdict: &Verdict,
+        now: Now,
+    ) {
+        let granted = self.granted(&client.request, &mut intent, question, verdict);
+        match granted.and_then(|()| self.counted(&client, question, now)) {
             Ok(()) => self.record(client, intent, &question.subject.account),
             Err(refuse) => {
                 if verdict.decision == Decision::Deny && !question.proof.is_digest() {
@@ -208,6 +216,13 @@ impl Agent {
                 }
                 self.turn_away(client, &refuse);
             }
+        }
+    }
+
+    fn counted(&mut self, client: &Client, question: &Question, now: Now) -> Result<(), Refuse> {
+        match question.proof.is_digest() {
+            true => self.identification.count(&client.request, &question.realm, client.repeat, now),
+            false => Ok(()),
         }
     }
 
@@ -244,6 +259,8 @@ impl Agent {
             Intent::Subscribe(subscribe) => {
                 Kind::Subscribe(subscribe.command(request, account, repeat, self.config.node))
             }
+            // What its entity-tag comes to is said first, and that is the log's to say.
+            Intent::Publish(publish) if publish.flaw.is_some() => Kind::Read(v1::Read {}),
             Intent::Publish(publish) => Kind::Publish(publish.command(request, repeat)),
             Intent::Register(register) if register.ask == Ask::Query => Kind::Read(v1::Read {}),
             Intent::Register(register) => Kind::Register(register.command(request, repeat)),

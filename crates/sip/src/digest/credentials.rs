@@ -164,6 +164,22 @@ mod tests {
         assert!(!verify(&credentials, "PUT", &ha1, b""));
     }
 
+    // The user, realm and nonces of RFC 7616 section 3.9.2. What it prints for SHA-512-256 is wrong (erratum 4897), so the
+    // response was made with the library of another language.
+    #[test]
+    fn the_corrected_vector_of_rfc_7616_verifies_with_sha_512_256() {
+        let user = "J\u{e4}s\u{f8}n Doe";
+        let hashed = ha1(Algorithm::Sha512_256, user, "api@example.org", "Secret, or not?");
+        let message = with(&format!(
+            r#"Authorization: Digest username="{user}", realm="api@example.org", uri="/doe.json", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", nc=00000001, cnonce="NTg6RKcb9boFIAS3KrFK9BGeh+niz/sm", qop=auth, response="7a4e1192babbba02e91182d2895bfdbf7adafc6e48d4e517ca301974843d840c""#
+        ));
+        let credentials = credentials(&message, "api@example.org").unwrap();
+
+        assert_eq!(hashed, "2d3d9f12c9f3d30011259dc5fecee005ae24de40e3e1f61806d03e65f1e6024f");
+        assert!(verify(&credentials, "GET", &hashed, b""));
+        assert!(!verify(&credentials, "PUT", &hashed, b""));
+    }
+
     #[test]
     fn a_phone_without_qop_verifies() {
         let message =

@@ -1,8 +1,7 @@
 //! Nonces that any node can check and none must remember (DESIGN D14).
 //!
-//! A nonce is its second of birth and a signature over that and the realm. A repeated or out-of-order `nc`
-//! is not looked at, for phones that use a nonce in several dialogs count each on its own; what
-//! a replay can do within the lifetime is bounded by the idempotence of requests (DESIGN D9).
+//! A nonce is its second of birth and a signature over that and the realm. A repeated or out-of-order `nc` is not looked
+//! at here, for phones that use a nonce in several dialogs count each on its own; `counts` does so where it is wanted.
 
 use std::time::Duration;
 
@@ -51,9 +50,19 @@ impl Nonces {
         }
     }
 
+    /// When a nonce that was found to be ours was made.
+    pub(super) fn birth(nonce: &str) -> Option<u64> {
+        decode(nonce).map(|(birth, _)| birth)
+    }
+
+    /// A short name for something that a client wrote, which nobody can make two things share.
+    pub(super) fn name(&self, parts: &[&[u8]]) -> [u8; 16] {
+        let name = self.key.sign(parts);
+        std::array::from_fn(|at| name[at])
+    }
+
     fn signature(&self, realm: &str, birth: u64) -> [u8; SIGNATURE] {
-        let signature = self.key.sign(&[realm.as_bytes(), &birth.to_be_bytes()]);
-        std::array::from_fn(|at| signature[at])
+        self.name(&[realm.as_bytes(), &birth.to_be_bytes()])
     }
 }
 

@@ -161,7 +161,8 @@ mod tests {
         let accounts = parse("accounts.toml", &text).unwrap();
 
         let bob = Aor::parse("sip:bob@lab.test").unwrap();
-        let secret = Secret::Ha1s { md5: String::new(), sha256: sha256.to_lowercase() };
+        let sha256 = sha256.to_lowercase();
+        let secret = Secret::Ha1s { md5: String::new(), sha256, sha512_256: String::new() };
         assert_eq!(accounts.find(&bob), Some(&Account::with(secret)));
         assert_eq!(accounts.len(), 2);
     }

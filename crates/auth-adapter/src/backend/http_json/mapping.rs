@@ -20,6 +20,7 @@ pub struct Mapping {
     pub password: Option<String>,
     pub ha1_md5: Option<String>,
     pub ha1_sha256: Option<String>,
+    pub ha1_sha512_256: Option<String>,
     /// The first that holds denies.
     pub deny: Vec<Deny>,
     /// The reason of a denial that has none of its own.
@@ -53,14 +54,13 @@ pub enum Read {
 
 impl Mapping {
     pub fn checked(self) -> Result<Mapping, BadConfig> {
-        let pointers = [&self.found, &self.password, &self.ha1_md5, &self.ha1_sha256, &self.reason]
-            .into_iter()
-            .chain([&self.max_expires, &self.max_subscriptions, &self.tenant]);
-        let all = pointers.flatten().chain(self.deny.iter().map(|deny| &deny.at));
+        let secrets = [&self.password, &self.ha1_md5, &self.ha1_sha256, &self.ha1_sha512_256];
+        let others = [&self.found, &self.reason, &self.max_expires, &self.max_subscriptions, &self.tenant];
+        let all = secrets.into_iter().chain(others).flatten().chain(self.deny.iter().map(|deny| &deny.at));
         if let Some(bad) = all.into_iter().find(|pointer| !pointer.starts_with('/')) {
             return Err(BadConfig::Pointer(bad.clone()));
         }
-        if self.password.is_none() && self.ha1_md5.is_none() && self.ha1_sha256.is_none() {
+        if secrets.into_iter().all(Option::is_none) {
             return Err(BadConfig::NoSecret);
         }
         Ok(self)
@@ -83,11 +83,11 @@ impl Mapping {
             Some(password) => Secret::Password(password),
             None => {
                 let ha1 = |pointer: &Option<String>| text(json, pointer.as_ref()).unwrap_or_default();
-                Secret::Ha1s { md5: ha1(&self.ha1_md5), sha256: ha1(&self.ha1_sha256) }
+                let sha512_256 = ha1(&self.ha1_sha512_256);
+                Secret::Ha1s { md5: ha1(&self.ha1_md5), sha256: ha1(&self.ha1_sha256), sha512_256 }
             }
         };
-        let none = matches!(&secret, Secret::Ha1s { md5, sha256 } if md5.is_empty() && sha256.is_empty());
-        if none && question.proof() == Proof::Digest {
+        if secret.is_none() && question.proof() == Proof::Digest {
             return Err(Failure::Bad("there is neither a password nor an HA1 in the answer".into()));
         }
         Ok(Read::Account(Account {
@@ -165,7 +165,7 @@ mod tests {
             ..Account::with(Secret::Password("pw".into()))
         };
         assert_eq!(read(json, Proof::Digest), Ok(Read::Account(expected)));
-        let ha1 = Secret::Ha1s { md5: "ab".into(), sha256: String::new() };
+        let ha1 = Secret::Ha1s { md5: "ab".into(), sha256: String::new(), sha512_256: String::new() };
         let json = json!({ "account_info": { "ha1": "ab" } });
         assert_eq!(read(json, Proof::Digest), Ok(Read::Account(Account::with(ha1))));
     }

@@ -78,7 +78,7 @@ pub enum BadConfig {
     Header(String),
     #[error("`auth.http.answer`: {0:?} is no JSON pointer such as /account/password")]
     Pointer(String),
-    #[error("`auth.http.answer` needs a `password`, an `ha1_md5` or an `ha1_sha256`")]
+    #[error("`auth.http.answer` needs a `password`, an `ha1_md5`, an `ha1_sha256` or an `ha1_sha512_256`")]
     NoSecret,
 }
 

@@ -4,7 +4,7 @@
 
 use md5::Md5;
 use proto::v1;
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512_256};
 use sip::digest::{Algorithm, Credentials, verify};
 
 #[derive(Clone, Debug)]
@@ -106,6 +106,7 @@ fn hex(algorithm: Algorithm, bytes: &[u8]) -> String {
     match algorithm {
         Algorithm::Md5 => hex(&Md5::digest(bytes)),
         Algorithm::Sha256 => hex(&Sha256::digest(bytes)),
+        Algorithm::Sha512_256 => hex(&Sha512_256::digest(bytes)),
     }
 }
 
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_ha1_of_the_password_fits_and_another_does_not() {
-        for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
+        for algorithm in Algorithm::ALL {
             for qop in [Qop::None, Qop::Auth, Qop::AuthInt] {
                 let (username, realm) = ("alice".to_owned(), "lab.test".to_owned());
                 let login = Login {

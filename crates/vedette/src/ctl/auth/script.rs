@@ -109,8 +109,9 @@ fn all_algorithms() -> Vec<Algorithm> {
 fn algorithms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Algorithm>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     let known = names.iter().map(|name| {
-        Algorithm::parse(name)
-            .ok_or_else(|| D::Error::custom(format!("{name:?} is neither \"MD5\" nor \"SHA-256\"")))
+        Algorithm::parse(name).ok_or_else(|| {
+            D::Error::custom(format!("{name:?} is none of \"MD5\", \"SHA-256\" and \"SHA-512-256\""))
+        })
     });
     match known.collect::<Result<Vec<_>, _>>()? {
         none if none.is_empty() => Err(D::Error::custom("at least one algorithm is needed")),

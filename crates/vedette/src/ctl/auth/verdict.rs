@@ -1,6 +1,7 @@
 //! What an answer amounts to at a manager, and whether that is what was expected.
 
 use proto::v1::{AuthoriseResponse, Decision};
+use sip::digest::Algorithm;
 use tonic::{Code, Status};
 
 use super::login::Login;
@@ -49,10 +50,10 @@ pub fn effect(response: &AuthoriseResponse, login: Option<&Login>) -> Effect {
         Decision::Deny => return Effect::Denied,
         Decision::Unspecified => return Effect::Senseless,
     };
-    let has_ha1 = !response.ha1_md5.is_empty() || !response.ha1_sha256.is_empty();
+    let has_ha1 = Algorithm::ALL.into_iter().any(|algorithm| !ha1_by(response, algorithm).is_empty());
     match login {
         Some(login) if has_ha1 => {
-            let ha1 = ha1_for(response, login);
+            let ha1 = ha1_by(response, login.algorithm);
             if !ha1.is_empty() && login.fits(ha1) { granted } else { Effect::NotVerified }
         }
         None if has_ha1 => Effect::NotVerified,
@@ -61,10 +62,11 @@ pub fn effect(response: &AuthoriseResponse, login: Option<&Login>) -> Effect {
     }
 }
 
-fn ha1_for<'a>(response: &'a AuthoriseResponse, login: &Login) -> &'a str {
-    match login.algorithm {
-        sip::digest::Algorithm::Md5 => &response.ha1_md5,
-        sip::digest::Algorithm::Sha256 => &response.ha1_sha256,
+fn ha1_by(response: &AuthoriseResponse, algorithm: Algorithm) -> &str {
+    match algorithm {
+        Algorithm::Md5 => &response.ha1_md5,
+        Algorithm::Sha256 => &response.ha1_sha256,
+        Algorithm::Sha512_256 => &response.ha1_sha512_256,
     }
 }
 
@@ -109,14 +111,14 @@ pub fn words(question: &Question, answer: &Answer) -> String {
             status => format!(" {status}"),
         },
         Effect::NotVerified if question.login.is_none() => String::new(),
-        Effect::NotVerified => match question.login.as_ref().map(|login| ha1_for(response, login)) {
+        Effect::NotVerified => match question.login.as_ref().map(|login| ha1_by(response, login.algorithm)) {
             Some("") | None => ", no HA1 for this algorithm".to_owned(),
             Some(_) => ", HA1 does not fit".to_owned(),
         },
-        Effect::Granted | Effect::Waits => match (&*response.ha1_md5, &*response.ha1_sha256) {
-            ("", "") => String::new(),
-            _ => ", HA1 fits".to_owned(),
-        },
+        Effect::Granted | Effect::Waits => {
+            let bare = Algorithm::ALL.into_iter().all(|algorithm| ha1_by(response, algorithm).is_empty());
+            if bare { String::new() } else { ", HA1 fits".to_owned() }
+        }
         Effect::Senseless => ", which is none".to_owned(),
     };
     let reason = cut(&printable(&response.sip_reason), 40);
@@ -125,7 +127,7 @@ pub fn words(question: &Question, answer: &Answer) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sip::digest::{Algorithm, ha1};
+    use sip::digest::ha1;
 
     use super::super::script::Script;
     use super::*;

@@ -60,17 +60,23 @@ pub fn cache_seconds(_: &Script, said: &Said) -> Outcome {
 
 pub fn ha1_form(_: &Script, said: &Said) -> Outcome {
     let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    all(answers(said), "there was no answer", |AuthoriseResponse { ha1_md5, ha1_sha256, .. }| {
-        [("ha1_md5", ha1_md5, 32), ("ha1_sha256", ha1_sha256, 64)]
-            .into_iter()
-            .find(|(_, ha1, length)| !(ha1.is_empty() || ha1.len() == *length && is_hex(ha1)))
-            .map_or(Ok(()), |(name, ha1, _)| Err(format!("{name} of {} bytes that is not", ha1.len())))
-    })
+    all(
+        answers(said),
+        "there was no answer",
+        |AuthoriseResponse { ha1_md5, ha1_sha256, ha1_sha512_256, .. }| {
+            [("ha1_md5", ha1_md5, 32), ("ha1_sha256", ha1_sha256, 64), ("ha1_sha512_256", ha1_sha512_256, 64)]
+                .into_iter()
+                .find(|(_, ha1, length)| !(ha1.is_empty() || ha1.len() == *length && is_hex(ha1)))
+                .map_or(Ok(()), |(name, ha1, _)| Err(format!("{name} of {} bytes that is not", ha1.len())))
+        },
+    )
 }
 
 pub fn denial_without_ha1(_: &Script, said: &Said) -> Outcome {
     all(denials(said), "nothing was denied", |response| {
-        let is_bare = response.ha1_md5.is_empty() && response.ha1_sha256.is_empty();
+        let is_bare = response.ha1_md5.is_empty()
+            && response.ha1_sha256.is_empty()
+            && response.ha1_sha512_256.is_empty();
         is_bare.then_some(()).ok_or_else(|| "one with an HA1".to_owned())
     })
 }
