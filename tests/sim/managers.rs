@@ -295,5 +295,6 @@ fn noted(note: Note) -> Seen {
         Note::QuotaUsedUp => Seen::OverQuota,
         Note::Rejected => Seen::Rejected,
         Note::AskedAgain => Seen::AskedAgain,
+        Note::Full(bound) => unreachable!("nothing here comes near a bound: {bound:?}"),
     }
 }

@@ -19,7 +19,7 @@ use crate::deliver::Deliverer;
 use crate::forward::Forwarder;
 use crate::health::Health;
 use crate::members::Members;
-use crate::metrics::Metrics;
+use crate::metrics::{Dropped, Metrics, Queue};
 use crate::names::{Leg, Names};
 use crate::outbox::Outbox;
 use crate::oversize::Oversize;
@@ -290,7 +290,10 @@ async fn serve_managers(
     loop {
         let (stream, remote) = incoming.accept().await;
         board.see(remote.ip());
-        let Ok(place) = room.clone().try_acquire_owned() else { continue };
+        let Ok(place) = room.clone().try_acquire_owned() else {
+            board.metrics.full(Queue::InnerConnections);
+            continue;
+        };
         let (board, closing) = (board.clone(), closing.clone());
         tasks.spawn(async move {
             until(closing, serve_manager(stream, &board)).await;
@@ -310,7 +313,10 @@ async fn serve_manager(connection: tls::Stream, board: &Switchboard) {
                 return true;
             }
         };
-        let Ok(message) = Message::parse(bytes, &board.limits.inner_message) else { return false };
+        let Ok(message) = Message::parse(bytes, &board.limits.inner_message) else {
+            board.metrics.dropped(Dropped::NotSip);
+            return false;
+        };
         board.from_peer(&message, None, &outbox);
         true
     };

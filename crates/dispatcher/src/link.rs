@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::branch;
+use crate::metrics::Dropped;
 use crate::outbox::{Outbox, Unsent};
 use crate::route::{Liveness, Peer, Standing};
 use crate::switchboard::Switchboard;
@@ -155,7 +156,10 @@ impl Link {
     }
 
     fn take(&self, bytes: Bytes, board: &Switchboard, outbox: &Outbox) -> bool {
-        let Ok(message) = Message::parse(bytes, &board.limits.inner_message) else { return false };
+        let Ok(message) = Message::parse(bytes, &board.limits.inner_message) else {
+            board.metrics.dropped(Dropped::NotSip);
+            return false;
+        };
         match is_pong(&message) {
             true => self.note_pong(&message, board),
             false => board.from_peer(&message, Some(self.peer), outbox),

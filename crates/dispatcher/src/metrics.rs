@@ -56,7 +56,7 @@ pub enum Dropped {
     NoUpstream,
 }
 
-/// What has a bound in bytes.
+/// What has a bound, mostly in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Queue {
     Window,
@@ -67,6 +67,8 @@ pub enum Queue {
     Udp,
     /// Requests that the upstream has not answered.
     Relayed,
+    /// Connections of managers, which are counted one by one.
+    InnerConnections,
 }
 
 /// What became of a request that is large for a datagram.
@@ -147,6 +149,7 @@ impl Metrics {
             Queue::Connection => "connection",
             Queue::Udp => "udp",
             Queue::Relayed => "relayed",
+            Queue::InnerConnections => "inner_connections",
         };
         counter!(FULL, "queue" => queue).increment(1);
     }

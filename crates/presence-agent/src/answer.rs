@@ -7,6 +7,7 @@ use presence::registration::{Binding, RegisterRefused};
 use presence::time::Timestamp;
 use sip::{Fault, Message, Name, ResponseWriter};
 
+use crate::bound::Bound;
 use crate::sdp;
 use crate::shard::{Outcome, Refusal};
 
@@ -94,7 +95,7 @@ fn refusal_status(refusal: &Refusal) -> (u16, Option<&'static str>) {
         }
         // A limit of one account is never a 503: a proxy would take the whole server for overloaded.
         Refusal::Register(RegisterRefused::TooMany) => (403, Some("Too Many Contacts")),
-        Refusal::TooMany(_, "publications") => (403, Some("Too Many Publications")),
+        Refusal::TooMany(_, Bound::Publications) => (403, Some("Too Many Publications")),
         Refusal::TooMany(..) => (403, Some("Too Many Watchers")),
         Refusal::QuotaUsedUp(_) => (403, Some("Too Many Subscriptions Of This Account")),
         Refusal::Malformed(_) => (400, None),

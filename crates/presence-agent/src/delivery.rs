@@ -154,6 +154,11 @@ impl Deliveries {
         }
     }
 
+    /// Whether somebody may wait for their turn to send.
+    pub fn is_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     pub fn next_in_queue(&mut self) -> Option<SubscriptionId> {
         while let Some(id) = self.queue.pop_front() {
             if let Some(delivery) = self.held.get_mut(&id).filter(|delivery| delivery.queued) {

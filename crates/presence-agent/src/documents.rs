@@ -13,11 +13,17 @@ use crate::shard::Presentity;
 pub(crate) struct Documents {
     held: BTreeMap<PresentityKey, (Position, Arc<Composed>)>,
     capacity: usize,
+    /// There was no room since this was last looked at.
+    overflowed: bool,
 }
 
 impl Documents {
     pub fn new(capacity: usize) -> Documents {
-        Documents { held: BTreeMap::new(), capacity }
+        Documents { held: BTreeMap::new(), capacity, overflowed: false }
+    }
+
+    pub fn take_overflowed(&mut self) -> bool {
+        std::mem::take(&mut self.overflowed)
     }
 
     /// What a watcher of the presentity with this key sees in `event`. Somebody of whom nothing is known is offline, not
@@ -35,6 +41,7 @@ impl Documents {
         let composed = Arc::new(compose_presentity(&key, event, presentity));
         // At the limit all go: composing again is cheap beside keeping score of what was used when.
         if self.held.len() >= self.capacity && !self.held.contains_key(&key) {
+            self.overflowed = true;
             self.held.clear();
         }
         self.held.insert(key, (presentity.position, composed.clone()));

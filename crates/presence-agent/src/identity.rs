@@ -158,6 +158,10 @@ impl Identification {
         }
     }
 
+    pub fn take_overflowed(&mut self) -> bool {
+        self.counts.as_mut().is_some_and(NonceCounts::take_overflowed)
+    }
+
     /// What the verdict on a program's change comes to, whose password came with it.
     pub fn granted_to_program(
         &self,

@@ -6,6 +6,7 @@
 pub mod agent;
 mod answer;
 pub mod api;
+mod bound;
 mod calls;
 pub mod config;
 mod delivery;
@@ -32,4 +33,5 @@ mod verdict_cache;
 mod way;
 
 pub use agent::{Agent, LinkId, Note, Now, Output, Silence, Ticket};
+pub use bound::Bound;
 pub use config::Config;

@@ -15,6 +15,8 @@ use crate::verdict::{Decision, Digest, Proof, Question, Subject, Verdict};
 pub(crate) struct VerdictCache {
     held: BTreeMap<(Subject, Basis), (Instant, Verdict)>,
     capacity: usize,
+    /// There was no room since this was last looked at.
+    overflowed: bool,
 }
 
 /// What a verdict rests on.
@@ -30,7 +32,7 @@ enum Basis {
 
 impl VerdictCache {
     pub fn new(capacity: usize) -> VerdictCache {
-        VerdictCache { held: BTreeMap::new(), capacity }
+        VerdictCache { held: BTreeMap::new(), capacity, overflowed: false }
     }
 
     pub fn get(&self, question: &Question, now: Instant) -> Option<&Verdict> {
@@ -76,6 +78,10 @@ impl VerdictCache {
         self.held.clear();
     }
 
+    pub fn take_overflowed(&mut self) -> bool {
+        std::mem::take(&mut self.overflowed)
+    }
+
     fn find(&self, key: (Subject, Basis), now: Instant) -> Option<&Verdict> {
         self.held.get(&key).filter(|(until, _)| now < *until).map(|(_, verdict)| verdict)
     }
@@ -86,6 +92,7 @@ impl VerdictCache {
         if self.held.len() >= self.capacity {
             self.held.retain(|_, (until, _)| now < *until);
             if self.held.len() > self.capacity / 10 * 9 {
+                self.overflowed = true;
                 self.held.clear();
             }
         }

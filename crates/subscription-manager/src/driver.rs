@@ -23,7 +23,7 @@ use tracing::error;
 use crate::auth_link::AuthLink;
 use crate::demux::Demux;
 use crate::followers::{Followers, TooMany};
-use crate::metrics::{ASKED_AGAIN, DIVERGED, Meters, PENDING, PROPOSALS_FULL, QUOTA_USED_UP, REJECTED};
+use crate::metrics::{ASKED_AGAIN, DIVERGED, FULL, Meters, PENDING, PROPOSALS_FULL, QUOTA_USED_UP, REJECTED};
 use crate::sip_link::Links;
 
 /// Everything that reaches an agent from its neighbours, besides the log.
@@ -241,7 +241,11 @@ impl Driver {
             Input::History { key, reply } => drop(reply.send(self.agent.history(&key))),
             Input::Follow { key, reply } => {
                 let state = self.agent.presentity(&key);
-                drop(reply.send(self.followers.add(state)));
+                let followed = self.followers.add(state);
+                if followed.is_err() {
+                    counter!(FULL, "bound" => "followers").increment(1);
+                }
+                drop(reply.send(followed));
             }
             Input::Counts { reply } => drop(reply.send(self.agent.counts())),
         }
@@ -271,7 +275,7 @@ impl Driver {
                     self.followers.tell(state);
                 }
                 Output::Changed(_) => {}
-                Output::Note(note) => counter!(name(note)).increment(1),
+                Output::Note(note) => count(note),
                 Output::Diverged { index, slot, nodes: [one, other] } => {
                     counter!(DIVERGED).increment(1);
                     error!(group = %self.group.id(), index, slot, %one, %other, "Two replicas do not hold the same state");
@@ -299,13 +303,15 @@ impl Driver {
 }
 
 /// The counter that a note belongs to.
-fn name(note: Note) -> &'static str {
+fn count(note: Note) {
     match note {
-        Note::Pending => PENDING,
-        Note::QuotaUsedUp => QUOTA_USED_UP,
-        Note::Rejected => REJECTED,
-        Note::AskedAgain => ASKED_AGAIN,
+        Note::Pending => counter!(PENDING),
+        Note::QuotaUsedUp => counter!(QUOTA_USED_UP),
+        Note::Rejected => counter!(REJECTED),
+        Note::AskedAgain => counter!(ASKED_AGAIN),
+        Note::Full(bound) => counter!(FULL, "bound" => bound.as_str()),
     }
+    .increment(1);
 }
 
 impl Replies {

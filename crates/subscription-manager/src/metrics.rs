@@ -26,6 +26,8 @@ pub const ASKED_AGAIN: &str = "vedette_manager_questions_again_total";
 pub const INVALIDATED: &str = "vedette_manager_accounts_invalidated_total";
 /// Whether billing tells of accounts that change: 1 while it does.
 pub const INVALIDATIONS_HEARD: &str = "vedette_manager_invalidations_heard";
+/// Times that there was no room for something, by `bound`; what happens then stands at the bound.
+pub const FULL: &str = "vedette_manager_full_total";
 /// Messages for a dispatcher that could not be handed to its link.
 pub const LINK_DROPPED: &str = "vedette_manager_link_dropped_total";
 /// Requests sent through a dispatcher that stood in for another one.

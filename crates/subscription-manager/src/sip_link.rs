@@ -27,7 +27,7 @@ use tracing::{debug, info, warn};
 use crate::config::LinkLimits;
 use crate::demux::Demux;
 use crate::driver::Input;
-use crate::metrics::{LINK_DROPPED, NOT_SIP, REQUESTS, STOOD_IN};
+use crate::metrics::{FULL, LINK_DROPPED, NOT_SIP, REQUESTS, STOOD_IN};
 use crate::stand_in;
 
 /// The connections of this manager. Clones are the same set.
@@ -120,6 +120,7 @@ impl Links {
                 accepted = incoming.accept() => accepted,
             };
             if self.0.table.lock().queues.len() >= self.0.limits.links {
+                counter!(FULL, "bound" => "links").increment(1);
                 warn!(%peer, "Refused a connection: there are too many");
                 continue;
             }

@@ -5,10 +5,10 @@
 
 mod auth;
 mod http;
+mod limits;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use dispatcher::Speaks;
@@ -20,6 +20,7 @@ use serde::Deserialize;
 
 pub use auth::Auth;
 pub use http::{Http, Tenant};
+pub use limits::Limits;
 
 /// Flags of the roles that run alone.
 #[derive(clap::Args)]
@@ -203,33 +204,6 @@ pub struct Expires {
 pub struct History {
     /// For how many days a change is told; 0 records none.
     pub keep_days: u32,
-}
-
-/// The bounds an operator may want to move. Each is documented where it holds, with what happens at it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    pub connections: Option<usize>,
-    pub connections_per_source: Option<usize>,
-    pub window: Option<usize>,
-    pub datagram: Option<usize>,
-    pub relayed: Option<usize>,
-    pub dns_lookups: Option<usize>,
-    pub dns_answers: Option<u64>,
-    pub dns_timeout_ms: Option<u64>,
-    pub pending: Option<usize>,
-    pub server_transactions: Option<usize>,
-    pub client_transactions: Option<usize>,
-    pub document: Option<usize>,
-    pub proposals: Option<usize>,
-    pub snapshot_every: Option<u64>,
-    pub verdict_timeout_ms: Option<u64>,
-    pub nonce_seconds: Option<u64>,
-    pub subscriptions_per_account: Option<u32>,
-    /// Refusals told to one source, in each second and at once; 0 in each second sets no limit.
-    pub refusals_per_second: Option<u32>,
-    pub refusals_burst: Option<u32>,
-    pub refused_sources: Option<usize>,
 }
 
 impl Default for Settings {
@@ -417,49 +391,6 @@ impl Expires {
 impl History {
     pub fn seconds(self) -> u32 {
         self.keep_days.saturating_mul(DAY)
-    }
-}
-
-impl Limits {
-    pub fn dispatcher(&self, limits: &mut dispatcher::config::Limits) {
-        set(&mut limits.connections, self.connections);
-        set(&mut limits.connections_per_source, self.connections_per_source);
-        set(&mut limits.window, self.window);
-        set(&mut limits.datagram, self.datagram);
-        set(&mut limits.relayed, self.relayed);
-        set(&mut limits.lookups, self.dns_lookups);
-        set(&mut limits.lookups_remembered, self.dns_answers);
-        set(&mut limits.refusals_per_source.per_second, self.refusals_per_second);
-        set(&mut limits.refusals_per_source.burst, self.refusals_burst);
-        set(&mut limits.refusals_per_source.sources, self.refused_sources);
-    }
-
-    pub fn dispatcher_timings(&self, timings: &mut dispatcher::Timings) {
-        set(&mut timings.lookup, self.dns_timeout_ms.map(Duration::from_millis));
-    }
-
-    pub fn agent(&self, limits: &mut presence_agent::config::Limits) {
-        set(&mut limits.pending, self.pending);
-        set(&mut limits.server_transactions, self.server_transactions);
-        set(&mut limits.client_transactions, self.client_transactions);
-        set(&mut limits.document, self.document);
-        set(&mut limits.nonce_seconds, self.nonce_seconds);
-        set(&mut limits.subscriptions_per_account, self.subscriptions_per_account);
-    }
-
-    pub fn cluster(&self, limits: &mut cluster::Limits) {
-        set(&mut limits.proposals, self.proposals);
-        set(&mut limits.snapshot_every, self.snapshot_every);
-    }
-
-    pub fn links(&self, limits: &mut subscription_manager::config::LinkLimits) {
-        set(&mut limits.verdict_timeout, self.verdict_timeout_ms.map(Duration::from_millis));
-    }
-}
-
-fn set<T>(limit: &mut T, configured: Option<T>) {
-    if let Some(configured) = configured {
-        *limit = configured;
     }
 }
 

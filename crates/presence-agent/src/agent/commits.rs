@@ -71,7 +71,10 @@ impl Agent {
             Waiting::Commit { client, intent } => self.answer(client, intent, outcome, now),
             Waiting::Api(ticket) => {
                 let reply = match outcome {
-                    Outcome::Refused(refusal) => ApiReply::Refused(refusal),
+                    Outcome::Refused(refusal) => {
+                        self.note_refusal(&refusal);
+                        ApiReply::Refused(refusal)
+                    }
                     _ => ApiReply::Done(position),
                 };
                 self.outputs.push_back(Output::Reply { ticket, reply });
@@ -81,9 +84,6 @@ impl Agent {
     }
 
     fn answer(&mut self, client: Client, intent: Intent, outcome: Outcome, now: Now) {
-        if matches!(outcome, Outcome::Refused(Refusal::QuotaUsedUp(_))) {
-            self.outputs.push_back(Output::Note(Note::QuotaUsedUp));
-        }
         if let Some(refuse) = answer::refusal(&outcome) {
             return self.refuse(client, &refuse, now);
         }

@@ -30,6 +30,7 @@ use sip::Secret;
 use sip::transaction::{ClientTransactions, ServerTransactions};
 
 use crate::api::{ApiReply, ApiTicket};
+use crate::bound::Bound;
 use crate::calls::Calls;
 use crate::config::Config;
 use crate::delivery::Deliveries;
@@ -161,6 +162,8 @@ pub enum Note {
     Rejected,
     /// Billing is asked again about a subscription that lives.
     AskedAgain,
+    /// There was no room for something; what happens then stands at the bound.
+    Full(Bound),
 }
 
 /// One entry of the log. A command of this node's present start comes with its ticket.
@@ -289,6 +292,10 @@ impl Agent {
         self.branches += 1;
         let (group, node, start) = (self.config.group, self.config.node.0, self.config.incarnation);
         format!("z9hG4bK{group}-{:x}-{node:x}-{start:x}", self.branches).into()
+    }
+
+    fn full(&mut self, bound: Bound) {
+        self.outputs.push_back(Output::Note(Note::Full(bound)));
     }
 
     fn propose(&mut self, waiting: Waiting, command: Kind) {

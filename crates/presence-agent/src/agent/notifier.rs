@@ -13,6 +13,7 @@ use sip::Message;
 use sip::transaction::{ClientOutput, Completed};
 
 use super::{Agent, Now, Output};
+use crate::bound::Bound;
 use crate::delivery::{Deliveries, Turn};
 use crate::disposition::Disposition;
 use crate::notify::Notify;
@@ -131,6 +132,9 @@ impl Agent {
         while now.has_lease() && self.clients.len() < self.config.limits.client_transactions {
             let Some(id) = self.deliveries.next_in_queue() else { return };
             self.notify(&id, now);
+        }
+        if now.has_lease() && self.deliveries.is_queued() {
+            self.full(Bound::ClientTransactions);
         }
     }
 

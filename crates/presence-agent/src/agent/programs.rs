@@ -18,7 +18,7 @@ use crate::verdict::{Question, Subject, Verdict};
 impl Agent {
     /// Changes a source; one that comes with credentials only if billing knows them as the presentity's own.
     pub fn set_source(&mut self, ticket: ApiTicket, mut change: SetSource, now: Now) {
-        if !self.takes_calls() {
+        if !self.takes_requests() {
             return self.reply(ticket, ApiReply::Unavailable);
         }
         let Some(credentials) = change.credentials.take().filter(|_| !self.config.open) else {
@@ -63,14 +63,10 @@ impl Agent {
 
     /// Answered when everything that was committed before is in this replica.
     pub fn read(&mut self, ticket: ApiTicket) {
-        match self.takes_calls() {
+        match self.takes_requests() {
             true => self.propose(Waiting::Api(ticket), Kind::Read(v1::Read {})),
             false => self.reply(ticket, ApiReply::Unavailable),
         }
-    }
-
-    fn takes_calls(&self) -> bool {
-        self.is_serving() && self.pending.requests() < self.config.limits.pending
     }
 
     fn reply(&mut self, ticket: ApiTicket, reply: ApiReply) {
@@ -158,8 +154,9 @@ mod tests {
     use sip::{Instant, Secret};
 
     use super::*;
-    use crate::agent::Entry;
+    use crate::agent::{Entry, Note};
     use crate::api::SourceState;
+    use crate::bound::Bound;
     use crate::config::Config;
     use crate::verdict::{Decision, Proof};
 
@@ -194,6 +191,18 @@ mod tests {
         let Some(Output::Propose { ticket, command }) = agent.poll_output() else { panic!("no Boot") };
         agent.handle_entry(Entry { commands: vec![(Some(ticket), command)], ..Entry::new(1, 1) }, now());
         agent
+    }
+
+    #[test]
+    fn where_there_is_no_room_the_program_is_told_so_and_the_operator_can_count_it() {
+        let mut agent = agent();
+        agent.config.limits.pending = 0;
+
+        agent.set_source(TICKET, change("alice", "alicepw"), now());
+
+        assert!(matches!(agent.poll_output(), Some(Output::Note(Note::Full(Bound::Pending)))));
+        let told = agent.poll_output();
+        assert!(matches!(told, Some(Output::Reply { reply: ApiReply::Unavailable, .. })), "{told:?}");
     }
 
     fn change(username: &str, password: &str) -> SetSource {

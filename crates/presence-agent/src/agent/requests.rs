@@ -1,6 +1,7 @@
 //! A request comes in, is understood, and goes to billing and then to the log; or is answered at once.
 
 use placement::PresentityKey;
+use presence::registration::RegisterRefused;
 use presence::time::Timestamp;
 use proto::v1;
 use proto::v1::command::Kind;
@@ -9,13 +10,14 @@ use sip::{Message, Method};
 
 use super::{Agent, Dial, LinkId, Note, Now, Output, Ticket};
 use crate::answer::{Answer, Refuse};
+use crate::bound::Bound;
 use crate::identity::{self, Claim};
 use crate::options;
 use crate::pending::{Asked, Client, Intent, Waiting};
 use crate::publish::Publish;
 use crate::register::{Ask, Register};
 use crate::request::{at_most, phone_hop, source};
-use crate::shard::SubscriptionId;
+use crate::shard::{Refusal, SubscriptionId};
 use crate::subscribe::{Subscribe, SubscribeKind, flow, flow_of_route};
 use crate::verdict::{Decision, Proof, Question, Subject, Verdict};
 
@@ -50,6 +52,7 @@ impl Agent {
             Received::Repeat(None) => {}
             Received::Full if self.pending.is_proposed(repeat) => {}
             Received::Full => {
+                self.full(Bound::ServerTransactions);
                 let bytes = Answer::refused(&request, &self.tags.answer(repeat), &Refuse::Unavailable);
                 self.outputs.push_back(Output::Respond { link, bytes });
             }
@@ -122,11 +125,14 @@ impl Agent {
             Method::Invite | Method::Message if request.to().is_ok_and(|to| to.tag().is_some()) => {
                 return Err(Refuse::UnknownTransaction);
             }
-            Method::Invite if self.calls.is_full() => return Err(Refuse::Unavailable),
+            Method::Invite if self.calls.is_full() => {
+                self.full(Bound::Calls);
+                return Err(Refuse::Unavailable);
+            }
             Method::Invite | Method::Message => {}
             _ => return Err(Refuse::UnknownMethod),
         }
-        if !self.is_serving() || self.pending.requests() >= self.config.limits.pending {
+        if !self.takes_requests() {
             return Err(Refuse::Unavailable);
         }
         Ok(Intake::Intent(match request.method() {
@@ -139,6 +145,15 @@ impl Agent {
                 Intent::Subscribe(Box::new(subscribe))
             }
         }))
+    }
+
+    /// Whether there is room for another one to wait.
+    pub(super) fn takes_requests(&mut self) -> bool {
+        let has_room = self.pending.requests() < self.config.limits.pending;
+        if !has_room {
+            self.full(Bound::Pending);
+        }
+        has_room && self.is_serving()
     }
 
     /// Whom the dialog of this request watches, if this replica knows it.
@@ -271,6 +286,7 @@ impl Agent {
 
     /// Refuses a request of somebody who has not proven who he is.
     fn turn_away(&mut self, client: Client, refuse: &Refuse) {
+        self.note_bound(refuse);
         match self.refusal(&client, refuse) {
             Some(bytes) => self.answer_stranger(client, bytes),
             None => self.servers.abandon(&client.transaction),
@@ -284,9 +300,27 @@ impl Agent {
     }
 
     pub(super) fn refuse(&mut self, client: Client, refuse: &Refuse, now: Now) {
+        self.note_bound(refuse);
         match self.refusal(&client, refuse) {
             Some(bytes) => self.respond(client, bytes, now),
             None => self.servers.abandon(&client.transaction),
+        }
+    }
+
+    fn note_bound(&mut self, refuse: &Refuse) {
+        match refuse {
+            Refuse::Refused(refusal) => self.note_refusal(refusal),
+            Refuse::BodyTooLarge => self.full(Bound::Document),
+            _ => {}
+        }
+    }
+
+    pub(super) fn note_refusal(&mut self, refusal: &Refusal) {
+        match refusal {
+            Refusal::QuotaUsedUp(_) => self.outputs.push_back(Output::Note(Note::QuotaUsedUp)),
+            Refusal::TooMany(_, bound) => self.full(*bound),
+            Refusal::Register(RegisterRefused::TooMany) => self.full(Bound::Contacts),
+            _ => {}
         }
     }
 

@@ -9,6 +9,7 @@ use proto::v1::command::Kind;
 use sip::Instant;
 
 use super::{Agent, Now, Silence};
+use crate::bound::Bound;
 use crate::pending::Waiting;
 use crate::shard::{NodeState, SubscriptionId};
 
@@ -87,6 +88,7 @@ impl Agent {
             self.propose_boot();
         }
         self.upkeep.note_lease(now);
+        self.note_overflows();
         self.review(now);
         if let Some(silences) = leading {
             self.sweep(now);
@@ -95,6 +97,18 @@ impl Agent {
         if self.booted && now.monotonic >= self.upkeep.next_claim {
             self.upkeep.next_claim = now.monotonic + CLAIM;
             self.claim_delivered();
+        }
+    }
+
+    /// What is only remembered is let go without a word; an operator may want to know.
+    fn note_overflows(&mut self) {
+        let overflowed = [
+            (Bound::Verdicts, self.verdicts.take_overflowed()),
+            (Bound::Documents, self.documents.take_overflowed()),
+            (Bound::NonceCounts, self.identification.take_overflowed()),
+        ];
+        for (bound, _) in overflowed.into_iter().filter(|(_, overflowed)| *overflowed) {
+            self.full(bound);
         }
     }
 

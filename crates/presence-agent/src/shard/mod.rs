@@ -33,6 +33,7 @@ use presence::time::{Lifetime, Timestamp};
 use proto::v1;
 use proto::v1::command::Kind;
 
+use crate::bound::Bound;
 use crate::mutants::{Mutant, broken};
 use checksums::Checksums;
 use deadlines::{Deadline, Deadlines};
@@ -92,7 +93,7 @@ pub enum Refusal {
     #[error("the CSeq is not above that of the dialog's last request")]
     OutOfOrder,
     #[error("a presentity holds at most {0} {1}")]
-    TooMany(usize, &'static str),
+    TooMany(usize, Bound),
     #[error("the watcher may have at most {0} subscriptions at one time")]
     QuotaUsedUp(u32),
     #[error("the command is malformed: {0}")]

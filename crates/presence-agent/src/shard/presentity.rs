@@ -11,6 +11,8 @@ use presence::repeat::RepeatKey;
 use presence::time::{Lifetime, Timestamp};
 use proto::v1;
 
+use crate::bound::Bound;
+
 use super::history::{Deed, History, What, phone};
 use super::totals::Holdings;
 use super::{Moment, Refusal, SubscriptionId};
@@ -78,7 +80,7 @@ impl Presentity {
         if matches!(request.request, Request::Initial { .. })
             && self.publications.len() >= Self::MAX_PUBLICATIONS
         {
-            return Err(Refusal::TooMany(Self::MAX_PUBLICATIONS, "publications"));
+            return Err(Refusal::TooMany(Self::MAX_PUBLICATIONS, Bound::Publications));
         }
         let accepted = self.publications.apply(request, fresh, moment.at, moment.now)?;
         let visibly = self.changed(accepted.change == Change::Document, moment);
@@ -102,7 +104,7 @@ impl Presentity {
             return Ok(Changed { visibly: self.changed(removed, moment), forgotten });
         }
         if self.sources.len() >= Self::MAX_SOURCES && !self.sources.contains_key(&source.source) {
-            return Err(Refusal::TooMany(Self::MAX_SOURCES, "sources"));
+            return Err(Refusal::TooMany(Self::MAX_SOURCES, Bound::Sources));
         }
         let expires_at =
             if source.expires == 0 { Timestamp::NEVER } else { moment.now + Lifetime(source.expires) };

@@ -9,6 +9,7 @@ use presence::time::{Lifetime, Timestamp};
 use proto::v1;
 
 use super::{Applied, Effect, Moment, Outcome, Presentity, Refusal, Subscription, SubscriptionId};
+use crate::bound::Bound;
 use crate::mutants::{Mutant, broken};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -82,7 +83,7 @@ impl SlotState {
                 let key = PresentityKey::restored(&request.presentity);
                 let watchers = &mut self.presentity_mut(&key).watchers;
                 if watchers.len() >= Presentity::MAX_WATCHERS {
-                    return Applied::refused(Refusal::TooMany(Presentity::MAX_WATCHERS, "watchers"));
+                    return Applied::refused(Refusal::TooMany(Presentity::MAX_WATCHERS, Bound::Watchers));
                 }
                 watchers.insert(id.clone());
                 self.subscriptions.insert(id.clone(), Subscription::new(request, moment));

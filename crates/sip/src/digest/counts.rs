@@ -16,6 +16,7 @@ pub struct NonceCounts {
     seen: BTreeMap<(u64, Name), Counted>,
     /// Nothing is known any more of nonces born up to here.
     forgotten: u64,
+    overflowed: bool,
 }
 
 /// A keyed hash, shortened.
@@ -31,7 +32,7 @@ struct Counted {
 impl NonceCounts {
     /// At most `capacity` clients; beyond it the nonces that were born first are good no more.
     pub fn new(capacity: usize) -> NonceCounts {
-        NonceCounts { capacity: capacity.max(1), seen: BTreeMap::new(), forgotten: 0 }
+        NonceCounts { capacity: capacity.max(1), seen: BTreeMap::new(), forgotten: 0, overflowed: false }
     }
 
     pub fn len(&self) -> usize {
@@ -40,6 +41,11 @@ impl NonceCounts {
 
     pub fn is_empty(&self) -> bool {
         self.seen.is_empty()
+    }
+
+    /// Whether there was no room since this was last asked.
+    pub fn take_overflowed(&mut self) -> bool {
+        std::mem::take(&mut self.overflowed)
     }
 
     /// Takes note of verified credentials under a nonce of ours. False if they may be a replay: the count was used for
@@ -81,6 +87,7 @@ impl NonceCounts {
             && let Some(((birth, _), _)) = self.seen.pop_first()
         {
             self.forgotten = birth;
+            self.overflowed = true;
         }
     }
 }
