@@ -16,7 +16,7 @@ import tarfile
 import time
 
 WAIT = 10  # seconds for the answer to an OPTIONS, which is sent every half of one
-FORGOTTEN = 40  # seconds until nothing is kept for repeats
+FORGOTTEN = 75  # seconds until nothing is kept of what was granted for two, nor for repeats
 DATAGRAM = 65_507  # bytes that fit
 
 numbers = itertools.count(1)

@@ -19,8 +19,10 @@ fi
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 sip=127.0.0.1:$(free_port) http=127.0.0.1:$(free_port)
 log=$(mktemp)
-# One address sends all of it, and is refused nearly all of it.
-VEDETTE_LIMITS__REFUSALS_PER_SECOND=0 "$BIN" up --auth open --sip "$sip" --http "$http" --domain $DOMAIN >"$log" 2>&1 &
+# One address sends all of it, and is refused nearly all of it. What is granted would be held for the twenty minutes that
+# each case asks for, by all managers, and hide what leaks.
+VEDETTE_LIMITS__REFUSALS_PER_SECOND=0 VEDETTE_EXPIRES__SUBSCRIBE__MIN=1 VEDETTE_EXPIRES__SUBSCRIBE__DEFAULT=2 \
+  VEDETTE_EXPIRES__SUBSCRIBE__MAX=2 "$BIN" up --auth open --sip "$sip" --http "$http" --domain $DOMAIN >"$log" 2>&1 &
 server=$!
 trap 'kill $server 2>/dev/null; wait $server 2>/dev/null || true' EXIT
 for _ in {1..300}; do

@@ -41,6 +41,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let shake = async {
         let config = config(&phone.board.limits);
+        #[allow(clippy::result_large_err)] // The library wants it so.
         let agree = |request: &Request, response| agree(request, response, &phone.board.origins);
         accept_hdr_async_with_config(open.await?, agree, Some(config)).await
     };
