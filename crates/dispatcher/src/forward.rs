@@ -141,7 +141,13 @@ pub fn return_path(answer: &Message, names: &Names) -> Result<Return, Dropped> {
 
 /// An answer without our Via.
 pub fn returned(answer: &Message) -> Bytes {
-    Edit::new(answer).pop_via().finish()
+    returned_as(answer, None)
+}
+
+/// The same, with another status if there is one.
+pub fn returned_as(answer: &Message, status: Option<u16>) -> Bytes {
+    let edit = Edit::new(answer).pop_via();
+    status.into_iter().fold(edit, Edit::status).finish()
 }
 
 /// The request as [`Refusal::answer`] should see it: its Via says where it came from (RFC 3581).

@@ -18,6 +18,9 @@ pub enum Refusal {
     /// It has passed us before, on its way to where it would go now.
     #[error("it goes in circles")]
     Loop,
+    /// The upstream asks for somebody whom only the upstream could know.
+    #[error("it came from where it would go")]
+    Nobody,
     /// It asks for TLS on the whole way (RFC 3261 26.2.2), and the upstream is not reached so.
     #[error("there is no TLS to the upstream")]
     Insecure,
@@ -57,7 +60,7 @@ impl Refusal {
             Refusal::ProxyRequire => 420,
             Refusal::NothingToCancel => 481,
             Refusal::Unavailable(_) => 503,
-            Refusal::Throttled(_) | Refusal::Insecure => 480,
+            Refusal::Throttled(_) | Refusal::Insecure | Refusal::Nobody => 480,
             Refusal::FlowFailed => 430,
             Refusal::NoFlow => 403,
             Refusal::TooLarge => 513,

@@ -206,9 +206,10 @@ impl Deliveries {
         }
     }
 
-    /// Whether the NOTIFY in flight is the very first of its dialog.
+    /// Whether the NOTIFY in flight is the first of its epoch: it may be the very first that the watcher sees, and overtake
+    /// the answer that makes its dialog.
     pub fn is_first(&self, id: &SubscriptionId) -> bool {
-        self.held.get(id).is_some_and(|delivery| delivery.epoch == 1 && delivery.sent == 1)
+        self.held.get(id).is_some_and(|delivery| delivery.sent == 1)
     }
 
     /// The NOTIFY in flight was not accepted, or nobody answered. If the state moved on meanwhile the newer one is

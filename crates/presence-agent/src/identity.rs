@@ -45,6 +45,9 @@ pub(crate) struct Claim {
 }
 
 impl Identification {
+    /// Seconds, and longer than billing may take.
+    const COUNTED_LONGER: u64 = 2;
+
     pub fn new(config: &Config) -> Identification {
         let nonces =
             Nonces::new(config.secret.derive("nonce"), Duration::from_secs(config.limits.nonce_seconds));
@@ -151,7 +154,8 @@ impl Identification {
     ) -> Result<(), Refuse> {
         let Some(counts) = &mut self.counts else { return Ok(()) };
         let Some(credentials) = digest::credentials(request, realm) else { return Ok(()) };
-        counts.forget_before(now.unix.saturating_sub(self.nonce_seconds));
+        // A nonce that was fresh before billing was asked may be stale by now, and is still counted.
+        counts.forget_before(now.unix.saturating_sub(self.nonce_seconds + Self::COUNTED_LONGER));
         match counts.admits(&credentials, &repeat.0, &self.nonces) {
             true => Ok(()),
             false => Err(self.challenge(request, realm, true, now)),

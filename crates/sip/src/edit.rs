@@ -12,12 +12,14 @@ use bytes::Bytes;
 use crate::header::{Name, Via, lex};
 use crate::host;
 use crate::message::Message;
+use crate::status;
 use crate::wire::{Line, StartLine};
 use crate::write::push_line;
 
 pub struct Edit<'a> {
     message: &'a Message,
     request_uri: Option<String>,
+    status: Option<u16>,
     vias: Stack,
     routes: Stack,
     record_routes: Stack,
@@ -41,6 +43,7 @@ impl<'a> Edit<'a> {
         Edit {
             message,
             request_uri: None,
+            status: None,
             vias: Stack::default(),
             routes: Stack::default(),
             record_routes: Stack::default(),
@@ -54,6 +57,12 @@ impl<'a> Edit<'a> {
 
     pub fn request_uri(mut self, uri: &str) -> Self {
         self.request_uri = Some(uri.to_string());
+        self
+    }
+
+    /// Of a response, with the usual phrase.
+    pub fn status(mut self, status: u16) -> Self {
+        self.status = Some(status);
         self
     }
 
@@ -143,7 +152,10 @@ impl<'a> Edit<'a> {
     fn write_start_line(&self, out: &mut Vec<u8>) {
         let (scanned, bytes) = (self.message.scanned(), self.message.bytes());
         let StartLine::Request { text, uri, .. } = &scanned.start else {
-            return out.extend_from_slice(&bytes[..scanned.headers_at]);
+            return match self.status {
+                Some(status) => push_line(out, format_args!("SIP/2.0 {status} {}", status::reason(status))),
+                None => out.extend_from_slice(&bytes[..scanned.headers_at]),
+            };
         };
         out.extend_from_slice(text.of(bytes));
         out.push(b' ');
@@ -279,6 +291,15 @@ mod tests {
         let notify = parse(NOTIFY);
 
         assert_eq!(Edit::new(&notify).finish(), NOTIFY);
+    }
+
+    #[test]
+    fn another_status_changes_the_start_line_alone() {
+        let answer = parse("SIP/2.0 503 Busy\r\nVia: SIP/2.0/UDP h\r\nl: 0\r\n\r\n");
+
+        let told = Edit::new(&answer).status(500).finish();
+
+        assert_eq!(told, "SIP/2.0 500 Server Internal Error\r\nVia: SIP/2.0/UDP h\r\nl: 0\r\n\r\n");
     }
 
     #[test]

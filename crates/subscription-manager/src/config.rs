@@ -71,6 +71,9 @@ pub struct LinkLimits {
     pub link_bytes: usize,
     /// Connections from dispatchers. Over it a new one is closed at once.
     pub links: usize,
+    /// A dispatcher pings four times a second. One that has done so and then says nothing for this long is gone, and its
+    /// host with it, for otherwise the connection would have broken: it is closed.
+    pub silence: Duration,
     /// Questions to billing under way at one time. Over it a request is answered 503.
     pub questions: usize,
     /// How long billing may take before a request is answered 503.
@@ -86,6 +89,7 @@ impl Default for LinkLimits {
             link_queue: 16_384,
             link_bytes: 64 * 1024 * 1024,
             links: 256,
+            silence: Duration::from_secs(3),
             questions: 1_024,
             // Below the second after which a dispatcher asks the next manager, which would ask billing again.
             verdict_timeout: Duration::from_millis(800),

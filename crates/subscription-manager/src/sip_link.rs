@@ -58,8 +58,8 @@ struct Open {
     waiting: Arc<AtomicUsize>,
     /// Ends the reading side too.
     closed: CancellationToken,
-    /// The public listeners for datagrams of the dispatcher there; none until it pings.
-    listeners: Arc<[SocketAddr]>,
+    /// The public listeners for datagrams of the dispatcher there; `None` until it pings.
+    listeners: Option<Vec<SocketAddr>>,
     /// We have connected, or are about to: nobody may be there.
     dialled: bool,
 }
@@ -75,7 +75,8 @@ impl Table {
 
     /// The same one each time, so that what it is sent stays in order.
     fn holder_of(&self, listener: SocketAddr) -> Option<LinkId> {
-        let holders = self.queues.iter().filter(|(_, open)| open.listeners.contains(&listener));
+        let holds = |open: &Open| open.listeners.as_ref().is_some_and(|held| held.contains(&listener));
+        let holders = self.queues.iter().filter(|(_, open)| holds(open));
         holders.map(|(link, _)| *link).min()
     }
 
@@ -95,9 +96,6 @@ struct Outgoing {
 
 /// How long a dispatcher may take to accept a connection, and a closed one to take its last bytes.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A dispatcher pings four times a second. One that has done so and then says nothing for this long is gone, and its
-/// host with it: otherwise the connection would have broken.
-const SILENCE: Duration = Duration::from_secs(3);
 
 impl Links {
     pub fn new(
@@ -143,25 +141,24 @@ impl Links {
     /// Sends a request to the dispatcher whose inner address is `next_hop`, or to one that stands in for it.
     pub fn send(&self, next_hop: SocketAddr, bytes: Bytes) {
         let mut table = self.0.table.lock();
-        let leading = table.leading_to(next_hop);
-        let found = match leading.is_some_and(|link| !table.is_dialled(link)) {
-            true => leading,
-            false => self.standing_in(&table, &bytes).or(leading),
-        };
-        match found {
+        if let Some(link) = table.leading_to(next_hop).filter(|link| !table.is_dialled(*link)) {
+            return self.enqueue(&mut table, link, bytes);
+        }
+        // The others need not wait while the request is read.
+        drop(table);
+        let listener = stand_in::needed(bytes.clone(), &self.0.flow_key);
+        let mut table = self.0.table.lock();
+        if let Some(holder) = listener.and_then(|listener| table.holder_of(listener)) {
+            counter!(STOOD_IN).increment(1);
+            return self.enqueue(&mut table, holder, bytes);
+        }
+        match table.leading_to(next_hop) {
             Some(link) => self.enqueue(&mut table, link, bytes),
             None => {
                 drop(table);
                 self.connect(next_hop, bytes);
             }
         }
-    }
-
-    fn standing_in(&self, table: &Table, request: &Bytes) -> Option<LinkId> {
-        let listener = stand_in::needed(request.clone(), &self.0.flow_key)?;
-        let holder = table.holder_of(listener)?;
-        counter!(STOOD_IN).increment(1);
-        Some(holder)
     }
 
     fn enqueue(&self, table: &mut Table, link: LinkId, bytes: Bytes) {
@@ -181,7 +178,7 @@ impl Links {
         let (queue, receiver) = mpsc::channel(self.0.limits.link_queue);
         let waiting = Arc::new(AtomicUsize::new(0));
         let outgoing = Outgoing { queue: receiver, waiting: waiting.clone() };
-        let open = Open { queue, waiting, closed: closed.clone(), listeners: Arc::default(), dialled };
+        let open = Open { queue, waiting, closed: closed.clone(), listeners: None, dialled };
         self.0.table.lock().queues.insert(link, open);
         (link, outgoing, closed)
     }
@@ -208,21 +205,24 @@ impl Links {
 
     async fn carry(self, link: LinkId, stream: Stream, outgoing: Outgoing, closed: CancellationToken) {
         let (reader, writer) = stream.into_split();
-        let writing = tokio::spawn(write(writer, outgoing));
+        let mut writing = tokio::spawn(write(writer, outgoing));
         tokio::select! {
             () = closed.cancelled() => {}
             () = self.read(link, reader) => {}
         }
         self.close(link);
-        // The queue has no sender any more, so the writer ends when it is empty: a last answer still goes out.
-        let _ = timeout(PATIENCE, writing).await;
+        // The queue has no sender any more, so the writer ends when it is empty: a last answer still goes out, unless the
+        // dispatcher does not read.
+        if timeout(PATIENCE, &mut writing).await.is_err() {
+            writing.abort();
+        }
     }
 
     async fn read(&self, link: LinkId, mut reader: ReadHalf) {
         let mut framer = StreamFramer::new(Limits::default());
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            match timeout(SILENCE, reader.read(&mut buffer)).await {
+            match timeout(self.0.limits.silence, reader.read(&mut buffer)).await {
                 Ok(Ok(0) | Err(_)) => return,
                 Ok(Ok(length)) => framer.push(&buffer[..length]),
                 Err(_) if self.pings(link) => return info!("A dispatcher says nothing any more"),
@@ -271,13 +271,13 @@ impl Links {
             table.leads_to.insert(address, link);
         }
         if let (Some(listeners), Some(open)) = (listeners, table.queues.get_mut(&link)) {
-            open.listeners = listeners.into();
+            open.listeners = Some(listeners);
         }
     }
 
     /// Whether a dispatcher that pings is there; a proxy that stands in for one may have nothing to say for long.
     fn pings(&self, link: LinkId) -> bool {
-        self.0.table.lock().queues.get(&link).is_some_and(|open| !open.listeners.is_empty())
+        self.0.table.lock().queues.get(&link).is_some_and(|open| open.listeners.is_some())
     }
 }
 
@@ -332,7 +332,8 @@ mod tests {
         let (driver, _inputs) = mpsc::channel(8);
         let drivers = table.groups().into_iter().map(|group| (group, driver.clone())).collect();
         let demux = Demux::new(table);
-        let links = Links::new(LinkLimits::default(), Wires::plain(), flow_key.clone(), demux, drivers);
+        let limits = LinkLimits { silence: Duration::MAX, ..LinkLimits::default() };
+        let links = Links::new(limits, Wires::plain(), flow_key.clone(), demux, drivers);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let manager = listener.local_addr().unwrap();
         tokio::spawn(links.clone().serve(listener, CancellationToken::new()));

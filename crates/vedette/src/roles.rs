@@ -153,6 +153,7 @@ pub fn dispatcher_config(settings: &Settings) -> anyhow::Result<dispatcher::Conf
         .map(|text| Origin::parse(text))
         .collect::<Result<_, _>>()
         .context("`dispatcher.origins`")?;
+    settings.limits.check()?;
     settings.limits.dispatcher(&mut config.limits);
     settings.limits.dispatcher_timings(&mut config.timings);
     Ok(config)

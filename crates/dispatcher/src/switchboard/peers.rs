@@ -58,12 +58,15 @@ impl Switchboard {
     /// Moves requests on whose manager is silent; says when to come again at the latest.
     pub fn tick(&self) -> Instant {
         self.with_window(|window, standings, now| window.handle_timeout(standings, now));
-        let window = self.window.lock();
-        self.metrics.in_flight.set(window.len() as f64);
+        let waiting = {
+            let window = self.window.lock();
+            self.metrics.in_flight.set(window.len() as f64);
+            window.poll_timeout()
+        };
         self.metrics.queued.set(self.connections.queued() as f64);
         let latest = self.now() + self.timings.patience.min(self.timings.pause);
         let relayed = self.upstream.as_ref().and_then(|upstream| self.tick_transit(upstream));
-        [window.poll_timeout(), relayed].into_iter().flatten().fold(latest, |soonest, due| soonest.min(due))
+        [waiting, relayed].into_iter().flatten().fold(latest, |soonest, due| soonest.min(due))
     }
 
     pub fn in_flight(&self) -> usize {

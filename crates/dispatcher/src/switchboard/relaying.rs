@@ -28,6 +28,7 @@ impl Switchboard {
         };
         match upstream.division.course(request, side, &self.names, upstream.relay.flow_key()) {
             Course::Managers => return false,
+            Course::Upstream if upstream.is(leg.remote) => self.refuse(request, leg, Refusal::Nobody),
             Course::Upstream => self.to_upstream(upstream, request, leg),
             Course::Phone(flow) => {
                 let delivery = upstream.relay.to_phone(request, leg, &flow, &self.names, &self.forwarder);
@@ -51,6 +52,9 @@ impl Switchboard {
         }
         let targets = upstream.targets(request, key, &self.names, &self.forwarder, now);
         let relayed = Arc::new(Relayed { request: request.clone(), from: *leg });
+        if request.method() == Method::Cancel {
+            upstream.transit.lock().cancelled(key);
+        }
         if matches!(request.method(), Method::Ack | Method::Cancel) {
             let first = targets.first().map(|target| Way { target: *target, attempt: 0 });
             let sent = way.or(first).map(|way| self.send_upstream(upstream, key, way, &relayed));
@@ -121,7 +125,9 @@ impl Switchboard {
         if is_idle {
             return;
         }
-        self.send_back(&branch.back, forward::returned(answer));
+        // A 503 is about one server, and would turn its hearer away from all that is here (RFC 3261 16.7 step 6).
+        let status = Some(500).filter(|_| status == 503);
+        self.send_back(&branch.back, forward::returned_as(answer, status));
     }
 
     /// A connection that we made ended; or, if it was not `reached`, was never made.

@@ -118,7 +118,7 @@ impl<R: Clone> Transit<R> {
         }
     }
 
-    /// Takes a request of `cost` bytes for the first of these servers. A repeat of one that is taken goes the same way
+    /// Takes a request of `cost` bytes for the first of these servers, which are in their order. A repeat of one that is taken goes the same way
     /// again; of one that is still tried it says nothing new.
     pub fn admit(
         &mut self,
@@ -128,8 +128,10 @@ impl<R: Clone> Transit<R> {
         targets: Targets,
         now: Instant,
     ) -> Result<(), Full> {
-        if let Some(entry) = self.entries.get(&key) {
-            if let State::Taken { .. } = entry.state {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            if let State::Taken { answered } = &mut entry.state {
+                // The sender has not heard the answer, so the next one is for it.
+                *answered = false;
                 let Way { target, attempt } = entry.way();
                 self.outputs.push_back(Output::Send { key, target, attempt, request });
             }
@@ -142,7 +144,6 @@ impl<R: Clone> Transit<R> {
         {
             return Err(Full);
         }
-        let targets = self.ranked(targets, now);
         let ends_at = now + self.bounds.give_up;
         let state = State::Tried { request, cost, silent_at: now, ends_at, pause: FIRST_PAUSE };
         self.bytes += cost;
@@ -163,6 +164,13 @@ impl<R: Clone> Transit<R> {
         targets
     }
 
+    /// Its sender does not want it any more: no further server is asked.
+    pub fn cancelled(&mut self, key: Key) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.targets.truncate(entry.at + 1);
+        }
+    }
+
     pub fn heard(&mut self, key: Key, word: Word, now: Instant) -> Passage {
         let Some(entry) = self.entries.get_mut(&key) else { return Passage::Pass };
         let is_current = usize::from(word.attempt) == entry.at;
@@ -177,6 +185,8 @@ impl<R: Clone> Transit<R> {
                 return Passage::Absorb;
             }
             _ if is_refused && !is_current => Passage::Absorb,
+            // A server that was given up on says no to what another one has taken.
+            State::Taken { .. } if word.status >= 300 && !is_current => Passage::Absorb,
             State::Taken { answered: true } if is_final && !word.is_call => Passage::Absorb,
             State::Taken { .. } => {
                 self.settle(key, is_final, now);
@@ -191,7 +201,9 @@ impl<R: Clone> Transit<R> {
         };
         match by {
             Some(by) if !is_refused => drop(self.shunned.remove(&by)),
-            by => self.shun(by, now),
+            // One that was passed over says so again until somebody acknowledges it.
+            by if is_current => self.shun(by, now),
+            _ => {}
         }
         passage
     }

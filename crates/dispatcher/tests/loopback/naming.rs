@@ -46,7 +46,7 @@ async fn a_server_that_does_not_answer_is_told_from_one_that_knows_nothing() {
     let server = NameServer::start().await;
     server.a("pbx.test", [127, 0, 0, 1]);
     let quick = Bounds { timeout: Duration::from_millis(100), ..BOUNDS };
-    let dns = Dns::new(&[server.address], quick).unwrap();
+    let dns = Dns::new(&[server.address], BOUNDS).unwrap();
     let destination = Destination::parse("sip:pbx.test:5070").unwrap();
     let unknown = Destination::parse("sip:nobody.test:5070").unwrap();
 

@@ -96,12 +96,14 @@ impl Agent {
     /// and was held against a state that did not have it yet.
     pub(super) fn judged(&mut self, id: &SubscriptionId, now: Now) {
         self.own(id, Position::default());
-        self.wake(id);
-        self.doubt(id, now);
         let held = self.shard.subscription(id);
         if held.is_some_and(|held| held.owner == self.config.node && held.ended.is_some()) {
             self.outputs.push_back(Output::Note(Note::Rejected));
+            // Its last NOTIFY waits for no pause that the watcher asked for: the record will not last so long.
+            self.deliveries.heard_from(id);
         }
+        self.wake(id);
+        self.doubt(id, now);
     }
 
     /// A request in a dialog was denied: so is the dialog (RFC 6665 section 4.2.2).

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use serde::Deserialize;
 
 /// Each is documented where it holds, with what happens at it.
@@ -46,6 +47,22 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// What is taken of a phone must leave room for the lines that a dispatcher adds: a message that a manager cannot read
+    /// costs the dispatcher its connection to it.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let most = dispatcher::config::Limits::default().message;
+        let pairs = [
+            ("message", self.message, most.message),
+            ("start_line", self.start_line, most.start_line),
+            ("headers", self.headers, most.headers),
+            ("header", self.header, most.header),
+        ];
+        match pairs.into_iter().find(|(_, configured, most)| configured.is_some_and(|size| size > *most)) {
+            Some((name, _, most)) => bail!("`limits.{name}` is at most {most}: managers take no more"),
+            None => Ok(()),
+        }
+    }
+
     pub fn dispatcher(&self, limits: &mut dispatcher::config::Limits) {
         set(&mut limits.message.message, self.message);
         set(&mut limits.message.start_line, self.start_line);
@@ -160,6 +177,14 @@ mod tests {
             assert_eq!(row.default, default, "{bound}");
             assert!(!row.answer.is_empty(), "{bound}");
         }
+    }
+
+    #[test]
+    fn what_phones_may_send_is_never_more_than_managers_take() {
+        let limits = |message| Limits { message: Some(message), ..Limits::default() };
+
+        assert!(limits(61_440).check().is_ok());
+        assert!(limits(61_441).check().unwrap_err().to_string().contains("`limits.message`"));
     }
 
     #[test]

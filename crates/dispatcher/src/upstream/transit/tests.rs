@@ -67,7 +67,8 @@ fn who_failed_is_asked_last_for_a_while_and_at_once_again_when_it_has_answered()
     sends(&mut transit);
     transit.heard(Key(1), final_(1, 200), at(10));
 
-    transit.admit(Key(2), "2", 10, targets(&[A, B]), at(1_000)).unwrap();
+    let ranked = transit.ranked(targets(&[A, B]), at(1_000));
+    transit.admit(Key(2), "2", 10, ranked, at(1_000)).unwrap();
     assert_eq!(sends(&mut transit), [(2, B, 0)]);
     assert_eq!(transit.ranked(targets(&[A, B]), at(30_000))[0], A);
 
@@ -125,6 +126,40 @@ fn a_repeat_of_what_was_taken_goes_the_same_way_and_of_what_is_tried_nowhere() {
     transit.admit(Key(1), "1", 10, targets(&[B, A]), at(300)).unwrap();
 
     assert_eq!(sends(&mut transit), [(1, A, 0)]);
+    assert_eq!(transit.heard(Key(1), final_(0, 200), at(310)), Passage::Pass, "the first one was lost");
+    assert_eq!(transit.heard(Key(1), final_(0, 200), at(320)), Passage::Absorb);
+}
+
+#[test]
+fn the_servers_are_asked_in_the_order_in_which_they_are_given() {
+    let mut transit = sent(1, &[A], 0);
+    transit.failed(A, at(0));
+    while transit.poll_output().is_some() {}
+
+    transit.admit(Key(2), "2", 10, targets(&[A, B]), at(10)).unwrap();
+
+    assert_eq!(sends(&mut transit), [(2, A, 0)], "the server of a dialog, say");
+}
+
+#[test]
+fn what_was_cancelled_goes_to_no_further_server() {
+    let mut transit = sent(1, &[A, B], 0);
+    sends(&mut transit);
+
+    transit.cancelled(Key(1));
+    let passage = transit.heard(Key(1), call(0, 503), at(10));
+
+    assert_eq!((passage, sends(&mut transit)), (Passage::Pass, vec![]));
+}
+
+#[test]
+fn a_server_that_was_given_up_on_cannot_refuse_what_another_one_took() {
+    let mut transit = sent(1, &[A, B], 0);
+    transit.handle_timeout(at(4_000));
+    transit.heard(Key(1), call(1, 180), at(4_100));
+
+    assert_eq!(transit.heard(Key(1), call(0, 486), at(4_200)), Passage::Absorb);
+    assert_eq!(transit.heard(Key(1), call(1, 200), at(4_300)), Passage::Pass);
 }
 
 #[test]

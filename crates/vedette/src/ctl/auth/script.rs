@@ -154,7 +154,7 @@ mod tests {
             ("sip:x@lab.test", "sip:x%40y@lab.test", 5, "\"sip:x%40y@lab.test\" is no address"),
             ("[blocked]", "[blocked", 6, ""),
             ("[unknown]\nuri = \"sip:x@lab.test\"\n", "", 1, "missing field `unknown`"),
-            ("[account]", "algorithms = [\"SHA-512\"]\n[account]", 1, "\"SHA-512\" is neither"),
+            ("[account]", "algorithms = [\"SHA-512\"]\n[account]", 1, "\"SHA-512\" is none of"),
             ("[account]", "\nalgorithms = []\n[account]", 2, "at least one"),
         ] {
             let bad = Script::parse(&WHOLE.replace(from, to)).unwrap_err();
