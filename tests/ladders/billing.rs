@@ -65,6 +65,24 @@ fn the_subscription_of_a_blocked_customer_ends_at_once() {
 }
 
 #[test]
+fn a_blocked_customer_hears_so_although_his_phone_asked_for_a_pause() {
+    let mut stage = Stage::set(false);
+    let (_, ha1) = credentials("");
+    let local_tag = bob_subscribes(&mut stage, verifies(&ha1));
+    stage.say("His phone refreshes, and is busy when its NOTIFY comes");
+    stage.phone(&subscribe(3, 600, &local_tag, ""));
+    stage.commit();
+    stage.phone_answers("480 Temporarily Unavailable\nRetry-After: 300");
+
+    stage.say("Bob is blocked: the record of his subscription will not last for so long");
+    stage.billing_names(BOB);
+    stage.billing_says(says(Decision::Deny));
+    stage.commit();
+    stage.phone_answers("200 OK");
+    stage.compare("blocked_while_busy.ladder");
+}
+
+#[test]
 fn an_account_has_no_more_subscriptions_than_billing_allows() {
     let mut stage = Stage::set(false);
     let (_, ha1) = credentials("");
