@@ -52,8 +52,13 @@ impl Forwarder {
         Ok(Forwarded { key: branch.key, priority: priority(request), bytes: edit.finish() })
     }
 
-    /// Whether a request stands in a dialog with one of the managers: its Route holds what we recorded.
+    /// Whether a request stands in a dialog: To has a tag, and its Route holds what we recorded. Anybody who was told a
+    /// token can repeat it, so what makes no sense in a dialog (REGISTER, PUBLISH) never does.
     pub fn is_in_dialog(&self, request: &Message) -> bool {
+        let has_tag = request.to().is_ok_and(|to| to.tag().is_some());
+        if !has_tag || matches!(request.method(), Method::Register | Method::Publish) {
+            return false;
+        }
         let mut routes = request.values(Name::Route).filter_map(NameAddr::parse);
         routes.any(|route| {
             let uri = Uri::parse(route.uri).ok();

@@ -214,16 +214,23 @@ fn an_ack_is_never_answered() {
 
 #[test]
 fn the_ack_of_a_200_is_known_by_the_routes_that_we_recorded() {
-    let ack = |routes: &str| {
-        parse(SUBSCRIBE.replace("SUBSCRIBE", "ACK").replace("Event:", &format!("{routes}Event:")))
+    let recorded = format!("Route: <sip:192.0.2.1:5060;lr>, {}\r\n", inner_route(&udp()));
+    let sent = |method: &str, routes: &str| {
+        let dialog = SUBSCRIBE.replace("To: <sip:bob@lab.test>", "To: <sip:bob@lab.test>;tag=ours");
+        assert_ne!(dialog, SUBSCRIBE);
+        parse(dialog.replace("SUBSCRIBE", method).replace("Event:", &format!("{routes}Event:")))
     };
-    let in_dialog = ack(&format!("Route: <sip:192.0.2.1:5060;lr>, {}\r\n", inner_route(&udp())));
+    let ack = |routes: &str| sent("ACK", routes);
+    let in_dialog = ack(&recorded);
+    let registration = sent("REGISTER", &recorded);
+    let without_dialog = parse(SUBSCRIBE.replace("Event:", &format!("{recorded}Event:")));
     let of_a_refusal = ack("Route: <sip:192.0.2.1:5060;lr>\r\n");
     let forged = ack("Route: <sip:deadbeef@10.0.0.1:7060;transport=tcp;lr>\r\n");
 
     assert_eq!(
-        [in_dialog, of_a_refusal, forged].map(|ack| forwarder().is_in_dialog(&ack)),
-        [true, false, false]
+        [in_dialog, of_a_refusal, forged, registration, without_dialog]
+            .map(|request| forwarder().is_in_dialog(&request)),
+        [true, false, false, false, false]
     );
 }
 

@@ -35,14 +35,16 @@ pub struct Division {
 
 impl Division {
     pub fn course(&self, request: &Message, side: Side, names: &Names, flow_key: &Secret) -> Course {
+        let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         match recorded(request, names, flow_key) {
             Some(Recorded { flow, by_upstream: true, is_first: true }) if side == Side::Upstream => {
                 Course::Phone(flow)
             }
-            Some(Recorded { by_upstream: true, .. }) => Course::Upstream,
-            Some(_) => Course::Managers,
-            None if self.is_ours(request, names) => Course::Managers,
-            None => Course::Upstream,
+            Some(Recorded { by_upstream: true, .. }) if in_dialog => Course::Upstream,
+            Some(_) if in_dialog => Course::Managers,
+            // A token alone, which anybody may repeat, decides nothing.
+            _ if self.is_ours(request, names) => Course::Managers,
+            _ => Course::Upstream,
         }
     }
 
@@ -167,10 +169,23 @@ mod tests {
         let upstream = format!("Route: <sip:192.0.2.1;lr>, <sip:{token}@192.0.2.1:5060;lr>\r\n");
         let forged = "Route: <sip:192.0.2.1;lr>, <sip:A@192.0.2.1:5060;lr>\r\n";
 
-        assert_eq!(course_of(&request("SUBSCRIBE sip:192.0.2.1", &managers, "")), Course::Managers);
-        assert_eq!(course_of(&request("BYE sip:x@lab.test", &managers, "")), Course::Managers);
-        assert_eq!(course_of(&request("SUBSCRIBE sip:bob@203.0.113.1", &upstream, "")), Course::Upstream);
-        assert_eq!(course_of(&request("SUBSCRIBE sip:bob@lab.test", forged, "")), Course::Managers);
+        let course = |line, route: &str| course_of(&in_dialog(line, route));
+        assert_eq!(course("SUBSCRIBE sip:192.0.2.1", &managers), Course::Managers);
+        assert_eq!(course("BYE sip:x@lab.test", &managers), Course::Managers);
+        assert_eq!(course("SUBSCRIBE sip:bob@203.0.113.1", &upstream), Course::Upstream);
+        assert_eq!(course("SUBSCRIBE sip:bob@lab.test", forged), Course::Managers);
+    }
+
+    #[test]
+    fn a_token_outside_of_a_dialog_decides_nothing() {
+        let token = flow().seal(&key());
+        let upstream = format!("Route: <sip:192.0.2.1;lr>, <sip:{token}@192.0.2.1:5060;lr>\r\n");
+        let keeping = Division { registers: false, ..division() };
+
+        let register = request("REGISTER sip:lab.test", &upstream, "");
+
+        assert_eq!(keeping.course(&register, Side::Phones, &names(), &key()), Course::Managers);
+        assert_eq!(course_of(&request("SUBSCRIBE sip:bob@lab.test", &upstream, "")), Course::Managers);
     }
 
     #[test]
@@ -209,6 +224,12 @@ mod tests {
             remote: "198.51.100.7:40000".parse().unwrap(),
             connection: 0,
         }
+    }
+
+    fn in_dialog(line: &str, route: &str) -> Message {
+        let text = request(line, route, "").bytes().to_vec();
+        let text = String::from_utf8(text).unwrap().replace("To: <sip:b@x>", "To: <sip:b@x>;tag=2");
+        Message::parse(text.into(), &Limits::default()).unwrap()
     }
 
     fn request(line: &str, more: &str, body: &str) -> Message {

@@ -45,6 +45,8 @@ async fn credentials_and_dialogs_are_heard_from_a_source_that_floods() {
     let mine = manager.receive().await;
     let route = std::str::from_utf8(mine.values(sip::Name::RecordRoute).next().unwrap()).unwrap();
     let refresh = subscribe(&flooder, "refresh").replace("Event:", &format!("Route: {route}\r\nEvent:"));
+    let refresh = refresh.replace("To: <sip:bob@lab.test>", "To: <sip:bob@lab.test>;tag=ours");
+    assert!(refresh.contains(";tag=ours"));
     let proved = subscribe(&flooder, "proved").replace("Event:", "Authorization: Digest x=y\r\nEvent:");
     flood_until_refused(&flooder, &server, &mut manager).await;
 
