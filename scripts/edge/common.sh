@@ -8,7 +8,6 @@ edge=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 . "$edge/../faults/common.sh"
 
 readonly PATIENCE=30 # seconds until a dispatcher that does not serve has failed
-export PYTHONDONTWRITEBYTECODE=1 # nothing is left beside the scripts
 PIDS=()
 
 # A cluster, with accounts for alice, bob and carol unless AUTH says otherwise. It ends with the script.

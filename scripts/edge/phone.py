@@ -5,12 +5,15 @@ the dialog, a 200 to each NOTIFY, and the digest where it is asked for. It never
 """
 
 import asyncio
-import hashlib
 import os
 import re
 import socket
 import ssl
+import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from sip import Dialog, authorization
 
 RETRANSMIT = (0.5, 1, 2, 4, 4)
 EXPIRES = 600
@@ -131,7 +134,7 @@ class Phone:
         for _ in range(3):
             lines = dialog.lines(method) + [f"Expires: {EXPIRES}"] + extra
             if self.nonce:
-                lines.append(self.authorization(method, uri))
+                lines.append(authorization(self.user, self.domain, self.password, self.nonce, method, uri))
             status, headers = await self.transact(method, uri, lines, body)
             challenge = headers.get("www-authenticate", [""])[0]
             if status != 401 or not self.password:
@@ -163,15 +166,6 @@ class Phone:
         finally:
             del self.open[branch]
 
-    def authorization(self, method, uri):
-        md5 = lambda text: hashlib.md5(text.encode()).hexdigest()
-        ha1, ha2 = md5(f"{self.user}:{self.domain}:{self.password}"), md5(f"{method}:{uri}")
-        response = md5(f"{ha1}:{self.nonce}:00000001:c0ffee:auth:{ha2}")
-        return (
-            f'Authorization: Digest username="{self.user}", realm="{self.domain}", nonce="{self.nonce}", uri="{uri}", '
-            f'response="{response}", algorithm=MD5, qop=auth, nc=00000001, cnonce="c0ffee"'
-        )
-
     def take(self, text, source):
         start, headers, body = parse(text)
         if not start.startswith("SIP/2.0"):
@@ -191,25 +185,6 @@ class Phone:
             watch.take(Notify(headers, body, source))
         else:
             self.strays += 1
-
-
-class Dialog:
-    def __init__(self, local, remote):
-        self.remote, self.target, self.routes = remote, remote, []
-        self.call_id, self.cseq = os.urandom(8).hex(), 0
-        self.from_line, self.to_line = f"From: <{local}>;tag={os.urandom(4).hex()}", f"To: <{remote}>"
-
-    def lines(self, method):
-        self.cseq += 1
-        return [self.from_line, self.to_line, f"Call-ID: {self.call_id}", f"CSeq: {self.cseq} {method}"]
-
-    def established(self, headers):
-        self.target = re.search(r"<([^>]*)>", headers["contact"][0]).group(1)
-        if "tag=" in self.to_line:
-            return  # The route set of a dialog stays (RFC 3261 12.2).
-        self.to_line = "To: " + headers["to"][0]
-        routes = [route for line in headers.get("record-route", []) for route in line.split(",")]
-        self.routes = [f"Route: {route.strip()}" for route in reversed(routes)]
 
 
 class Notify:

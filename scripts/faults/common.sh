@@ -2,6 +2,7 @@
 # What the fault scripts share: a cluster of three processes in a folder of its own, and publications to it.
 # To be sourced. Needs scripts/cluster/local.sh, and python3; BIN names the vedette binary, else one is built.
 
+export PYTHONDONTWRITEBYTECODE=1 # nothing is left beside the scripts
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 local_sh=$here/../cluster/local.sh
 

@@ -18,11 +18,13 @@ subscription was ended (- if it was not).
 
 import asyncio
 import collections
-import hashlib
 import os
 import re
 import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from sip import Dialog, authorization
 
 PACE = {"refresh": 10, "publish": 10, "new": 5, "wrong": 3, "bare": 10}  # a second
 RETRANSMIT = (0.5, 1, 2, 2, 2)  # a request without any answer by then has none
@@ -134,7 +136,7 @@ class Phone:
         while True:
             lines = dialog.lines(method) + ["Event: presence", f"Expires: {EXPIRES}"] + extra
             if self.nonce and logs_in:
-                lines.append(self.authorization(method))
+                lines.append(authorization(self.user, self.domain, self.password, self.nonce, method, self.uri))
             tried = self.nonce
             status, headers = await self.socket.ask(method, uri, lines, body)
             if status != 401 or not logs_in:
@@ -143,34 +145,6 @@ class Phone:
             self.nonce = re.search(r'nonce="([^"]*)"', challenges[0]).group(1)
             if tried is not None and "stale=true" not in challenges[0].lower():
                 return status, headers
-
-    def authorization(self, method):
-        def md5(text):
-            return hashlib.md5(text.encode()).hexdigest()
-
-        ha1, ha2 = md5(f"{self.user}:{self.domain}:{self.password}"), md5(f"{method}:{self.uri}")
-        response = md5(f"{ha1}:{self.nonce}:00000001:c0ffee:auth:{ha2}")
-        return (
-            f'Authorization: Digest username="{self.user}", realm="{self.domain}", nonce="{self.nonce}", '
-            f'uri="{self.uri}", response="{response}", algorithm=MD5, qop=auth, nc=00000001, cnonce="c0ffee"'
-        )
-
-
-class Dialog:
-    def __init__(self, local, remote):
-        self.remote, self.target, self.routes = remote, remote, []
-        self.call_id, self.cseq = os.urandom(8).hex(), 0
-        self.from_line, self.to_line = f"From: <{local}>;tag={os.urandom(4).hex()}", f"To: <{remote}>"
-
-    def lines(self, method):
-        self.cseq += 1
-        return [self.from_line, self.to_line, f"Call-ID: {self.call_id}", f"CSeq: {self.cseq} {method}"]
-
-    def established(self, headers):
-        self.to_line = "To: " + headers["to"][0]
-        self.target = re.search(r"<([^>]*)>", headers["contact"][0]).group(1)
-        routes = [route for line in headers.get("record-route", []) for route in line.split(",")]
-        self.routes = [f"Route: {route.strip()}" for route in reversed(routes)]
 
 
 class Tally:
