@@ -131,11 +131,7 @@ impl Links {
     /// Answers over the connection a request came on. If that is gone, so is whoever would read the answer; the phone
     /// asks again.
     pub fn respond(&self, link: LinkId, bytes: Bytes) {
-        let mut table = self.0.table.lock();
-        match table.queues.contains_key(&link) {
-            true => self.enqueue(&mut table, link, bytes),
-            false => counter!(LINK_DROPPED).increment(1),
-        }
+        self.enqueue(&mut self.0.table.lock(), link, bytes);
     }
 
     /// Sends a request to the dispatcher whose inner address is `next_hop`, or to one that stands in for it.
@@ -162,7 +158,7 @@ impl Links {
     }
 
     fn enqueue(&self, table: &mut Table, link: LinkId, bytes: Bytes) {
-        let Some(open) = table.queues.get(&link) else { return };
+        let Some(open) = table.queues.get(&link) else { return counter!(LINK_DROPPED).increment(1) };
         let length = bytes.len();
         let waiting = open.waiting.fetch_add(length, Ordering::Relaxed);
         if waiting + length > self.0.limits.link_bytes || open.queue.try_send(bytes).is_err() {
