@@ -266,7 +266,7 @@ impl World {
         let is_wronged = |phone: &&Phone| {
             let dialog = phone.script.dialog().filter(|dialog| dialog.is_live(self.now));
             let is_it = dialog.is_some_and(|dialog| dialog.remote_tag.as_deref() == Some(id));
-            is_it && phone.contact() == held.request.remote_target
+            is_it && phone.contact() == held.dialog.remote_target()
         };
         match self.phones.iter().find(is_wronged) {
             Some(phone) => {

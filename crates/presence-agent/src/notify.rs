@@ -1,15 +1,16 @@
 //! A NOTIFY as bytes (RFC 6665 section 4.2.2).
 
+use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use presence::time::Timestamp;
-use proto::v1;
-use sip::RequestWriter;
+
+use crate::shard::Dialog;
 
 /// Everything a NOTIFY is written from, besides its document.
 pub(crate) struct Notify<'a> {
-    pub dialog: &'a v1::Subscribe,
+    pub dialog: &'a Dialog,
     pub cseq: u64,
     /// `None` while the subscription lives, else why it ended.
     pub ended: Option<&'a str>,
@@ -21,54 +22,57 @@ pub(crate) struct Notify<'a> {
 }
 
 impl Notify<'_> {
+    /// What the lines written here take at most, besides the texts that are copied into them.
+    const OWN_LINES: usize = 256;
+
     /// `sent_by` is this manager's SIP address. Without a document nothing is told of the presentity: the body is left
     /// out (RFC 6665 section 4.2.2), rather than filled with a made-up state.
     pub fn write(&self, sent_by: &str, document: Option<&[u8]>) -> Bytes {
-        let dialog = self.dialog;
-        let mut request = RequestWriter::new("NOTIFY", &dialog.remote_target)
-            .joined("Via", &["SIP/2.0/TCP ", sent_by, ";branch=", self.branch])
-            .joined("Max-Forwards", &["70"]);
-        for route in &dialog.route_set {
-            request = request.joined("Route", &[route]);
+        let Notify { dialog, branch, .. } = self;
+        let document = document.filter(|_| !dialog.accept().is_empty());
+        let body = document.unwrap_or_default();
+        let length = dialog.size() + sent_by.len() + branch.len() + body.len() + Self::OWN_LINES;
+        let mut bytes = Vec::with_capacity(length);
+        push(&mut bytes, &["NOTIFY ", dialog.remote_target(), " SIP/2.0\r\nVia: SIP/2.0/TCP ", sent_by]);
+        push(&mut bytes, &[";branch=", branch, "\r\nMax-Forwards: 70\r\n", dialog.parties_lines()]);
+        number(&mut bytes, "CSeq: ", self.cseq, " NOTIFY\r\n");
+        push(&mut bytes, &[dialog.usage_lines()]);
+        self.state(&mut bytes);
+        if document.is_some() {
+            push(&mut bytes, &["Content-Type: ", dialog.accept(), "\r\n"]);
         }
-        request = request
-            .joined("From", &["<", &dialog.local_party, ">;tag=", &dialog.local_tag])
-            .joined("To", &tagged(&dialog.remote_party, &dialog.remote_tag))
-            .joined("Call-ID", &[&dialog.call_id])
-            .joined("CSeq", &[&self.cseq.to_string(), " NOTIFY"])
-            .joined("Contact", &["<", &dialog.contact, ">"]);
-        request = match dialog.event_id.as_str() {
-            "" => request.joined("Event", &[&dialog.event]),
-            id => request.joined("Event", &[&dialog.event, ";id=", id]),
-        };
-        request = self.state(request);
-        match (dialog.accept.first(), document) {
-            (Some(content_type), Some(document)) => request.body(content_type, document).finish(),
-            _ => request.finish(),
-        }
+        number(&mut bytes, "Content-Length: ", body.len() as u64, "\r\n\r\n");
+        bytes.extend_from_slice(body);
+        Bytes::from(bytes)
     }
 
-    fn state<'a>(&self, request: RequestWriter<'a>) -> RequestWriter<'a> {
+    fn state(&self, bytes: &mut Vec<u8>) {
         let Some(reason) = self.ended else {
             let state = if self.pending { "pending" } else { "active" };
-            let left = self.expires_at.seconds_after(self.now).to_string();
-            return request.joined("Subscription-State", &[state, ";expires=", &left]);
+            push(bytes, &["Subscription-State: ", state]);
+            let left = self.expires_at.seconds_after(self.now);
+            return number(bytes, ";expires=", left.into(), "\r\n");
         };
-        request.joined("Subscription-State", &["terminated;reason=", reason])
+        push(bytes, &["Subscription-State: terminated;reason=", reason, "\r\n"]);
     }
 }
 
-/// Clients of RFC 2543 send no From tag, and get none back.
-fn tagged<'a>(uri: &'a str, tag: &'a str) -> [&'a str; 4] {
-    if tag.is_empty() { ["<", uri, ">", ""] } else { ["<", uri, ">;tag=", tag] }
+fn push(bytes: &mut Vec<u8>, texts: &[&str]) {
+    texts.iter().for_each(|text| bytes.extend_from_slice(text.as_bytes()));
+}
+
+fn number(bytes: &mut Vec<u8>, before: &str, number: u64, behind: &str) {
+    let _never_fails = write!(bytes, "{before}{number}{behind}");
 }
 
 #[cfg(test)]
 mod tests {
+    use proto::v1;
+
     use super::*;
 
-    fn dialog() -> v1::Subscribe {
-        v1::Subscribe {
+    fn dialog() -> Dialog {
+        let said = v1::Subscribe {
             remote_target: "sip:bob@192.0.2.7:5062".into(),
             route_set: vec![
                 "<sip:token@127.0.0.1:5070;transport=tcp;lr>".into(),
@@ -84,7 +88,8 @@ mod tests {
             event_id: "7".into(),
             accept: vec!["application/pidf+xml".into()],
             ..v1::Subscribe::default()
-        }
+        };
+        Dialog::of(&said).unwrap()
     }
 
     fn text(ended: Option<&str>) -> String {

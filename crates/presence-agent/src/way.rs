@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use proto::v1;
 use sip::{Secret, Uri};
 
 use crate::request::route_uri;
+use crate::shard::Dialog;
 use crate::subscribe::flow_of_route;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,11 +18,11 @@ pub(crate) struct Way {
 
 impl Way {
     /// Where the first Route leads. Without a route, the remote target, as plain RFC 3261 section 8.1.2 has it.
-    pub fn of(dialog: &v1::Subscribe, flow_key: &Secret) -> Option<Way> {
-        let route = dialog.route_set.first();
+    pub fn of(dialog: &Dialog, flow_key: &Secret) -> Option<Way> {
+        let route = dialog.route_set().next();
         let uri = match route {
             Some(route) => route_uri(route.as_bytes())?,
-            None => &dialog.remote_target,
+            None => dialog.remote_target(),
         };
         let next_hop = Uri::parse(uri).ok()?.socket_addr()?;
         let flow = route.and_then(|_| flow_of_route(uri, flow_key));
@@ -32,6 +32,7 @@ impl Way {
 
 #[cfg(test)]
 mod tests {
+    use proto::v1;
     use sip::{Flow, Transport};
 
     use super::*;
@@ -40,12 +41,16 @@ mod tests {
         Secret::new("lab").derive("flow")
     }
 
+    fn way(said: v1::Subscribe) -> Option<Way> {
+        Way::of(&Dialog::of(&said)?, &key())
+    }
+
     fn way_over(transport: Transport) -> Option<Way> {
         let [listener, remote] = ["192.0.2.1:5060", "198.51.100.7:40000"].map(|text| text.parse().unwrap());
         let token = Flow { transport, listener, remote, connection: 7 }.seal(&key());
         let route_set =
             vec![format!("<sip:{token}@10.0.0.1:7060;transport=tcp;lr>"), "<sip:192.0.2.1;lr>".into()];
-        Way::of(&v1::Subscribe { route_set, ..v1::Subscribe::default() }, &key())
+        way(v1::Subscribe { route_set, ..v1::Subscribe::default() })
     }
 
     #[test]
@@ -58,9 +63,8 @@ mod tests {
 
     #[test]
     fn without_a_route_the_remote_target_is_the_next_hop_if_it_is_an_address() {
-        let way = |target: &str| {
-            Way::of(&v1::Subscribe { remote_target: target.into(), ..v1::Subscribe::default() }, &key())
-        };
+        let way =
+            |target: &str| way(v1::Subscribe { remote_target: target.into(), ..v1::Subscribe::default() });
 
         assert_eq!(way("sip:bob@192.0.2.7:5062").map(|way| way.next_hop), "192.0.2.7:5062".parse().ok());
         assert_eq!(way("sip:bob@phone.invalid"), None);

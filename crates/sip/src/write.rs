@@ -101,16 +101,6 @@ impl<'a> RequestWriter<'a> {
         self
     }
 
-    /// A header whose value is all these parts, one behind the other: for requests that are written often.
-    pub fn joined(mut self, name: &str, parts: &[&str]) -> Self {
-        let head = &mut self.0.head;
-        head.extend_from_slice(name.as_bytes());
-        head.extend_from_slice(b": ");
-        parts.iter().for_each(|part| push_clean(head, part));
-        head.extend_from_slice(b"\r\n");
-        self
-    }
-
     pub fn body(mut self, content_type: &str, body: &'a [u8]) -> Self {
         self.0.body(content_type, body);
         self

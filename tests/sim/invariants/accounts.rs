@@ -14,7 +14,7 @@ use crate::phone::Dialog;
 pub fn within_quota(quota: u32, shard: &Shard) -> Check {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for (_, held) in living(shard) {
-        *counts.entry(&held.request.watcher).or_default() += 1;
+        *counts.entry(held.dialog.watcher()).or_default() += 1;
     }
     match counts.into_iter().find(|(_, count)| quota > 0 && *count > quota) {
         Some((account, count)) => broken("more subscriptions than allowed", format!("{account}: {count}")),
@@ -25,7 +25,7 @@ pub fn within_quota(quota: u32, shard: &Shard) -> Check {
 /// Faults have stopped and billing has not changed its mind for a while: what stands in the log is what it says.
 pub fn are_judged(opinion: impl Fn(&str) -> Decision, history: &History) -> Check {
     for (id, held) in living(history.shard()) {
-        let watcher = held.request.watcher.as_str();
+        let watcher = held.dialog.watcher();
         let as_said = match opinion(watcher) {
             Decision::Deny => false,
             Decision::Pending => held.is_pending(),

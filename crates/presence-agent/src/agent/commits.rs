@@ -12,7 +12,7 @@ use crate::answer::{self, Answer};
 use crate::api::ApiReply;
 use crate::pending::{Client, Intent, Waiting};
 use crate::publish::Publish;
-use crate::shard::{Effect, Outcome, Refusal};
+use crate::shard::{Dialog, Effect, Outcome, Refusal};
 use crate::subscribe::{Subscribe, SubscribeKind};
 
 impl Agent {
@@ -106,7 +106,9 @@ impl Agent {
             (Intent::Subscribe(subscribe), Outcome::Done) if subscribe.kind == SubscribeKind::Fetch => {
                 let command = subscribe.command(&client.request, "", client.repeat, self.config.node);
                 self.answer_subscribe(client, &subscribe, 0, now);
-                self.notify_once(&command, now);
+                if let Some(dialog) = Dialog::of(&command) {
+                    self.notify_once(&dialog, now);
+                }
             }
             (Intent::Dial(dial), _) => self.answer_dial(client, &dial, now),
             (Intent::Register(register), _) => {

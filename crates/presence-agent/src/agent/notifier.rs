@@ -18,7 +18,7 @@ use crate::delivery::{Deliveries, Turn};
 use crate::disposition::Disposition;
 use crate::notify::Notify;
 use crate::pending::Waiting;
-use crate::shard::{SubscriptionId, owed};
+use crate::shard::{Dialog, SubscriptionId, owed};
 use crate::way::Way;
 
 /// Which NOTIFY a client transaction carries.
@@ -72,7 +72,7 @@ impl Agent {
         self.disown_all_but_ours();
         let owned: Vec<_> = self.shard.subscriptions().filter(|(_, held)| held.owner == me).collect();
         let new = owned.iter().filter(|(id, _)| !self.deliveries.has(id));
-        let new = new.map(|(id, held)| (*id, held.request.watcher.as_str()));
+        let new = new.map(|(id, held)| (*id, held.dialog.watcher()));
         self.reviews.doubt_each(new, now.monotonic);
         let owned: Vec<_> = owned.into_iter().map(|(id, held)| (id.clone(), self.shard.owed(held))).collect();
         for (id, owed) in owned {
@@ -140,41 +140,38 @@ impl Agent {
 
     fn notify(&mut self, id: &SubscriptionId, now: Now) {
         let ours = self.shard.subscription(id).filter(|held| held.owner == self.config.node);
-        let Some(held) = ours else { return self.disown(id) };
-        let (dialog, epoch, ended, expires_at) =
-            (held.request.clone(), held.epoch, held.ended.clone(), held.expires_at);
-        let (pending, shown) = (held.is_pending(), held.is_shown());
-        let owed = self.shard.owed(held);
+        let Some(held) = ours.cloned() else { return self.disown(id) };
+        let owed = self.shard.owed(&held);
         let branch = self.next_branch();
         let Some(turn) = self.deliveries.start(id, owed, &branch) else { return };
         let (cseq, way) = match turn {
             Turn::Send { cseq, way } => (cseq, way),
             Turn::EpochUsedUp => {
-                let raise = v1::RaiseEpoch { id: id.to_string(), epoch };
+                let raise = v1::RaiseEpoch { id: id.to_string(), epoch: held.epoch };
                 return self.propose(Waiting::RaiseEpoch(id.clone()), Kind::RaiseEpoch(raise));
             }
             // Its watcher hears 481 when it refreshes, and begins a new one.
-            Turn::DialogUsedUp => return self.propose_end(id.clone(), epoch),
+            Turn::DialogUsedUp => return self.propose_end(id.clone(), held.epoch),
         };
-        let Some(way) = way.or_else(|| self.find_way(id, &dialog)) else {
+        let Some(way) = way.or_else(|| self.find_way(id, &held.dialog)) else {
             return self.undelivered(id, None, now);
         };
-        let tag = Notified::Subscription { id: id.clone(), epoch };
+        let tag = Notified::Subscription { id: id.clone(), epoch: held.epoch };
         let notify = Notify {
             cseq,
-            ended: ended.as_deref(),
-            pending,
-            expires_at,
+            ended: held.ended.as_deref(),
+            pending: held.is_pending(),
+            expires_at: held.expires_at,
             now: now.log,
             branch: &branch,
-            dialog: &dialog,
+            dialog: &held.dialog,
         };
-        if !self.send_notify(&notify, shown, way, tag, now) {
+        if !self.send_notify(&notify, held.is_shown(), way, tag, now) {
             self.undelivered(id, None, now);
         }
     }
 
-    fn find_way(&mut self, id: &SubscriptionId, dialog: &v1::Subscribe) -> Option<Way> {
+    fn find_way(&mut self, id: &SubscriptionId, dialog: &Dialog) -> Option<Way> {
         let way = Way::of(dialog, &self.flow_key)?;
         self.deliveries.learn(id, way);
         Some(way)
@@ -182,10 +179,10 @@ impl Agent {
 
     /// The one NOTIFY of a fetch (RFC 6665 4.4.3): the state, and that this was all. Whoever would have to be approved is
     /// shown nothing.
-    pub(super) fn notify_once(&mut self, dialog: &v1::Subscribe, now: Now) {
+    pub(super) fn notify_once(&mut self, dialog: &Dialog, now: Now) {
         let Some(way) = Way::of(dialog, &self.flow_key) else { return };
         let branch = self.next_branch();
-        let pending = dialog.standing() == v1::Standing::Pending;
+        let pending = dialog.numbers.standing == v1::Standing::Pending;
         let ended = Some(if pending { "giveup" } else { "timeout" });
         let (expires_at, now_log) = (Timestamp::default(), now.log);
         let notify = Notify { cseq: 1, ended, pending, expires_at, now: now_log, branch: &branch, dialog };
@@ -194,9 +191,9 @@ impl Agent {
 
     /// Whether it was sent. `shown`: with the state.
     fn send_notify(&mut self, notify: &Notify<'_>, shown: bool, way: Way, tag: Notified, now: Now) -> bool {
-        let (dialog, key) = (notify.dialog, notify.dialog.presentity.as_str());
+        let (key, event) = (notify.dialog.presentity(), notify.dialog.event());
         let presentity = self.shard.presentity_of(key);
-        let composed = shown.then(|| self.documents.composed(key, &dialog.event, presentity));
+        let composed = shown.then(|| self.documents.composed(key, event, presentity));
         let document = composed.as_ref().map(|composed| composed.document.as_ref());
         let bytes = notify.write(&self.config.sent_by, document);
         let branch = notify.branch.clone();
@@ -241,7 +238,7 @@ impl Agent {
     fn next_hop_of(&self, tag: Notified) -> Option<SocketAddr> {
         match tag {
             Notified::Subscription { id, .. } => {
-                Some(Way::of(&self.shard.subscription(&id)?.request, &self.flow_key)?.next_hop)
+                Some(Way::of(&self.shard.subscription(&id)?.dialog, &self.flow_key)?.next_hop)
             }
             Notified::Fetch { next_hop } => Some(next_hop),
         }

@@ -115,14 +115,14 @@ impl Agent {
         let subscriptions = watchers.filter_map(|id| self.shard.subscription(id));
         subscriptions
             .map(|subscription| WatcherState {
-                watcher: subscription.request.watcher.clone(),
-                event: subscription.request.event.clone(),
+                watcher: subscription.dialog.watcher().to_owned(),
+                event: subscription.dialog.event().to_owned(),
                 pending: subscription.is_pending(),
                 ended: subscription.ended.is_some(),
                 seconds_left: subscription.expires_at.seconds_after(now.log),
                 owner: subscription.owner,
-                call_id: subscription.request.call_id.clone(),
-                tenant: subscription.request.tenant.clone(),
+                call_id: subscription.dialog.call_id().to_owned(),
+                tenant: subscription.dialog.tenant().to_owned(),
             })
             .collect()
     }

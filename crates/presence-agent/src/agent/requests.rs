@@ -207,11 +207,11 @@ impl Agent {
             return None;
         }
         let held = self.shard.subscription(&SubscriptionId::from(subscribe.local_tag.as_str()))?;
-        let route = crate::request::route_uri(held.request.route_set.first()?.as_bytes())?;
+        let route = crate::request::route_uri(held.dialog.route_set().next()?.as_bytes())?;
         let (then, now) = (flow_of_route(route, &self.flow_key)?, flow(request, &self.flow_key)?);
         let contact = request.contact().ok().flatten()?;
-        let is_same = then == now && contact.uri == held.request.remote_target;
-        is_same.then(|| Claim { account: held.request.watcher.clone(), proof: Proof::Dialog })
+        let is_same = then == now && contact.uri == held.dialog.remote_target();
+        is_same.then(|| Claim { account: held.dialog.watcher().to_owned(), proof: Proof::Dialog })
     }
 
     fn judge(

@@ -10,7 +10,7 @@ use proto::v1::command::Kind;
 use super::{Agent, Note, Now, Output};
 use crate::pending::{Asked, Intent, Waiting};
 use crate::request::route_uri;
-use crate::shard::{Subscription, SubscriptionId};
+use crate::shard::SubscriptionId;
 use crate::subscribe::flow_of_route;
 use crate::verdict::{Decision, Invalidated, Proof, Question, Subject, Verdict};
 
@@ -46,7 +46,7 @@ impl Agent {
     /// before may not have reached whoever took the request.
     pub(super) fn doubt(&mut self, id: &SubscriptionId, now: Now) {
         if let Some(held) = self.shard.subscription(id) {
-            self.reviews.doubt(id, &held.request.watcher, now.monotonic);
+            self.reviews.doubt(id, held.dialog.watcher(), now.monotonic);
         }
     }
 
@@ -55,16 +55,16 @@ impl Agent {
         let Some(held) = held.filter(|held| held.owner == self.config.node && held.ended.is_none()) else {
             return;
         };
-        let (dialog, epoch) = (&held.request, held.epoch);
+        let (dialog, epoch) = (&held.dialog, held.epoch);
         let subject = Subject {
-            account: dialog.watcher.clone(),
+            account: dialog.watcher().to_owned(),
             method: "SUBSCRIBE",
-            event: dialog.event.clone(),
-            presentity: dialog.presentity.clone(),
+            event: dialog.event().to_owned(),
+            presentity: dialog.presentity().to_owned(),
         };
-        let watcher = dialog.watcher.clone();
+        let watcher = dialog.watcher().to_owned();
         let realm = held.presentity().domain().to_owned();
-        let flow = dialog.route_set.first().and_then(|route| route_uri(route.as_bytes()));
+        let flow = dialog.route_set().next().and_then(|route| route_uri(route.as_bytes()));
         let flow = flow.and_then(|uri| flow_of_route(uri, &self.flow_key));
         let source = flow.map(|flow| flow.remote.to_string()).unwrap_or_default();
         let question = Question { subject, proof: Proof::Dialog, watcher, realm };
@@ -110,8 +110,8 @@ impl Agent {
     pub(super) fn reject_dialog(&mut self, intent: &Intent, account: &str) {
         let Intent::Subscribe(subscribe) = intent else { return };
         let id = SubscriptionId::from(subscribe.local_tag.as_str());
-        let is_theirs = |held: &&Subscription| held.ended.is_none() && held.request.watcher == account;
-        if let Some(held) = self.shard.subscription(&id).filter(is_theirs) {
+        let held = self.shard.subscription(&id);
+        if let Some(held) = held.filter(|held| held.ended.is_none() && held.dialog.watcher() == account) {
             self.propose_judge(id, held.epoch, Standing::Rejected);
         }
     }

@@ -10,6 +10,7 @@
 
 mod checksums;
 mod deadlines;
+mod dialog;
 mod history;
 mod node_state;
 mod owners;
@@ -40,6 +41,7 @@ use deadlines::{Deadline, Deadlines};
 use owners::Owners;
 use slot_state::SlotState;
 
+pub use dialog::Dialog;
 pub use history::{Change, Deed, History, What};
 pub use node_state::NodeState;
 pub use owners::owed;
@@ -178,12 +180,13 @@ impl Shard {
         self.slots.get(&Slot::of_text(key))?.presentities.get(key)
     }
 
-    pub fn subscription(&self, id: &SubscriptionId) -> Option<&Subscription> {
+    pub fn subscription(&self, id: &SubscriptionId) -> Option<&Arc<Subscription>> {
         self.slots.get(&id.slot()?)?.subscriptions.get(id)
     }
 
     pub fn subscriptions(&self) -> impl Iterator<Item = (&SubscriptionId, &Subscription)> {
-        self.slots.values().flat_map(|slot| slot.subscriptions.iter())
+        let held = self.slots.values().flat_map(|slot| slot.subscriptions.iter());
+        held.map(|(id, subscription)| (id, subscription.as_ref()))
     }
 
     pub fn presentities(&self) -> impl Iterator<Item = (&PresentityKey, &Presentity)> {
@@ -201,7 +204,7 @@ impl Shard {
 
     /// The position a NOTIFY must reach to leave nothing owed.
     pub fn owed(&self, subscription: &Subscription) -> Position {
-        let presentity = self.presentity_of(&subscription.request.presentity);
+        let presentity = self.presentity_of(subscription.dialog.presentity());
         owners::owed(subscription, presentity.map(|presentity| presentity.position))
     }
 
@@ -274,9 +277,9 @@ impl Shard {
         let has = self.watchers.count(&subscribe.watcher);
         let state = self.slot_mut(slot);
         let before = state.subscriptions.get(&id).cloned();
-        let applied = state.subscribe(&id, subscribe, has, moment);
+        let applied = state.subscribe(&id, &subscribe, has, moment);
         let after = state.subscriptions.get(&id).cloned();
-        self.index(id, before.as_ref(), after.as_ref());
+        self.index(id, before.as_deref(), after.as_deref());
         applied
     }
 
@@ -291,7 +294,7 @@ impl Shard {
             return Applied::done();
         }
         let before = subscription.clone();
-        subscription.end_unsaid(moment);
+        Arc::make_mut(subscription).end_unsaid(moment);
         let after = subscription.clone();
         self.index(id.clone(), Some(&before), Some(&after));
         for node in self.nodes.values_mut() {
@@ -310,7 +313,7 @@ impl Shard {
             return Applied::done();
         };
         let before = subscription.clone();
-        let judged = subscription.judge(judge.standing(), moment);
+        let judged = Arc::make_mut(subscription).judge(judge.standing(), moment);
         let after = subscription.clone();
         self.index(id.clone(), Some(&before), Some(&after));
         Applied::done().with(judged.then_some(Effect::SubscriptionJudged(id)))
@@ -322,7 +325,7 @@ impl Shard {
         if let Some(subscription) = self.slot_mut(slot).subscriptions.get_mut(&id)
             && subscription.epoch == epoch
         {
-            subscription.epoch += 1;
+            Arc::make_mut(subscription).epoch += 1;
             return Applied::done().with(Some(Effect::SubscriptionAsked(id)));
         }
         Applied::done()
@@ -368,7 +371,7 @@ impl Shard {
             return Some(Effect::SubscriptionEnded(id));
         }
         let before = subscription.clone();
-        subscription.end("timeout", moment);
+        Arc::make_mut(subscription).end("timeout", moment);
         let after = subscription.clone();
         self.index(id.clone(), Some(&before), Some(&after));
         Some(Effect::SubscriptionAsked(id))

@@ -103,10 +103,11 @@ impl SlotState {
             if subscription.owner != lost {
                 continue;
             }
-            let call_id = subscription.request.call_id.as_bytes();
+            let call_id = subscription.dialog.call_id().as_bytes();
             let Some(heir) = rendezvous::order(call_id, survivors.iter().copied()).first().copied() else {
                 continue;
             };
+            let subscription = Arc::make_mut(subscription);
             subscription.give_to(heir);
             let changed = self.presentities.get(&subscription.presentity());
             let owed = owed(subscription, changed.map(|presentity| presentity.position));

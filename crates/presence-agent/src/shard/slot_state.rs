@@ -1,6 +1,7 @@
 //! The records of one slot: what an `Arc` of the shard's state holds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use placement::{NodeId, PresentityKey};
 use presence::entity_tag::EntityTag;
@@ -15,7 +16,7 @@ use crate::mutants::{Mutant, broken};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct SlotState {
     pub presentities: BTreeMap<PresentityKey, Presentity>,
-    pub subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    pub subscriptions: BTreeMap<SubscriptionId, Arc<Subscription>>,
     pub tombstones: BTreeMap<RepeatKey, Tombstone>,
 }
 
@@ -61,7 +62,7 @@ impl SlotState {
     pub fn subscribe(
         &mut self,
         id: &SubscriptionId,
-        request: v1::Subscribe,
+        request: &v1::Subscribe,
         has: usize,
         moment: Moment,
     ) -> Applied {
@@ -69,9 +70,11 @@ impl SlotState {
         let repeat = RepeatKey::from_bytes(&request.repeat_key);
         let lifetime = Lifetime(request.expires);
         match self.subscriptions.get_mut(id) {
-            Some(held) if held.was_made_by(repeat) => return Applied::outcome(subscribed(held.lifetime())),
+            Some(held) if held.dialog.numbers.repeat == repeat => {
+                return Applied::outcome(subscribed(held.dialog.numbers.lifetime));
+            }
             Some(held) => {
-                if let Err(refusal) = held.refresh(request, moment) {
+                if let Err(refusal) = Arc::make_mut(held).refresh(request, moment) {
                     return Applied::refused(refusal);
                 }
             }
@@ -85,14 +88,18 @@ impl SlotState {
                 if watchers.len() >= Presentity::MAX_WATCHERS {
                     return Applied::refused(Refusal::TooMany(Presentity::MAX_WATCHERS, Bound::Watchers));
                 }
+                let subscription = match Subscription::new(request, moment) {
+                    Ok(subscription) => Arc::new(subscription),
+                    Err(refusal) => return Applied::refused(refusal),
+                };
                 watchers.insert(id.clone());
-                self.subscriptions.insert(id.clone(), Subscription::new(request, moment));
+                self.subscriptions.insert(id.clone(), subscription);
             }
         }
         Applied::outcome(subscribed(lifetime)).with(Some(Effect::SubscriptionAsked(id.clone())))
     }
 
-    pub fn remove_subscription(&mut self, id: &SubscriptionId) -> Option<Subscription> {
+    pub fn remove_subscription(&mut self, id: &SubscriptionId) -> Option<Arc<Subscription>> {
         let subscription = self.subscriptions.remove(id)?;
         if let Some(presentity) = self.presentities.get_mut(&subscription.presentity()) {
             presentity.watchers.remove(id);
@@ -101,9 +108,8 @@ impl SlotState {
     }
 
     pub fn raise_epochs_of(&mut self, node: NodeId) {
-        for subscription in self.subscriptions.values_mut().filter(|subscription| subscription.owner == node)
-        {
-            subscription.epoch += 1;
+        for subscription in self.subscriptions.values_mut().filter(|held| held.owner == node) {
+            Arc::make_mut(subscription).epoch += 1;
         }
     }
 }

@@ -20,7 +20,7 @@ use proto::v1::snapshot_chunk::Kind;
 use super::checksums::Checksums;
 use super::deadlines::Deadline;
 use super::slot_state::{SlotState, Tombstone};
-use super::{History, NodeState, Presentity, Shard, Source, Subscription, SubscriptionId};
+use super::{Dialog, History, NodeState, Presentity, Shard, Source, Subscription, SubscriptionId};
 
 const CHUNK: usize = 256 * 1024;
 
@@ -38,6 +38,8 @@ pub enum BadSnapshot {
     Headless,
     #[error("a chunk is of an unknown kind")]
     UnknownKind,
+    #[error("a dialog says more than 64 KiB")]
+    DialogTooLong,
     #[error("there is no slot {0}")]
     NoSuchSlot(u32),
 }
@@ -101,8 +103,8 @@ impl Shard {
             self.deadlines.insert(expires_at, Deadline::Tombstone(slot, repeat));
         }
         for record in part.subscriptions {
-            let subscription = subscription(record);
-            let id = SubscriptionId::from(subscription.request.local_tag.as_str());
+            let subscription = Arc::new(subscription(record)?);
+            let id = SubscriptionId::from(subscription.dialog.local_tag());
             state.presentity_mut(&subscription.presentity()).watchers.insert(id.clone());
             self.deadlines.insert(subscription.expires_at, Deadline::Subscription(id.clone()));
             self.owners.moved(None, Some(subscription.owner));
@@ -286,24 +288,25 @@ fn binding(record: v1::Binding) -> Binding {
 
 fn subscription_record(subscription: &Subscription) -> v1::SubscriptionRecord {
     v1::SubscriptionRecord {
-        request: Some((*subscription.request).clone()),
+        request: Some(subscription.dialog.record()),
         epoch: subscription.epoch,
         position: subscription.asked_at.0,
         expires_at: subscription.expires_at.0,
-        ended: subscription.ended.clone().unwrap_or_default(),
+        ended: subscription.ended.as_deref().unwrap_or_default().to_owned(),
         owner: subscription.owner.0,
     }
 }
 
-fn subscription(record: v1::SubscriptionRecord) -> Subscription {
-    Subscription {
-        request: Arc::new(record.request.unwrap_or_default()),
+fn subscription(record: v1::SubscriptionRecord) -> Result<Subscription, BadSnapshot> {
+    let request = record.request.unwrap_or_default();
+    Ok(Subscription {
+        dialog: Dialog::of(&request).ok_or(BadSnapshot::DialogTooLong)?,
         owner: NodeId(record.owner),
         epoch: record.epoch,
         asked_at: Position(record.position),
         expires_at: Timestamp(record.expires_at),
-        ended: (!record.ended.is_empty()).then_some(record.ended),
-    }
+        ended: (!record.ended.is_empty()).then(|| record.ended.into()),
+    })
 }
 
 fn tombstone_record(repeat: RepeatKey, tombstone: &Tombstone) -> v1::Tombstone {

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use placement::{NodeId, PresentityKey, Slot};
 use presence::position::Position;
-use presence::repeat::RepeatKey;
 use presence::time::{Lifetime, Timestamp};
 use proto::v1;
 use proto::v1::Standing;
 
-use super::{Moment, Refusal};
+use super::{Dialog, Moment, Refusal};
 use crate::mutants::{Mutant, broken};
 
 /// The local tag of the dialog: unique, and beginning with the slot of the presentity.
@@ -20,7 +19,7 @@ pub struct SubscriptionId(Arc<str>);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subscription {
-    pub request: Arc<v1::Subscribe>,
+    pub dialog: Dialog,
     /// The node that notifies the watcher: the one that took its last request, or the heir of that one.
     pub owner: NodeId,
     /// Rises whenever somebody may have sent NOTIFYs that the present owner does not know of.
@@ -30,7 +29,7 @@ pub struct Subscription {
     /// Of an ended subscription: when its record goes.
     pub expires_at: Timestamp,
     /// The reason for `Subscription-State: terminated`, once there is one.
-    pub ended: Option<String>,
+    pub ended: Option<Arc<str>>,
 }
 
 impl SubscriptionId {
@@ -49,27 +48,22 @@ impl Subscription {
     pub(super) const KEPT_AFTER_END: Lifetime = Lifetime(64);
     /// The reason of an end that billing willed (RFC 6665 4.1.3).
     const REJECTED: &'static str = "rejected";
+    const TOO_LONG: Refusal = Refusal::Malformed("a dialog says at most 64 KiB");
 
-    pub(super) fn new(request: v1::Subscribe, moment: Moment) -> Subscription {
-        let expires_at = moment.now + Lifetime(request.expires);
+    pub(super) fn new(request: &v1::Subscribe, moment: Moment) -> Result<Subscription, Refusal> {
+        let dialog = Dialog::of(request).ok_or(Self::TOO_LONG)?;
+        let expires_at = moment.now + dialog.numbers.lifetime;
         let owner = NodeId(request.owner);
-        Subscription {
-            request: Arc::new(request),
-            owner,
-            epoch: 1,
-            asked_at: moment.at,
-            expires_at,
-            ended: None,
-        }
+        Ok(Subscription { dialog, owner, epoch: 1, asked_at: moment.at, expires_at, ended: None })
     }
 
     pub fn presentity(&self) -> PresentityKey {
-        PresentityKey::restored(&self.request.presentity)
+        PresentityKey::restored(self.dialog.presentity())
     }
 
     /// Whether the watcher waits for approval.
     pub fn is_pending(&self) -> bool {
-        self.request.standing() == Standing::Pending
+        self.dialog.numbers.standing == Standing::Pending
     }
 
     /// Whether the watcher may be shown the presentity's state.
@@ -84,54 +78,28 @@ impl Subscription {
         }
     }
 
-    pub fn lifetime(&self) -> Lifetime {
-        Lifetime(self.request.expires)
-    }
-
     /// A request in the dialog: refreshes the subscription, moves it to the node that took the request, or ends it.
-    pub(super) fn refresh(&mut self, request: v1::Subscribe, moment: Moment) -> Result<(), Refusal> {
-        if !self.is_same_usage(&request) || self.ended.is_some() || self.expires_at <= moment.now {
+    pub(super) fn refresh(&mut self, request: &v1::Subscribe, moment: Moment) -> Result<(), Refusal> {
+        let (held, owner) = (&self.dialog, NodeId(request.owner));
+        let said = Dialog::of(request).ok_or(Self::TOO_LONG)?;
+        if !held.is_same_usage(&said) || self.ended.is_some() || self.expires_at <= moment.now {
             return Err(Refusal::UnknownSubscription);
         }
-        if request.cseq <= self.request.cseq {
+        if said.numbers.cseq <= held.numbers.cseq {
             return Err(Refusal::OutOfOrder);
         }
-        let unsubscribe = request.expires == 0;
-        // A node that did not know the dialog has asked about whom To names, which may be somebody else.
-        let (standing, tenant) = match request.standing() {
-            said if said != Standing::Unspecified && request.presentity == self.request.presentity => {
-                (said.into(), request.tenant.clone())
-            }
-            _ => (self.request.standing, self.request.tenant.clone()),
-        };
-        // Without a route of ours the request says nothing of how the watcher is reached.
-        let (route_set, contact) = match request.route_set.is_empty() {
-            true => (self.request.route_set.clone(), self.request.contact.clone()),
-            false => (request.route_set, request.contact),
-        };
-        let moved =
-            self.request.route_set != route_set || self.request.remote_target != request.remote_target;
-        let judged = self.is_pending() != (standing == i32::from(Standing::Pending));
-        if !self.give_to(NodeId(request.owner)) && (moved || judged) {
+        let (refreshed, was_pending) = (held.refreshed(&said).ok_or(Self::TOO_LONG)?, self.is_pending());
+        let moved = !held.is_reached_like(&refreshed);
+        self.dialog = refreshed;
+        let judged = was_pending != self.is_pending();
+        if !self.give_to(owner) && (moved || judged) {
             // Whoever is found at the old address may say that it does not know the dialog, and is not to end it; and
             // what is on its way was written for another standing.
             self.epoch += 1;
         }
-        self.expires_at = moment.now + Lifetime(request.expires);
+        self.expires_at = moment.now + self.dialog.numbers.lifetime;
         self.asked_at = moment.at;
-        self.request = Arc::new(v1::Subscribe {
-            // A refresh does not say again what the dialog was made with.
-            watcher: self.request.watcher.clone(),
-            remote_party: self.request.remote_party.clone(),
-            local_party: self.request.local_party.clone(),
-            presentity: self.request.presentity.clone(),
-            route_set,
-            contact,
-            standing,
-            tenant,
-            ..request
-        });
-        if unsubscribe {
+        if self.dialog.numbers.lifetime == Lifetime::ZERO {
             self.end("timeout", moment);
         }
         Ok(())
@@ -145,7 +113,7 @@ impl Subscription {
         match standing {
             Standing::Rejected => self.end(Self::REJECTED, moment),
             Standing::Active | Standing::Pending if standing != self.standing() => {
-                Arc::make_mut(&mut self.request).standing = standing.into();
+                self.dialog.numbers.standing = standing;
                 self.asked_at = moment.at;
             }
             _ => return false,
@@ -165,7 +133,7 @@ impl Subscription {
     }
 
     pub(super) fn end(&mut self, reason: &str, moment: Moment) {
-        self.ended = Some(reason.to_owned());
+        self.ended = Some(reason.into());
         self.asked_at = moment.at;
         self.expires_at = moment.now + Self::KEPT_AFTER_END;
     }
@@ -175,19 +143,6 @@ impl Subscription {
     pub(super) fn end_unsaid(&mut self, moment: Moment) {
         self.end("noresource", moment);
         self.asked_at = Position::default();
-    }
-
-    pub(super) fn was_made_by(&self, repeat: RepeatKey) -> bool {
-        RepeatKey::from_bytes(&self.request.repeat_key) == repeat
-    }
-
-    fn is_same_usage(&self, request: &v1::Subscribe) -> bool {
-        let held = &self.request;
-        held.call_id == request.call_id
-            && held.remote_tag == request.remote_tag
-            && held.event == request.event
-            && held.event_id == request.event_id
-            && held.watcher == request.watcher
     }
 }
 
