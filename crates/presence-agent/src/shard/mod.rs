@@ -177,7 +177,7 @@ impl Shard {
 
     /// By the text of its key, as a command carries it.
     pub fn presentity_of(&self, key: &str) -> Option<&Presentity> {
-        self.slots.get(&Slot::of_text(key))?.presentities.get(key)
+        self.slots.get(&Slot::of_text(key))?.presentities.get(key).map(Arc::as_ref)
     }
 
     pub fn subscription(&self, id: &SubscriptionId) -> Option<&Arc<Subscription>> {
@@ -190,7 +190,8 @@ impl Shard {
     }
 
     pub fn presentities(&self) -> impl Iterator<Item = (&PresentityKey, &Presentity)> {
-        self.slots.values().flat_map(|slot| slot.presentities.iter())
+        let held = self.slots.values().flat_map(|slot| slot.presentities.iter());
+        held.map(|(key, presentity)| (key, presentity.as_ref()))
     }
 
     pub fn node(&self, node: NodeId) -> Option<&NodeState> {
@@ -405,7 +406,7 @@ impl Shard {
     /// Puts a presentity in order after a change: what is derived from it, or itself away when nothing is left.
     fn settle(&mut self, key: &PresentityKey) {
         let state = Arc::make_mut(self.slots.entry(Slot::of(key)).or_default());
-        let Some(presentity) = state.presentities.get_mut(key) else { return };
+        let Some(presentity) = state.presentities.get_mut(key).map(Arc::make_mut) else { return };
         let (before, after) = presentity.settle_deadline();
         let (counted, holds) = presentity.settle_holdings();
         self.totals.replaced(counted, holds);

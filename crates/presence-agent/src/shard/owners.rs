@@ -109,7 +109,7 @@ impl SlotState {
             };
             let subscription = Arc::make_mut(subscription);
             subscription.give_to(heir);
-            let changed = self.presentities.get(&subscription.presentity());
+            let changed = self.presentities.get(subscription.dialog.presentity());
             let owed = owed(subscription, changed.map(|presentity| presentity.position));
             moved.push((id.clone(), heir, delivered.may_owe(id, owed)));
         }

@@ -13,9 +13,10 @@ use super::{Applied, Effect, Moment, Outcome, Presentity, Refusal, Subscription,
 use crate::bound::Bound;
 use crate::mutants::{Mutant, broken};
 
+/// Its records are shared with pictures of it, each by itself: what is copied on a write is the one record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct SlotState {
-    pub presentities: BTreeMap<PresentityKey, Presentity>,
+    pub presentities: BTreeMap<PresentityKey, Arc<Presentity>>,
     pub subscriptions: BTreeMap<SubscriptionId, Arc<Subscription>>,
     pub tombstones: BTreeMap<RepeatKey, Tombstone>,
 }
@@ -32,7 +33,7 @@ impl SlotState {
     const TOMBSTONE: Lifetime = Lifetime(64);
 
     pub fn presentity_mut(&mut self, key: &PresentityKey) -> &mut Presentity {
-        self.presentities.entry(key.clone()).or_default()
+        Arc::make_mut(self.presentities.entry(key.clone()).or_default())
     }
 
     /// The first answer to this very PUBLISH, if it was applied already.
@@ -101,8 +102,8 @@ impl SlotState {
 
     pub fn remove_subscription(&mut self, id: &SubscriptionId) -> Option<Arc<Subscription>> {
         let subscription = self.subscriptions.remove(id)?;
-        if let Some(presentity) = self.presentities.get_mut(&subscription.presentity()) {
-            presentity.watchers.remove(id);
+        if let Some(presentity) = self.presentities.get_mut(subscription.dialog.presentity()) {
+            Arc::make_mut(presentity).watchers.remove(id);
         }
         Some(subscription)
     }
