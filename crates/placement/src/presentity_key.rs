@@ -19,10 +19,11 @@ impl PresentityKey {
     /// `None` when the URI is none of ours: another scheme, no user, no host, or too long.
     pub fn of(uri: &str) -> Option<PresentityKey> {
         let (scheme, rest) = uri.trim().split_once(':')?;
-        let key = match scheme.to_ascii_lowercase().as_str() {
-            "sip" | "sips" | "pres" => address_of_record(rest)?,
-            "tel" => number(rest)?,
-            _ => return None,
+        let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+        let key = match () {
+            () if is("sip") || is("sips") || is("pres") => address_of_record(rest)?,
+            () if is("tel") => number(rest)?,
+            () => return None,
         };
         (key.len() <= Self::MAX_LENGTH).then(|| PresentityKey(key.into()))
     }
@@ -73,7 +74,13 @@ fn address_of_record(rest: &str) -> Option<String> {
     if host.is_empty() || host.bytes().any(|byte| byte <= b' ') {
         return None;
     }
-    Some(format!("{}@{}", unescaped(user)?, host.to_ascii_lowercase()))
+    let mut key = String::with_capacity(user.len() + 1 + host.len());
+    unescape(user, &mut key)?;
+    key.push('@');
+    let begins = key.len();
+    key.push_str(host);
+    key[begins..].make_ascii_lowercase();
+    Some(key)
 }
 
 fn number(rest: &str) -> Option<String> {
@@ -83,8 +90,8 @@ fn number(rest: &str) -> Option<String> {
 }
 
 /// Undoes escapes of characters that may stand for themselves; the others keep theirs, in capitals.
-fn unescaped(user: &str) -> Option<String> {
-    let mut out = String::with_capacity(user.len());
+fn unescape(user: &str, out: &mut String) -> Option<()> {
+    let begins = out.len();
     let mut rest = user;
     while let Some((plain, escaped)) = rest.split_once('%') {
         let code = u8::from_str_radix(escaped.get(..2)?, 16).ok()?;
@@ -97,7 +104,8 @@ fn unescaped(user: &str) -> Option<String> {
         rest = &escaped[2..];
     }
     out.push_str(rest);
-    (!out.bytes().any(|byte| byte <= b' ' || byte == b'@')).then_some(out)
+    let is_bare = !out[begins..].bytes().any(|byte| byte <= b' ' || byte == b'@');
+    is_bare.then_some(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Slots: the 1,024 parts that all presentities hash into, for ever; and the table that gives each slot its group.
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use crate::{GroupId, PresentityKey, hash};
@@ -40,7 +40,10 @@ impl Slot {
 /// Three hexadecimal digits, as tags carry them.
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:03x}", self.0)
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        [8, 4, 0]
+            .iter()
+            .try_for_each(|shift| f.write_char(char::from(DIGITS[usize::from(self.0 >> shift & 15)])))
     }
 }
 

@@ -163,6 +163,7 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use sip::Limits;
+    use sip::transaction::TRANSACTION_LIFETIME;
 
     use super::*;
 
@@ -251,7 +252,7 @@ mod tests {
             "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 10.0.0.11:7070;branch=z9hG4bK1-1\r\nCSeq: 1 BYE\r\n\r\n";
         calls.receive(&Message::parse(answer.into(), &Limits::default()).unwrap(), START);
 
-        assert_eq!((again, calls.poll_timeout()), (vec![sent], None));
+        assert_eq!((again, calls.repeats(START + TRANSACTION_LIFETIME)), (vec![sent], vec![]));
     }
 
     #[test]

@@ -123,13 +123,13 @@ impl Deliveries {
         self.held.range((from, Bound::Unbounded)).map(|(id, _)| id)
     }
 
-    /// The watcher is alive, whatever failed before.
-    pub fn heard_from(&mut self, id: &SubscriptionId) {
-        if let Some(delivery) = self.held.get_mut(id) {
-            delivery.failures = 0;
-            delivery.patient = false;
-            delivery.doubted = false;
-        }
+    /// The watcher is alive, whatever failed before. Says whether it is one of ours.
+    pub fn heard_from(&mut self, id: &SubscriptionId) -> bool {
+        let Some(delivery) = self.held.get_mut(id) else { return false };
+        delivery.failures = 0;
+        delivery.patient = false;
+        delivery.doubted = false;
+        true
     }
 
     /// Puts a subscription in the queue if it is owed more than was delivered.

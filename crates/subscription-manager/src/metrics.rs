@@ -1,8 +1,11 @@
 //! Names of the metrics of a manager.
 
-use metrics::{Counter, counter};
+use std::collections::BTreeMap;
 
-/// Requests taken, by `method`.
+use metrics::{Counter, counter};
+use sip::Method;
+
+/// Requests taken, by `method`; it is empty for one that no rule knows.
 pub const REQUESTS: &str = "vedette_manager_requests_total";
 /// NOTIFYs sent, retransmissions included.
 pub const NOTIFIES: &str = "vedette_manager_notifies_total";
@@ -43,8 +46,36 @@ pub struct Meters {
     pub proposals: Counter,
 }
 
+/// Requests by their method, counted likewise.
+pub struct Requests(BTreeMap<Method, Counter>);
+
 impl Meters {
     pub fn registered() -> Meters {
         Meters { notifies: counter!(NOTIFIES), proposals: counter!(PROPOSALS) }
+    }
+}
+
+impl Requests {
+    const METHODS: [Method; 10] = [
+        Method::Subscribe,
+        Method::Publish,
+        Method::Register,
+        Method::Message,
+        Method::Invite,
+        Method::Ack,
+        Method::Bye,
+        Method::Cancel,
+        Method::Options,
+        Method::Other,
+    ];
+
+    pub fn registered() -> Requests {
+        let counter = |method: Method| counter!(REQUESTS, "method" => method.as_str());
+        Requests(Self::METHODS.into_iter().map(|method| (method, counter(method))).collect())
+    }
+
+    pub fn count(&self, method: Method) {
+        let counter = self.0.get(&method).or_else(|| self.0.get(&Method::Other));
+        counter.into_iter().for_each(|counter| counter.increment(1));
     }
 }

@@ -15,7 +15,7 @@ use metrics::counter;
 use parking_lot::Mutex;
 use placement::GroupId;
 use presence_agent::LinkId;
-use sip::{Frame, Limits, Message, Secret, StreamFramer, Uri};
+use sip::{Frame, Limits, Message, Secret, StreamFramer, Uri, Via};
 use tls::{Protocol, ReadHalf, Stream, Wires, WriteHalf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -27,7 +27,7 @@ use tracing::{debug, info, warn};
 use crate::config::LinkLimits;
 use crate::demux::Demux;
 use crate::driver::Input;
-use crate::metrics::{FULL, LINK_DROPPED, NOT_SIP, REQUESTS, STOOD_IN};
+use crate::metrics::{FULL, LINK_DROPPED, NOT_SIP, Requests, STOOD_IN};
 use crate::stand_in;
 
 /// The connections of this manager. Clones are the same set.
@@ -42,6 +42,7 @@ struct Shared {
     flow_key: Secret,
     demux: Demux,
     drivers: HashMap<GroupId, mpsc::Sender<Input>>,
+    requests: Requests,
 }
 
 #[derive(Default)]
@@ -88,6 +89,23 @@ impl Table {
     }
 }
 
+/// Who sent the last request on a connection, as its Via says: hardly ever somebody else.
+#[derive(Default)]
+struct Known {
+    host: String,
+    port: Option<u16>,
+}
+
+impl Known {
+    fn of(via: &Via<'_>) -> Known {
+        Known { host: via.host.to_owned(), port: via.port }
+    }
+
+    fn is(&self, via: &Via<'_>) -> bool {
+        self.host == via.host && self.port == via.port
+    }
+}
+
 /// The other end of an open connection's queue.
 struct Outgoing {
     queue: mpsc::Receiver<Bytes>,
@@ -106,7 +124,8 @@ impl Links {
         drivers: HashMap<GroupId, mpsc::Sender<Input>>,
     ) -> Links {
         let (table, next) = (Mutex::default(), AtomicU64::new(1));
-        Links(Arc::new(Shared { table, next, limits, wires, flow_key, demux, drivers }))
+        let requests = Requests::registered();
+        Links(Arc::new(Shared { table, next, limits, wires, flow_key, demux, drivers, requests }))
     }
 
     /// Takes connections until `shutdown`.
@@ -217,6 +236,7 @@ impl Links {
     async fn read(&self, link: LinkId, mut reader: ReadHalf) {
         let mut framer = StreamFramer::new(Limits::default());
         let mut buffer = vec![0; 64 * 1024];
+        let mut known = Known::default();
         loop {
             match timeout(self.0.limits.silence, reader.read(&mut buffer)).await {
                 Ok(Ok(0) | Err(_)) => return,
@@ -226,7 +246,7 @@ impl Links {
             }
             while let Some(frame) = framer.next() {
                 match frame {
-                    Ok(Frame::Message(bytes)) => self.take(link, bytes).await,
+                    Ok(Frame::Message(bytes)) => self.take(link, bytes, &mut known).await,
                     Ok(Frame::KeepAlive) => self.respond(link, Bytes::from_static(b"\r\n")),
                     Err(error) => {
                         counter!(NOT_SIP).increment(1);
@@ -238,7 +258,7 @@ impl Links {
         }
     }
 
-    async fn take(&self, link: LinkId, bytes: Bytes) {
+    async fn take(&self, link: LinkId, bytes: Bytes, known: &mut Known) {
         let Ok(message) = Message::parse(bytes, &Limits::default()) else {
             return counter!(NOT_SIP).increment(1);
         };
@@ -246,8 +266,8 @@ impl Links {
             return;
         };
         let input = if message.is_request() {
-            counter!(REQUESTS, "method" => message.method().as_str()).increment(1);
-            self.learn(link, &message);
+            self.0.requests.count(message.method());
+            self.learn(link, &message, known);
             Input::Request { link, message }
         } else {
             Input::Response(message)
@@ -256,12 +276,16 @@ impl Links {
         let _ = driver.send(input).await;
     }
 
-    fn learn(&self, link: LinkId, request: &Message) {
+    fn learn(&self, link: LinkId, request: &Message, known: &mut Known) {
         let Ok(via) = request.via() else { return };
+        let listeners = stand_in::held(request);
+        if listeners.is_none() && known.is(&via) {
+            return;
+        }
         let host = format!("sip:{}", via.host);
         let Some(mut address) = Uri::parse(&host).ok().and_then(|uri| uri.socket_addr()) else { return };
         address.set_port(via.port.unwrap_or(5060));
-        let listeners = stand_in::held(request);
+        *known = Known::of(&via);
         let mut table = self.0.table.lock();
         if table.leads_to.get(&address) != Some(&link) {
             table.leads_to.insert(address, link);

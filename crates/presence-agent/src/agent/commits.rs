@@ -159,9 +159,10 @@ impl Agent {
             }
             Effect::SubscriptionAsked(id) => {
                 self.own(&id, Position::default());
-                self.deliveries.heard_from(&id);
-                self.wake(&id);
-                self.doubt(&id, now);
+                if self.deliveries.heard_from(&id) {
+                    self.wake(&id);
+                    self.doubt(&id, now);
+                }
             }
             Effect::SubscriptionJudged(id) => self.judged(&id, now),
             Effect::SubscriptionEnded(id) => self.disown(&id),

@@ -2,9 +2,11 @@
 //! 4.2.2, DESIGN D6, D10).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use placement::PresentityKey;
+use presence::compositor::Composed;
 use presence::position::Position;
 use presence::time::Timestamp;
 use proto::v1;
@@ -141,7 +143,10 @@ impl Agent {
     fn notify(&mut self, id: &SubscriptionId, now: Now) {
         let ours = self.shard.subscription(id).filter(|held| held.owner == self.config.node);
         let Some(held) = ours.cloned() else { return self.disown(id) };
-        let owed = self.shard.owed(&held);
+        let (key, event) = (held.dialog.presentity(), held.dialog.event());
+        let presentity = self.shard.presentity_of(key);
+        let owed = owed(&held, presentity.map(|presentity| presentity.position));
+        let shown = held.is_shown().then(|| self.documents.composed(key, event, presentity));
         let branch = self.next_branch();
         let Some(turn) = self.deliveries.start(id, owed, &branch) else { return };
         let (cseq, way) = match turn {
@@ -166,7 +171,7 @@ impl Agent {
             branch: &branch,
             dialog: &held.dialog,
         };
-        if !self.send_notify(&notify, held.is_shown(), way, tag, now) {
+        if !self.send_notify(&notify, shown, way, tag, now) {
             self.undelivered(id, None, now);
         }
     }
@@ -186,15 +191,22 @@ impl Agent {
         let ended = Some(if pending { "giveup" } else { "timeout" });
         let (expires_at, now_log) = (Timestamp::default(), now.log);
         let notify = Notify { cseq: 1, ended, pending, expires_at, now: now_log, branch: &branch, dialog };
-        self.send_notify(&notify, !pending, way, Notified::Fetch { next_hop: way.next_hop }, now);
+        let (key, event) = (dialog.presentity(), dialog.event());
+        let presentity = self.shard.presentity_of(key);
+        let shown = (!pending).then(|| self.documents.composed(key, event, presentity));
+        self.send_notify(&notify, shown, way, Notified::Fetch { next_hop: way.next_hop }, now);
     }
 
-    /// Whether it was sent. `shown`: with the state.
-    fn send_notify(&mut self, notify: &Notify<'_>, shown: bool, way: Way, tag: Notified, now: Now) -> bool {
-        let (key, event) = (notify.dialog.presentity(), notify.dialog.event());
-        let presentity = self.shard.presentity_of(key);
-        let composed = shown.then(|| self.documents.composed(key, event, presentity));
-        let document = composed.as_ref().map(|composed| composed.document.as_ref());
+    /// Whether it was sent. `shown`: the state, if the watcher may see it.
+    fn send_notify(
+        &mut self,
+        notify: &Notify<'_>,
+        shown: Option<Arc<Composed>>,
+        way: Way,
+        tag: Notified,
+        now: Now,
+    ) -> bool {
+        let document = shown.as_ref().map(|composed| composed.document.as_ref());
         let bytes = notify.write(&self.config.sent_by, document);
         let branch = notify.branch.clone();
         let started = self.clients.start(branch, bytes.clone(), way.reliable, tag, now.monotonic).is_ok();

@@ -4,12 +4,13 @@
 //! further pause 4 s. Timer F gives up after 32 s. A final answer ends a transaction at once: Timer K
 //! would only absorb repeats of it, and an answer without a transaction is dropped all the same.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::timers::Timers;
 use super::{Full, T1, T2, TRANSACTION_LIFETIME};
 use crate::message::Message;
 use crate::time::Instant;
@@ -18,7 +19,7 @@ use crate::time::Instant;
 pub struct ClientTransactions<T> {
     capacity: usize,
     live: BTreeMap<Arc<str>, Transaction<T>>,
-    timers: BTreeSet<(Instant, Arc<str>)>,
+    timers: Timers<Arc<str>>,
     outputs: VecDeque<Due<T>>,
 }
 
@@ -27,7 +28,7 @@ struct Transaction<T> {
     tag: T,
     /// Timer E's next pause; `None` on a reliable transport.
     pause: Option<Duration>,
-    /// When Timer E or F fires, whichever is first: its entry in `timers`.
+    /// When Timer E or F fires, whichever is first: its end in `timers`.
     wakes_at: Instant,
     gives_up_at: Instant,
 }
@@ -60,7 +61,7 @@ impl<T> ClientTransactions<T> {
         ClientTransactions {
             capacity,
             live: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            timers: Timers::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -79,8 +80,8 @@ impl<T> ClientTransactions<T> {
         }
         let gives_up_at = now + TRANSACTION_LIFETIME;
         let wakes_at = if reliable { gives_up_at } else { now + T1 };
+        self.timers.set(wakes_at, branch.clone());
         let pause = (!reliable).then_some(T1 * 2);
-        self.timers.insert((wakes_at, branch.clone()));
         self.live.insert(branch, Transaction { request, tag, pause, wakes_at, gives_up_at });
         Ok(())
     }
@@ -110,23 +111,22 @@ impl<T> ClientTransactions<T> {
 
     /// Ends a transaction without an answer, for instance because the way to its peer is gone.
     pub fn abandon(&mut self, branch: &str) -> Option<T> {
-        let (branch, transaction) = self.live.remove_entry(branch)?;
-        self.timers.remove(&(transaction.wakes_at, branch));
+        let transaction = self.live.remove(branch)?;
+        let live = &self.live;
+        self.timers.sweep(live.len(), |wakes_at, branch| {
+            live.get(branch).is_some_and(|transaction| transaction.wakes_at == *wakes_at)
+        });
         Some(transaction.tag)
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(wakes_at, _)| *wakes_at)
+        self.timers.next()
     }
 
     /// Fires what is due. Drain `poll_output` afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((wakes_at, branch)) = self.timers.pop_first() {
-            if wakes_at > now {
-                self.timers.insert((wakes_at, branch));
-                return;
-            }
-            self.fire(branch, now);
+        while let Some((at, branches)) = self.timers.fired(now) {
+            branches.into_iter().for_each(|branch| self.fire(branch, at, now));
         }
     }
 
@@ -152,15 +152,16 @@ impl<T> ClientTransactions<T> {
         self.live.is_empty()
     }
 
-    fn fire(&mut self, branch: Arc<str>, now: Instant) {
-        let Some(transaction) = self.live.get_mut(&branch) else { return };
+    fn fire(&mut self, branch: Arc<str>, at: Instant, now: Instant) {
+        let held = self.live.get_mut(&branch);
+        let Some(transaction) = held.filter(|transaction| transaction.wakes_at == at) else { return };
         let Some(pause) = transaction.pause.filter(|_| now < transaction.gives_up_at) else {
             let given_up = self.live.remove(&branch);
             return self.outputs.extend(given_up.map(|transaction| Due::TimedOut(transaction.tag)));
         };
         transaction.pause = Some((pause * 2).min(T2));
         transaction.wakes_at = (now + pause).min(transaction.gives_up_at);
-        self.timers.insert((transaction.wakes_at, branch.clone()));
+        self.timers.set(transaction.wakes_at, branch.clone());
         self.outputs.push_back(Due::Retransmit(branch));
     }
 }

@@ -1,7 +1,5 @@
 //! Which transaction a request belongs to (RFC 3261 §17.2.3).
 
-use sha2::{Digest, Sha256};
-
 use crate::header::Name;
 use crate::message::Message;
 use crate::method::Method;
@@ -48,13 +46,13 @@ impl TransactionKey {
 }
 
 fn hash(parts: &[&[u8]]) -> TransactionKey {
-    let mut digest = Sha256::new();
+    let mut hasher = blake3::Hasher::new();
     for part in parts {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part);
     }
-    let digest = digest.finalize();
-    TransactionKey(std::array::from_fn(|at| digest[at]))
+    let digest = hasher.finalize();
+    TransactionKey(std::array::from_fn(|at| digest.as_bytes()[at]))
 }
 
 #[cfg(test)]

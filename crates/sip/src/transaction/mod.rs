@@ -6,6 +6,7 @@
 mod client;
 mod key;
 mod server;
+mod timers;
 
 use std::time::Duration;
 

@@ -5,10 +5,12 @@
 //! Proceeding are one state. A request that nobody answers is forgotten after 64*T1, when its
 //! sender has given up as well.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
 
+use super::timers::Timers;
 use super::{TRANSACTION_LIFETIME, TransactionKey};
 use crate::message::Message;
 use crate::method::Method;
@@ -17,7 +19,7 @@ use crate::time::Instant;
 pub struct ServerTransactions {
     capacity: usize,
     live: BTreeMap<TransactionKey, Transaction>,
-    ends: BTreeSet<(Instant, TransactionKey)>,
+    ends: Timers<TransactionKey>,
 }
 
 struct Transaction {
@@ -38,32 +40,41 @@ pub enum Received {
 
 impl ServerTransactions {
     pub fn new(capacity: usize) -> ServerTransactions {
-        ServerTransactions { capacity, live: BTreeMap::new(), ends: BTreeSet::new() }
+        ServerTransactions { capacity, live: BTreeMap::new(), ends: Timers::new() }
     }
 
     pub fn receive(&mut self, request: &Message, now: Instant) -> Received {
         let key = TransactionKey::of(request);
-        if let Some(transaction) = self.live.get(&key) {
-            return Received::Repeat(transaction.answer.clone());
+        let is_full = self.live.len() >= self.capacity;
+        match self.live.entry(key) {
+            Entry::Occupied(held) => return Received::Repeat(held.get().answer.clone()),
+            Entry::Vacant(_) if is_full => return Received::Full,
+            Entry::Vacant(free) => {
+                let ends_at = now + TRANSACTION_LIFETIME;
+                self.ends.set(ends_at, key);
+                free.insert(Transaction { answer: None, ends_at });
+            }
         }
-        if self.live.len() >= self.capacity {
-            return Received::Full;
-        }
-        self.put(key, None, now);
+        self.sweep();
         Received::New(key)
     }
 
     /// Keeps a final answer for repeats. On a reliable transport there are none to come, and the
     /// transaction ends (Timer J is zero). A transaction given up before stays so.
     pub fn respond(&mut self, key: &TransactionKey, response: Bytes, reliable: bool, now: Instant) {
-        if self.remove(key) && !reliable {
-            self.put(*key, Some(response), now);
+        if reliable {
+            return self.abandon(key);
+        }
+        if let Some(transaction) = self.live.get_mut(key) {
+            transaction.answer = Some(response);
+            transaction.ends_at = now + TRANSACTION_LIFETIME;
+            self.ends.set(transaction.ends_at, *key);
         }
     }
 
     /// Ends a transaction that gets no answer: a repeat will be new.
     pub fn abandon(&mut self, key: &TransactionKey) {
-        self.remove(key);
+        self.live.remove(key);
     }
 
     /// Whether a CANCEL is about a transaction held here: then its answer is 200, otherwise 481. It has no
@@ -85,12 +96,16 @@ impl ServerTransactions {
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.ends.first().map(|(ends_at, _)| *ends_at)
+        self.ends.next()
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((_, key)) = self.ends.first().copied().filter(|(ends_at, _)| *ends_at <= now) {
-            self.remove(&key);
+        while let Some((ends_at, keys)) = self.ends.fired(now) {
+            for key in keys {
+                if self.live.get(&key).is_some_and(|transaction| transaction.ends_at == ends_at) {
+                    self.live.remove(&key);
+                }
+            }
         }
     }
 
@@ -102,15 +117,12 @@ impl ServerTransactions {
         self.live.is_empty()
     }
 
-    fn put(&mut self, key: TransactionKey, answer: Option<Bytes>, now: Instant) {
-        let ends_at = now + TRANSACTION_LIFETIME;
-        self.live.insert(key, Transaction { answer, ends_at });
-        self.ends.insert((ends_at, key));
-    }
-
-    fn remove(&mut self, key: &TransactionKey) -> bool {
-        let removed = self.live.remove(key);
-        removed.is_some_and(|transaction| self.ends.remove(&(transaction.ends_at, *key)))
+    fn sweep(&mut self) {
+        let live = &self.live;
+        let runs = |ends_at: &Instant, key: &TransactionKey| {
+            live.get(key).is_some_and(|held| held.ends_at == *ends_at)
+        };
+        self.ends.sweep(live.len(), runs);
     }
 }
 
@@ -158,9 +170,8 @@ mod tests {
 
         transactions.respond(&key, ok(), false, answered);
 
-        assert_eq!(transactions.poll_timeout(), Some(Instant(43_000)));
         transactions.handle_timeout(Instant(42_999));
-        assert_eq!(transactions.len(), 1);
+        assert_eq!((transactions.len(), transactions.poll_timeout()), (1, Some(Instant(43_000))));
         transactions.handle_timeout(Instant(43_000));
         assert!(transactions.is_empty());
         assert_eq!(transactions.poll_timeout(), None);
