@@ -123,15 +123,8 @@ impl Disk for SledDisk {
     fn write(&self, batch: Vec<Write>) -> io::Result<()> {
         let open = self.open.read();
         let files = open.as_ref().ok_or_else(closed)?;
-        let mut changes = sled::Batch::default();
-        for write in batch {
-            match write {
-                Write::Put(key, value) => changes.insert(key.bytes(), value),
-                Write::Remove(key) => changes.remove(key.bytes()),
-            }
-        }
         fenced(|| {
-            files.tree.apply_batch(changes).map_err(failed)?;
+            change(&files.tree, batch).map_err(failed)?;
             files.db.flush().map_err(failed)
         })?;
         let started = Instant::now();
@@ -162,6 +155,24 @@ impl Disk for SledDisk {
             Ok(())
         });
     }
+}
+
+/// A batch begins with a record of its own, behind which sled closes its buffer: it is written to the file in two pieces,
+/// each by waking all of sled's threads. A single write is whole by itself and needs none.
+fn change(tree: &sled::Tree, batch: Vec<Write>) -> sled::Result<()> {
+    let batch = match <[Write; 1]>::try_from(batch) {
+        Ok([Write::Put(key, value)]) => return tree.insert(key.bytes(), value).map(drop),
+        Ok([Write::Remove(key)]) => return tree.remove(key.bytes()).map(drop),
+        Err(batch) => batch,
+    };
+    let mut changes = sled::Batch::default();
+    for write in batch {
+        match write {
+            Write::Put(key, value) => changes.insert(key.bytes(), value),
+            Write::Remove(key) => changes.remove(key.bytes()),
+        }
+    }
+    tree.apply_batch(changes)
 }
 
 /// A panic of sled as a failure: it met what it did not write. Nothing of ours is torn by that.
