@@ -25,6 +25,7 @@ use crate::propose::forward::Forward;
 use crate::propose::intake::Intake;
 use crate::propose::proposer::Proposer;
 use crate::pulse::Pulse;
+use crate::raft::append_stream::Appends;
 use crate::raft::applier::Applier;
 use crate::raft::group::RaftGroup;
 use crate::raft::members;
@@ -59,8 +60,9 @@ impl Node {
         let directory = front.directory();
         let peers = Peers::new(front.clone());
         let forward = Forward::new(front.letterhead(), peers.clone());
+        let appends = Appends::new(peers.clone());
         let tasks = JoinSet::new();
-        let mut starting = Starting { config, front, directory, store, peers, forward, tasks };
+        let mut starting = Starting { config, front, directory, store, peers, forward, appends, tasks };
 
         let mut served = BTreeMap::new();
         let mut handles = Vec::new();
@@ -149,6 +151,7 @@ struct Starting {
     store: Store,
     peers: Peers,
     forward: Forward,
+    appends: Appends,
     tasks: JoinSet<()>,
 }
 
@@ -172,8 +175,8 @@ impl Starting {
         let not_started = |reason| StartError::Group { group: id, reason };
         let applier = applier.await.map_err(|error| not_started(error.to_string()))?;
         let pulse = Arc::new(Pulse::new(letterhead.node, id, timings));
-        let (peers, clock_) = (self.peers.clone(), clock.clone());
-        let network = Network { group: id, letterhead, peers, clock: clock_, pulse, log };
+        let (peers, appends, clock_) = (self.peers.clone(), self.appends.clone(), clock.clone());
+        let network = Network { group: id, letterhead, peers, appends, clock: clock_, pulse, log };
         let raft = RaftGroup::start(network, applier, snapshots, timings, limits, &mut self.tasks);
         let raft = raft.await.map_err(not_started)?;
 

@@ -1,7 +1,8 @@
 //! openraft's calls to the other nodes, as gRPC.
 //!
 //! All groups share the channels to a node: one for the log, one for snapshots, so that a large snapshot does not
-//! delay heartbeats, and one for proposals. They connect when needed, again and again.
+//! delay heartbeats, and one for proposals. They connect when needed, again and again. Appends share a stream as well
+//! (see `append_stream`).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+use super::append_stream::Appends;
 use super::storage::GroupLog;
 use super::wire::{self, Malformed};
 use super::{LogId, TypeConfig, Vote};
@@ -81,6 +83,7 @@ pub struct Network {
     pub group: GroupId,
     pub letterhead: Letterhead,
     pub peers: Peers,
+    pub appends: Appends,
     pub clock: SharedClock,
     pub pulse: Arc<Pulse>,
     pub log: GroupLog,
@@ -90,6 +93,7 @@ pub struct Network {
 pub struct GroupLink {
     to: Envelope,
     peers: Peers,
+    appends: Appends,
     clock: SharedClock,
     pulse: Arc<Pulse>,
     log: GroupLog,
@@ -102,6 +106,7 @@ impl Network {
         GroupLink {
             to: self.letterhead.to(self.group, target),
             peers: self.peers.clone(),
+            appends: self.appends.clone(),
             clock: self.clock.clone(),
             pulse: self.pulse.clone(),
             log: self.log.clone(),
@@ -122,7 +127,7 @@ impl RaftNetwork<TypeConfig> for GroupLink {
     async fn append_entries(
         &mut self,
         rpc: AppendEntriesRequest<TypeConfig>,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
         let (reign, sent) = (wire::reign(&rpc.vote), Instant::now());
         let message = v1::AppendRequest {
@@ -135,10 +140,11 @@ impl RaftNetwork<TypeConfig> for GroupLink {
             quorum_age_ms: self.pulse.quorum_age(reign, sent).map(wire::millis_up),
             your_clock_ms: self.their_clock.map(|(clock, came)| wire::clock_at(clock, came, sent)),
             log_end: self.log.last().map_or(0, |id| id.index),
+            call: 0,
         };
-        let mut client = client(&self.peer()?.log);
-        let reply = client.append(within(message, option.hard_ttl())).await;
-        let reply = reply.map_err(|status| self.failed(status))?.into_inner();
+        // openraft drops this after a heartbeat interval.
+        let reply = self.appends.call(NodeId(self.to.target), message).await;
+        let reply = reply.map_err(|status| self.failed(status))?;
         self.their_clock = Some((reply.clock_ms, Instant::now()));
         let response = read_append_reply(&rpc, reply).map_err(nonsense)?;
         let followed = !matches!(response, AppendEntriesResponse::HigherVote(_));
@@ -277,7 +283,7 @@ fn feed(to: Envelope, offer: v1::SnapshotOffer, data: &SnapshotData, pieces: &mp
     }
 }
 
-fn client(channel: &Channel) -> RaftClient<Channel> {
+pub(super) fn client(channel: &Channel) -> RaftClient<Channel> {
     RaftClient::new(channel.clone())
         .max_decoding_message_size(MESSAGE_LIMIT)
         .max_encoding_message_size(MESSAGE_LIMIT)

@@ -28,10 +28,15 @@ use crate::propose::intake::Intake;
 use crate::pulse::Word;
 use crate::snapshots::SnapshotData;
 
+/// Appends of one stream that are worked on at a time; a well-behaved peer has one or two for each group.
+const APPENDS_AT_ONCE: usize = 64;
 /// Batches of one stream that wait for room at a time; a well-behaved peer has one for each group.
 const BATCHES_AT_ONCE: usize = 64;
 /// A snapshot that stops arriving is given up after this time.
 const PIECE_WAIT: Duration = Duration::from_secs(30);
+
+/// On a stream. A message that is refused ends it.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Clones answer for the same node.
 #[derive(Clone)]
@@ -96,6 +101,19 @@ impl Service {
         Err(Status::failed_precondition(why.to_string()))
     }
 
+    async fn append_one(self, message: v1::AppendRequest) -> Result<v1::AppendReply, Status> {
+        let (group, ..) = self.group(message.to)?;
+        let call = message.call;
+        let (log_now, quorum_age) = (message.log_now_ms, message.quorum_age_ms.map(Duration::from_millis));
+        let (our_clock, log_end) = (message.your_clock_ms, message.log_end);
+        let request = read_append(message).map_err(malformed)?;
+        // What is committed is in its log: a leader of an earlier build tells no more.
+        let log_end = log_end.max(request.leader_commit.map_or(0, |id| id.index));
+        let word = Word { reign: wire::reign(&request.vote), quorum_age, our_clock, log_end };
+        let response = group.append(request, word, log_now).await.map_err(stopped)?;
+        Ok(v1::AppendReply { call, clock_ms: group.pulse().clock(), ..append_reply(response) })
+    }
+
     async fn accept(self, request: v1::ProposeRequest) -> Result<v1::ProposeReply, Status> {
         let (_, intake, to) = self.group(request.to)?;
         let (origin, incarnation) = (to.source, request.incarnation);
@@ -116,19 +134,20 @@ impl Service {
 
 #[tonic::async_trait]
 impl RaftService for Service {
-    type ProposeStream = Pin<Box<dyn Stream<Item = Result<v1::ProposeReply, Status>> + Send>>;
+    type AppendStream = Answers<v1::AppendReply>;
+    type ProposeStream = Answers<v1::ProposeReply>;
 
-    async fn append(&self, request: Request<v1::AppendRequest>) -> Result<Response<v1::AppendReply>, Status> {
-        let message = request.into_inner();
-        let (group, ..) = self.group(message.to)?;
-        let (log_now, quorum_age) = (message.log_now_ms, message.quorum_age_ms.map(Duration::from_millis));
-        let (our_clock, log_end) = (message.your_clock_ms, message.log_end);
-        let request = read_append(message).map_err(malformed)?;
-        // What is committed is in its log: a leader of an earlier build tells no more.
-        let log_end = log_end.max(request.leader_commit.map_or(0, |id| id.index));
-        let word = Word { reign: wire::reign(&request.vote), quorum_age, our_clock, log_end };
-        let response = group.append(request, word, log_now).await.map_err(stopped)?;
-        Ok(Response::new(v1::AppendReply { clock_ms: group.pulse().clock(), ..append_reply(response) }))
+    async fn append(
+        &self,
+        request: Request<Streaming<v1::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let service = self.clone();
+        let answer = move |request| {
+            let service = service.clone();
+            async move { service.append_one(request?).await }
+        };
+        let answers = request.into_inner().map(answer).buffer_unordered(APPENDS_AT_ONCE);
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn vote(&self, request: Request<v1::VoteRequest>) -> Result<Response<v1::VoteReply>, Status> {
@@ -270,7 +289,7 @@ fn append_reply(response: AppendEntriesResponse<u64>) -> v1::AppendReply {
             AppendOutcome::HigherVote
         }
     };
-    v1::AppendReply { outcome: outcome.into(), vote, matching, clock_ms: 0 }
+    v1::AppendReply { outcome: outcome.into(), vote, matching, ..v1::AppendReply::default() }
 }
 
 fn malformed(error: Malformed) -> Status {

@@ -1,9 +1,9 @@
 //! What another node sends is checked before it is believed.
 
 use proto::v1::raft_client::RaftClient;
-use proto::v1::{AppendRequest, Ballot, Envelope, LogId, LogRecord, VoteRequest};
-use tonic::Code;
+use proto::v1::{AppendReply, AppendRequest, Ballot, Envelope, LogId, LogRecord, VoteRequest};
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use crate::harness::{Cluster, GROUP, patient};
 
@@ -52,7 +52,7 @@ fn a_start_of_a_member_before_the_known_one_is_refused() {
 fn records_that_do_not_follow_each_other_are_refused() {
     let (cluster, mut client, right) = one_node();
     let record = |index| LogRecord { id: Some(LogId { term: 9, node: 2, index }), payload: None };
-    let append = |previous, indices: &[u64]| AppendRequest {
+    let request = |previous, indices: &[u64]| AppendRequest {
         to: Some(right),
         vote: Some(Ballot { term: 9, node: 2, committed: true }),
         previous,
@@ -62,9 +62,9 @@ fn records_that_do_not_follow_each_other_are_refused() {
     let previous = Some(LogId { term: 9, node: 2, index: 4 });
 
     for request in
-        [append(None, &[1]), append(previous, &[6]), append(previous, &[5, 5]), append(previous, &[5, 7])]
+        [request(None, &[1]), request(previous, &[6]), request(previous, &[5, 5]), request(previous, &[5, 7])]
     {
-        let status = block_on(client.append(request)).unwrap_err();
+        let status = block_on(append(&mut client, request)).unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     }
     drop(cluster);
@@ -91,7 +91,7 @@ fn a_word_about_the_lease_that_makes_no_sense_gives_none() {
             your_clock_ms,
             ..Default::default()
         };
-        block_on(client.append(request)).unwrap();
+        block_on(append(&mut client, request)).unwrap();
 
         assert_eq!(group.lease_until(u64::MAX), None);
     }
@@ -109,6 +109,12 @@ fn one_node() -> (Cluster, RaftClient<Channel>, Envelope) {
     let (target, of) = (cluster.id(0).0, cluster.directory(0).cluster.0);
     let right = Envelope { group: GROUP.0, source: 2, target, cluster: of, incarnation: 1 };
     (cluster, RaftClient::new(channel), right)
+}
+
+/// On a stream of its own.
+async fn append(client: &mut RaftClient<Channel>, request: AppendRequest) -> Result<AppendReply, Status> {
+    let mut answers = client.append(tokio_stream::once(request)).await?.into_inner();
+    answers.message().await.map(|answer| answer.expect("every append is answered"))
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {

@@ -1,0 +1,234 @@
+//! Carries appends to the other nodes: one gRPC stream to each, shared by all groups, opened when needed.
+//!
+//! Whoever calls puts its message into the stream's queue itself, so messages that are ready together leave together,
+//! and takes its answer by the number of its call. A stream that breaks, or that left a call unanswered for too long, is
+//! closed: all who wait are told, and the next call opens another. Nothing is sent twice here; openraft asks again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use placement::NodeId;
+use proto::v1::{AppendReply, AppendRequest};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tracing::debug;
+
+use super::network::client;
+use crate::peers::Peers;
+
+/// An answer is due after this time. Callers do not wait so long: openraft gives up after a heartbeat interval.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
+/// How often a stream is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// Messages that wait to be sent. A group has one at a time, and those that were given up.
+const QUEUE: usize = 64;
+
+/// The streams to all other nodes. Clones are the same streams; they end with the last clone.
+#[derive(Clone)]
+pub struct Appends {
+    peers: Peers,
+    streams: Arc<Mutex<BTreeMap<NodeId, Arc<Stream>>>>,
+}
+
+struct Stream {
+    outgoing: mpsc::Sender<AppendRequest>,
+    due: Mutex<Due>,
+}
+
+type Answer = Result<AppendReply, Status>;
+
+/// Calls that were sent on a stream and not yet answered, oldest first.
+#[derive(Default)]
+struct Due {
+    last: u64,
+    calls: BTreeMap<u64, (Instant, oneshot::Sender<Answer>)>,
+    /// Nothing is sent on it any more.
+    ended: bool,
+}
+
+impl Appends {
+    pub fn new(peers: Peers) -> Appends {
+        Appends { peers, streams: Arc::default() }
+    }
+
+    /// The other node's answer, or why there is none: then it may have taken the append, or not.
+    pub async fn call(&self, target: NodeId, request: AppendRequest) -> Answer {
+        let answered = self.stream(target).send(request)?;
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    fn stream(&self, target: NodeId) -> Arc<Stream> {
+        let mut streams = self.streams.lock();
+        if let Some(stream) = streams.get(&target).filter(|stream| !stream.due.lock().ended) {
+            return stream.clone();
+        }
+        let (outgoing, messages) = mpsc::channel(QUEUE);
+        let stream = Arc::new(Stream { outgoing, due: Mutex::default() });
+        tokio::spawn(run(target, self.peers.clone(), Arc::downgrade(&stream), messages));
+        streams.insert(target, stream.clone());
+        // Those to former members have ended by themselves.
+        streams.retain(|_, stream| !stream.due.lock().ended);
+        stream
+    }
+}
+
+impl Stream {
+    fn send(&self, request: AppendRequest) -> Result<oneshot::Receiver<Answer>, Status> {
+        let (answer, answered) = oneshot::channel();
+        let mut due = self.due.lock();
+        let call = due.expect(answer, Instant::now());
+        // It has room unless the peer reads nothing; then nothing is answered either, and the stream is closed for that.
+        self.outgoing.try_send(AppendRequest { call, ..request }).map_err(|_| closed())?;
+        Ok(answered)
+    }
+
+    fn end(&self, status: &Status) {
+        let mut due = self.due.lock();
+        due.ended = true;
+        for (_, answer) in std::mem::take(&mut due.calls).into_values() {
+            // Whoever asked may have given up.
+            let _ = answer.send(Err(status.clone()));
+        }
+    }
+}
+
+impl Due {
+    /// The number of the call.
+    fn expect(&mut self, answer: oneshot::Sender<Answer>, now: Instant) -> u64 {
+        self.last += 1;
+        self.calls.insert(self.last, (now, answer));
+        self.last
+    }
+
+    fn answer(&mut self, reply: AppendReply) {
+        if let Some((_, answer)) = self.calls.remove(&reply.call) {
+            // Whoever asked may have given up.
+            let _ = answer.send(Ok(reply));
+        }
+    }
+
+    /// Whether the oldest call should long have been answered, however many were sent after it.
+    fn is_late(&self, now: Instant) -> bool {
+        self.calls.first_key_value().is_some_and(|(_, (sent, _))| now >= *sent + ANSWER_WAIT)
+    }
+}
+
+/// Serves one stream until it ends, and tells all who wait.
+async fn run(target: NodeId, peers: Peers, stream: Weak<Stream>, messages: mpsc::Receiver<AppendRequest>) {
+    let status = serve(target, &peers, &stream, messages).await;
+    debug!(target = peers.name_of(target), %status, "The stream of appends ended");
+    if let Some(stream) = stream.upgrade() {
+        stream.end(&status);
+    }
+}
+
+/// Returns why the stream ended.
+async fn serve(
+    target: NodeId,
+    peers: &Peers,
+    stream: &Weak<Stream>,
+    messages: mpsc::Receiver<AppendRequest>,
+) -> Status {
+    let Some(peer) = peers.get(target) else {
+        return no_member();
+    };
+    let mut client = client(&peer.log);
+    let opening = client.append(ReceiverStream::new(messages));
+    let mut replies = match tokio::time::timeout(ANSWER_WAIT, opening).await {
+        Ok(Ok(opened)) => opened.into_inner(),
+        Ok(Err(status)) => return status,
+        Err(_) => return silent(),
+    };
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        let reply = tokio::select! {
+            reply = replies.message() => reply,
+            _ = look.tick() => match stream.upgrade() {
+                Some(stream) if stream.due.lock().is_late(Instant::now()) => return silent(),
+                Some(_) if peers.get(target).is_none() => return no_member(),
+                Some(_) => continue,
+                None => return closed(),
+            },
+        };
+        match (reply, stream.upgrade()) {
+            (Ok(Some(reply)), Some(stream)) => stream.due.lock().answer(reply),
+            (Ok(_), _) => return closed(),
+            (Err(status), _) => return status,
+        }
+    }
+}
+
+fn no_member() -> Status {
+    Status::not_found("no member any more")
+}
+
+fn silent() -> Status {
+    Status::deadline_exceeded("no answer")
+}
+
+fn closed() -> Status {
+    Status::cancelled("the stream is closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_calls_do_not_hide_that_the_oldest_is_late() {
+        let (mut due, start) = (Due::default(), Instant::now());
+        assert!(!due.is_late(start + 9 * ANSWER_WAIT));
+
+        due.expect(oneshot::channel().0, start);
+        due.expect(oneshot::channel().0, start + ANSWER_WAIT / 2);
+
+        assert!(!due.is_late(start + ANSWER_WAIT / 2));
+        assert!(due.is_late(start + ANSWER_WAIT));
+        due.answer(AppendReply { call: 1, ..AppendReply::default() });
+        assert!(!due.is_late(start + ANSWER_WAIT));
+    }
+
+    #[test]
+    fn answers_find_their_calls_in_any_order() {
+        let (stream, mut messages) = stream();
+        let mut first = stream.send(AppendRequest::default()).unwrap();
+        let mut second = stream.send(AppendRequest::default()).unwrap();
+        let sent = [messages.try_recv().unwrap().call, messages.try_recv().unwrap().call];
+
+        for (call, clock_ms) in [(sent[1], 20), (sent[0], 10), (99, 30)] {
+            stream.due.lock().answer(AppendReply { call, clock_ms, ..AppendReply::default() });
+        }
+
+        assert_eq!(first.try_recv().unwrap().unwrap().clock_ms, 10);
+        assert_eq!(second.try_recv().unwrap().unwrap().clock_ms, 20);
+    }
+
+    #[test]
+    fn all_who_wait_are_told_that_the_stream_ended() {
+        let (stream, _messages) = stream();
+        let mut waiting = stream.send(AppendRequest::default()).unwrap();
+
+        stream.end(&silent());
+
+        assert_eq!(waiting.try_recv().unwrap().unwrap_err().code(), tonic::Code::DeadlineExceeded);
+    }
+
+    #[test]
+    fn a_peer_that_reads_nothing_cannot_make_the_queue_grow() {
+        let (stream, _messages) = stream();
+        for _ in 0..QUEUE {
+            stream.send(AppendRequest::default()).unwrap();
+        }
+
+        assert!(stream.send(AppendRequest::default()).is_err());
+    }
+
+    fn stream() -> (Stream, mpsc::Receiver<AppendRequest>) {
+        let (outgoing, messages) = mpsc::channel(QUEUE);
+        (Stream { outgoing, due: Mutex::default() }, messages)
+    }
+}
