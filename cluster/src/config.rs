@@ -149,7 +149,8 @@ pub struct Limits {
     pub entry_bytes: usize,
     /// Entries proposed and not yet applied. The leader waits at the limit, and its queue fills.
     pub entries_in_flight: usize,
-    /// How long an entry waits for more commands after one that several shared; one that comes alone waits for nothing.
+    /// How long an entry waits at most for more commands after one that several shared; one that comes alone waits for
+    /// nothing.
     pub gather: Duration,
     /// How long a command waits for a leader that takes it before it is `Failed`.
     pub leaderless_wait: Duration,
@@ -202,7 +203,7 @@ impl Default for Limits {
             entry_commands: 512,
             entry_bytes: MAX_ENTRY_BYTES,
             entries_in_flight: 1,
-            gather: Duration::from_millis(1),
+            gather: Duration::from_millis(4),
             leaderless_wait: Duration::from_secs(3),
             give_up: Duration::from_secs(32),
             repropose_after: Duration::from_secs(4),

@@ -1,31 +1,43 @@
 //! When the leader makes the next entry.
 //!
-//! An entry costs about the same whether it holds one command or a hundred: a write and a sync on every member, and a
-//! message each way. Those whose commands were answered together ask again at about the same time, but not at the same
-//! instant. So after an entry that several commands shared the next one waits a moment for as many. A command that comes
-//! alone waits for nothing.
+//! An entry costs about the same whether it holds one command or a hundred: a write and a sync on every member, and
+//! messages each way. Those whose commands were answered together ask again at about the same time, but not at the same
+//! instant. So after an entry that several commands shared the next one waits until as many have come again, though not
+//! longer than that entry took: a machine that is busy is slow to ask again, and has the most to gain. A command that
+//! comes alone waits for nothing.
+//!
+//! A value: time is an argument.
 
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub struct Gather {
-    wait: Duration,
-    until: Option<Instant>,
+    longest: Duration,
+    waiting: Option<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// Commands that would be all.
+    enough: usize,
+    until: Instant,
 }
 
 impl Gather {
-    pub fn new(wait: Duration) -> Gather {
-        Gather { wait, until: None }
+    pub fn new(longest: Duration) -> Gather {
+        Gather { longest, waiting: None }
     }
 
-    /// An entry with so many commands was applied.
-    pub fn applied(&mut self, commands: usize, now: Instant) {
-        self.until = (commands > 1).then(|| now + self.wait);
+    /// An entry with so many commands took so long and is applied; so many others wait already.
+    pub fn applied(&mut self, commands: usize, took: Duration, held: usize, now: Instant) {
+        let waiting = Waiting { enough: held + commands, until: now + took.min(self.longest) };
+        self.waiting = (commands > 1).then_some(waiting);
     }
 
-    /// Until when the next entry waits.
-    pub fn until(&self, now: Instant) -> Option<Instant> {
-        self.until.filter(|until| *until > now)
+    /// Until when the next entry waits that would hold so many commands now.
+    pub fn until(&self, held: usize, now: Instant) -> Option<Instant> {
+        let waiting = self.waiting.as_ref()?;
+        (held < waiting.enough && now < waiting.until).then_some(waiting.until)
     }
 }
 
@@ -33,25 +45,44 @@ impl Gather {
 mod tests {
     use super::*;
 
-    const WAIT: Duration = Duration::from_millis(1);
+    const LONGEST: Duration = Duration::from_millis(4);
+    const TOOK: Duration = Duration::from_millis(2);
 
     #[test]
     fn a_command_that_comes_alone_waits_for_nothing() {
-        let (mut gather, now) = (Gather::new(WAIT), Instant::now());
-        assert_eq!(gather.until(now), None);
+        let (mut gather, now) = (Gather::new(LONGEST), Instant::now());
+        assert_eq!(gather.until(1, now), None);
 
-        gather.applied(1, now);
+        gather.applied(1, TOOK, 0, now);
 
-        assert_eq!(gather.until(now), None);
+        assert_eq!(gather.until(1, now), None);
     }
 
     #[test]
-    fn after_a_shared_entry_the_next_one_waits_a_moment_for_more() {
-        let (mut gather, now) = (Gather::new(WAIT), Instant::now());
+    fn after_a_shared_entry_the_next_one_waits_for_as_many_again() {
+        let (mut gather, now) = (Gather::new(LONGEST), Instant::now());
 
-        gather.applied(2, now);
+        gather.applied(10, TOOK, 6, now);
 
-        assert_eq!(gather.until(now), Some(now + WAIT));
-        assert_eq!(gather.until(now + WAIT), None);
+        assert_eq!(gather.until(15, now), Some(now + TOOK));
+        assert_eq!(gather.until(16, now), None);
+    }
+
+    #[test]
+    fn it_waits_no_longer_than_that_entry_took() {
+        let (mut gather, now) = (Gather::new(LONGEST), Instant::now());
+
+        gather.applied(2, TOOK, 0, now);
+
+        assert_eq!(gather.until(1, now + TOOK), None);
+    }
+
+    #[test]
+    fn a_slow_disk_does_not_make_it_wait_beyond_the_limit() {
+        let (mut gather, now) = (Gather::new(LONGEST), Instant::now());
+
+        gather.applied(2, 9 * LONGEST, 0, now);
+
+        assert_eq!(gather.until(1, now), Some(now + LONGEST));
     }
 }

@@ -34,6 +34,7 @@ pub struct Proposer {
 struct Flight {
     submitted: InFlight,
     commands: usize,
+    since: Instant,
 }
 
 impl Proposer {
@@ -46,11 +47,12 @@ impl Proposer {
         loop {
             let room = in_flight.len() < self.limits.entries_in_flight.max(1);
             let full = held.len() >= self.limits.entry_commands;
-            let until = gather.until(Instant::now()).filter(|_| !full);
+            let until = gather.until(held.len(), Instant::now()).filter(|_| !full);
             if room && !held.is_empty() && until.is_none() {
                 let (entry, commands) = self.next_entry(&mut held);
+                let since = Instant::now();
                 match self.raft.submit(entry).await {
-                    Some(submitted) => in_flight.push_back(Flight { submitted, commands }),
+                    Some(submitted) => in_flight.push_back(Flight { submitted, commands, since }),
                     None => return,
                 }
                 // More may have come meanwhile, and belongs into the next entry.
@@ -68,13 +70,15 @@ impl Proposer {
                     None => return,
                 },
                 Some(applied) = first(&mut in_flight) => {
-                    let commands = in_flight.pop_front().map_or(0, |flight| flight.commands);
-                    gather.applied(commands, Instant::now());
+                    if let Some(Flight { commands, since, .. }) = in_flight.pop_front() {
+                        let now = Instant::now();
+                        gather.applied(commands, now - since, held.len(), now);
+                    }
                     if !applied {
                         debug!(group = %self.proposals.group, "An entry was refused or overruled");
                     }
                 }
-                more = receive(&mut self.items, &mut held), if held.is_empty() => if !more { return },
+                more = receive(&mut self.items, &mut held), if held.is_empty() || room => if !more { return },
                 () = sleep_until(until), if room && !held.is_empty() => {}
             }
             self.top_up(&mut held);
