@@ -8,9 +8,13 @@ load=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 . "$load/../faults/common.sh"
 
 begin_cluster() { # AUTH
+  local cores
   AUTH=$1 DIR=${folder:?}/cluster
+  cores=$(taskset -cp $$ | sed 's/.*: //')
+  # The servers inherit it. Pinned later they would have a thread for each core that they saw at their start.
+  [[ -z ${PIN-} ]] || taskset -cp 0 $$ >/dev/null
   start_cluster >/dev/null
-  [[ -z ${PIN-} ]] || for pid in $(server_pids); do taskset -acp 0 "$pid" >/dev/null; done
+  [[ -z ${PIN-} ]] || taskset -cp "$cores" $$ >/dev/null
 }
 
 end_cluster() {
