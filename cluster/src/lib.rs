@@ -11,6 +11,7 @@
 
 mod admission;
 mod birth;
+mod calls;
 mod clocks;
 mod config;
 mod contacts;

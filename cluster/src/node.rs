@@ -5,11 +5,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use placement::{Directory, GroupId, NodeId};
+use proto::v1::AppendRequest;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::info;
 
 use crate::admission::Admission;
+use crate::calls::Calls;
 use crate::clocks::SharedClock;
 use crate::config::NodeConfig;
 use crate::directory::Keeper;
@@ -25,7 +27,6 @@ use crate::propose::forward::Forward;
 use crate::propose::intake::Intake;
 use crate::propose::proposer::Proposer;
 use crate::pulse::Pulse;
-use crate::raft::append_stream::Appends;
 use crate::raft::applier::Applier;
 use crate::raft::group::RaftGroup;
 use crate::raft::members;
@@ -60,7 +61,7 @@ impl Node {
         let directory = front.directory();
         let peers = Peers::new(front.clone());
         let forward = Forward::new(front.letterhead(), peers.clone());
-        let appends = Appends::new(peers.clone());
+        let appends = Calls::new(peers.clone());
         let tasks = JoinSet::new();
         let mut starting = Starting { config, front, directory, store, peers, forward, appends, tasks };
 
@@ -151,7 +152,7 @@ struct Starting {
     store: Store,
     peers: Peers,
     forward: Forward,
-    appends: Appends,
+    appends: Calls<AppendRequest>,
     tasks: JoinSet<()>,
 }
 

@@ -3,7 +3,6 @@
 //! One openraft `Raft` per group. Its log lies on the node's disk behind the narrow trait `disk::Disk`, written by one
 //! thread for all groups (`writer`); its state machine is a channel to the group's consumer (`applier`).
 
-pub mod append_stream;
 pub mod applier;
 pub mod disk;
 pub mod elections;

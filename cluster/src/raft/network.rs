@@ -2,7 +2,7 @@
 //!
 //! All groups share the channels to a node: one for the log, one for snapshots, so that a large snapshot does not
 //! delay heartbeats, and one for proposals. They connect when needed, again and again. Appends share a stream as well
-//! (see `append_stream`).
+//! (see `calls`).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use proto::v1::{self, AppendOutcome, Envelope, SnapshotPiece, snapshot_piece};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::append_stream::Appends;
 use super::storage::GroupLog;
 use super::wire::{self, Malformed};
 use super::{LogId, TypeConfig, Vote};
+use crate::calls::{Call, Calls};
 use crate::clocks::SharedClock;
 use crate::front::Letterhead;
 use crate::peers::Peers;
@@ -83,7 +83,7 @@ pub struct Network {
     pub group: GroupId,
     pub letterhead: Letterhead,
     pub peers: Peers,
-    pub appends: Appends,
+    pub appends: Calls<v1::AppendRequest>,
     pub clock: SharedClock,
     pub pulse: Arc<Pulse>,
     pub log: GroupLog,
@@ -93,7 +93,7 @@ pub struct Network {
 pub struct GroupLink {
     to: Envelope,
     peers: Peers,
-    appends: Appends,
+    appends: Calls<v1::AppendRequest>,
     clock: SharedClock,
     pulse: Arc<Pulse>,
     log: GroupLog,
@@ -264,6 +264,25 @@ impl GroupLink {
     }
 }
 
+impl Call for v1::AppendRequest {
+    type Reply = v1::AppendReply;
+
+    fn numbered(self, call: u64) -> v1::AppendRequest {
+        v1::AppendRequest { call, ..self }
+    }
+
+    fn number(reply: &v1::AppendReply) -> u64 {
+        reply.call
+    }
+
+    async fn open(
+        peer: Peer,
+        messages: ReceiverStream<v1::AppendRequest>,
+    ) -> Result<Response<Streaming<v1::AppendReply>>, Status> {
+        client(&peer.log).append(messages).await
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("node {0} has no address")]
 struct UnknownNode(NodeId);
@@ -283,7 +302,7 @@ fn feed(to: Envelope, offer: v1::SnapshotOffer, data: &SnapshotData, pieces: &mp
     }
 }
 
-pub(super) fn client(channel: &Channel) -> RaftClient<Channel> {
+pub fn client(channel: &Channel) -> RaftClient<Channel> {
     RaftClient::new(channel.clone())
         .max_decoding_message_size(MESSAGE_LIMIT)
         .max_encoding_message_size(MESSAGE_LIMIT)

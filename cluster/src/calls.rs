@@ -1,8 +1,8 @@
-//! Carries appends to the other nodes: one gRPC stream to each, shared by all groups, opened when needed.
+//! Calls to the other nodes that share one gRPC stream to each, opened when needed.
 //!
 //! Whoever calls puts its message into the stream's queue itself, so messages that are ready together leave together,
 //! and takes its answer by the number of its call. A stream that breaks, or that left a call unanswered for too long, is
-//! closed: all who wait are told, and the next call opens another. Nothing is sent twice here; openraft asks again.
+//! closed: all who wait are told, and the next call opens another. Nothing is sent twice here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -10,64 +10,81 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use placement::NodeId;
-use proto::v1::{AppendReply, AppendRequest};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use tonic::{Response, Status, Streaming};
 use tracing::debug;
 
-use super::network::client;
 use crate::peers::Peers;
+use crate::raft::network::Peer;
 
-/// An answer is due after this time. Callers do not wait so long: openraft gives up after a heartbeat interval.
+/// An answer is due after this time.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// How often a stream is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// Messages that wait to be sent. A group has one at a time, and those that were given up.
 const QUEUE: usize = 64;
 
+/// What such a stream carries.
+pub trait Call: Sized + Send + 'static {
+    type Reply: Send + 'static;
+
+    fn numbered(self, number: u64) -> Self;
+
+    fn number(reply: &Self::Reply) -> u64;
+
+    fn open(
+        peer: Peer,
+        messages: ReceiverStream<Self>,
+    ) -> impl Future<Output = Result<Response<Streaming<Self::Reply>>, Status>> + Send;
+}
+
 /// The streams to all other nodes. Clones are the same streams; they end with the last clone.
-#[derive(Clone)]
-pub struct Appends {
+pub struct Calls<C: Call> {
     peers: Peers,
-    streams: Arc<Mutex<BTreeMap<NodeId, Arc<Stream>>>>,
+    streams: Arc<Mutex<BTreeMap<NodeId, Arc<Stream<C>>>>>,
 }
 
-struct Stream {
-    outgoing: mpsc::Sender<AppendRequest>,
-    due: Mutex<Due>,
+struct Stream<C: Call> {
+    outgoing: mpsc::Sender<C>,
+    due: Mutex<Due<C::Reply>>,
 }
 
-type Answer = Result<AppendReply, Status>;
+type Answer<T> = Result<T, Status>;
 
 /// Calls that were sent on a stream and not yet answered, oldest first.
-#[derive(Default)]
-struct Due {
+struct Due<T> {
     last: u64,
-    calls: BTreeMap<u64, (Instant, oneshot::Sender<Answer>)>,
+    calls: BTreeMap<u64, (Instant, oneshot::Sender<Answer<T>>)>,
     /// Nothing is sent on it any more.
     ended: bool,
 }
 
-impl Appends {
-    pub fn new(peers: Peers) -> Appends {
-        Appends { peers, streams: Arc::default() }
+impl<C: Call> Clone for Calls<C> {
+    fn clone(&self) -> Calls<C> {
+        Calls { peers: self.peers.clone(), streams: self.streams.clone() }
+    }
+}
+
+impl<C: Call> Calls<C> {
+    pub fn new(peers: Peers) -> Calls<C> {
+        Calls { peers, streams: Arc::default() }
     }
 
-    /// The other node's answer, or why there is none: then it may have taken the append, or not.
-    pub async fn call(&self, target: NodeId, request: AppendRequest) -> Answer {
-        let answered = self.stream(target).send(request)?;
+    /// The other node's answer, or why there is none: then it may have taken the message, or not.
+    pub async fn call(&self, target: NodeId, message: C) -> Answer<C::Reply> {
+        let answered = self.stream(target).send(message)?;
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    fn stream(&self, target: NodeId) -> Arc<Stream> {
+    fn stream(&self, target: NodeId) -> Arc<Stream<C>> {
         let mut streams = self.streams.lock();
         if let Some(stream) = streams.get(&target).filter(|stream| !stream.due.lock().ended) {
             return stream.clone();
         }
-        let (outgoing, messages) = mpsc::channel(QUEUE);
-        let stream = Arc::new(Stream { outgoing, due: Mutex::default() });
+        let (stream, messages) = Stream::new();
+        let stream = Arc::new(stream);
         tokio::spawn(run(target, self.peers.clone(), Arc::downgrade(&stream), messages));
         streams.insert(target, stream.clone());
         // Those to former members have ended by themselves.
@@ -76,13 +93,18 @@ impl Appends {
     }
 }
 
-impl Stream {
-    fn send(&self, request: AppendRequest) -> Result<oneshot::Receiver<Answer>, Status> {
+impl<C: Call> Stream<C> {
+    fn new() -> (Stream<C>, mpsc::Receiver<C>) {
+        let (outgoing, messages) = mpsc::channel(QUEUE);
+        (Stream { outgoing, due: Mutex::default() }, messages)
+    }
+
+    fn send(&self, message: C) -> Result<oneshot::Receiver<Answer<C::Reply>>, Status> {
         let (answer, answered) = oneshot::channel();
         let mut due = self.due.lock();
-        let call = due.expect(answer, Instant::now());
+        let number = due.expect(answer, Instant::now());
         // It has room unless the peer reads nothing; then nothing is answered either, and the stream is closed for that.
-        self.outgoing.try_send(AppendRequest { call, ..request }).map_err(|_| closed())?;
+        self.outgoing.try_send(message.numbered(number)).map_err(|_| closed())?;
         Ok(answered)
     }
 
@@ -96,16 +118,22 @@ impl Stream {
     }
 }
 
-impl Due {
+impl<T> Default for Due<T> {
+    fn default() -> Due<T> {
+        Due { last: 0, calls: BTreeMap::new(), ended: false }
+    }
+}
+
+impl<T> Due<T> {
     /// The number of the call.
-    fn expect(&mut self, answer: oneshot::Sender<Answer>, now: Instant) -> u64 {
+    fn expect(&mut self, answer: oneshot::Sender<Answer<T>>, now: Instant) -> u64 {
         self.last += 1;
         self.calls.insert(self.last, (now, answer));
         self.last
     }
 
-    fn answer(&mut self, reply: AppendReply) {
-        if let Some((_, answer)) = self.calls.remove(&reply.call) {
+    fn answer(&mut self, number: u64, reply: T) {
+        if let Some((_, answer)) = self.calls.remove(&number) {
             // Whoever asked may have given up.
             let _ = answer.send(Ok(reply));
         }
@@ -118,26 +146,26 @@ impl Due {
 }
 
 /// Serves one stream until it ends, and tells all who wait.
-async fn run(target: NodeId, peers: Peers, stream: Weak<Stream>, messages: mpsc::Receiver<AppendRequest>) {
+async fn run<C: Call>(target: NodeId, peers: Peers, stream: Weak<Stream<C>>, messages: mpsc::Receiver<C>) {
     let status = serve(target, &peers, &stream, messages).await;
-    debug!(target = peers.name_of(target), %status, "The stream of appends ended");
+    peers.ended(&status);
+    debug!(target = peers.name_of(target), %status, "A stream of calls ended");
     if let Some(stream) = stream.upgrade() {
         stream.end(&status);
     }
 }
 
 /// Returns why the stream ended.
-async fn serve(
+async fn serve<C: Call>(
     target: NodeId,
     peers: &Peers,
-    stream: &Weak<Stream>,
-    messages: mpsc::Receiver<AppendRequest>,
+    stream: &Weak<Stream<C>>,
+    messages: mpsc::Receiver<C>,
 ) -> Status {
     let Some(peer) = peers.get(target) else {
         return no_member();
     };
-    let mut client = client(&peer.log);
-    let opening = client.append(ReceiverStream::new(messages));
+    let opening = C::open(peer, ReceiverStream::new(messages));
     let mut replies = match tokio::time::timeout(ANSWER_WAIT, opening).await {
         Ok(Ok(opened)) => opened.into_inner(),
         Ok(Err(status)) => return status,
@@ -155,7 +183,7 @@ async fn serve(
             },
         };
         match (reply, stream.upgrade()) {
-            (Ok(Some(reply)), Some(stream)) => stream.due.lock().answer(reply),
+            (Ok(Some(reply)), Some(stream)) => stream.due.lock().answer(C::number(&reply), reply),
             (Ok(_), _) => return closed(),
             (Err(status), _) => return status,
         }
@@ -176,6 +204,8 @@ fn closed() -> Status {
 
 #[cfg(test)]
 mod tests {
+    use proto::v1::{AppendReply, AppendRequest};
+
     use super::*;
 
     #[test]
@@ -188,19 +218,19 @@ mod tests {
 
         assert!(!due.is_late(start + ANSWER_WAIT / 2));
         assert!(due.is_late(start + ANSWER_WAIT));
-        due.answer(AppendReply { call: 1, ..AppendReply::default() });
+        due.answer(1, ());
         assert!(!due.is_late(start + ANSWER_WAIT));
     }
 
     #[test]
     fn answers_find_their_calls_in_any_order() {
-        let (stream, mut messages) = stream();
+        let (stream, mut messages) = Stream::new();
         let mut first = stream.send(AppendRequest::default()).unwrap();
         let mut second = stream.send(AppendRequest::default()).unwrap();
         let sent = [messages.try_recv().unwrap().call, messages.try_recv().unwrap().call];
 
         for (call, clock_ms) in [(sent[1], 20), (sent[0], 10), (99, 30)] {
-            stream.due.lock().answer(AppendReply { call, clock_ms, ..AppendReply::default() });
+            stream.due.lock().answer(call, AppendReply { call, clock_ms, ..AppendReply::default() });
         }
 
         assert_eq!(first.try_recv().unwrap().unwrap().clock_ms, 10);
@@ -209,7 +239,7 @@ mod tests {
 
     #[test]
     fn all_who_wait_are_told_that_the_stream_ended() {
-        let (stream, _messages) = stream();
+        let (stream, _messages) = Stream::new();
         let mut waiting = stream.send(AppendRequest::default()).unwrap();
 
         stream.end(&silent());
@@ -219,16 +249,11 @@ mod tests {
 
     #[test]
     fn a_peer_that_reads_nothing_cannot_make_the_queue_grow() {
-        let (stream, _messages) = stream();
+        let (stream, _messages) = Stream::new();
         for _ in 0..QUEUE {
             stream.send(AppendRequest::default()).unwrap();
         }
 
         assert!(stream.send(AppendRequest::default()).is_err());
-    }
-
-    fn stream() -> (Stream, mpsc::Receiver<AppendRequest>) {
-        let (outgoing, messages) = mpsc::channel(QUEUE);
-        (Stream { outgoing, due: Mutex::default() }, messages)
     }
 }
