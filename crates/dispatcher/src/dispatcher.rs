@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use sip::{Frame, Message, Transport};
+use sip::{Frame, Transport};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -245,7 +245,7 @@ fn spawn_udp(position: usize, board: &Arc<Switchboard>, tasks: &TaskTracker, clo
             let Some(port) = &board.ports[position] else { return };
             let take = |bytes, remote| {
                 let leg = Leg { transport: Transport::Udp, listener: position, remote, connection: 0 };
-                board.from_phone(bytes, &leg);
+                board.from_phone(bytes.into(), &leg);
             };
             port.receive(socket, board.limits.batch, take).await;
         };
@@ -306,14 +306,14 @@ async fn serve_manager(connection: tls::Stream, board: &Switchboard) {
     let (reading, writing) = connection.into_split();
     let outbox = Outbox::new(board.limits.inner_queue);
     let take = |frame| {
-        let bytes = match frame {
-            Frame::Message(bytes) => bytes,
+        let framed = match frame {
+            Frame::Message(framed) => framed,
             Frame::KeepAlive => {
                 let _ = outbox.push(stream::PONG);
                 return true;
             }
         };
-        let Ok(message) = Message::parse(bytes, &board.limits.inner_message) else {
+        let Ok(message) = framed.parse(&board.limits.inner_message) else {
             board.metrics.dropped(Dropped::NotSip);
             return false;
         };

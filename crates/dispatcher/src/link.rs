@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sip::{Frame, Instant, Message, Method, RequestWriter};
+use sip::{Frame, Framed, Instant, Message, Method, RequestWriter};
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -130,7 +130,7 @@ impl Link {
         *self.outbox.lock() = Some(outbox.clone());
 
         let take = |frame| match frame {
-            Frame::Message(bytes) => self.take(bytes, board, &outbox),
+            Frame::Message(framed) => self.take(framed, board, &outbox),
             Frame::KeepAlive => {
                 let _ = outbox.push(PONG);
                 true
@@ -155,8 +155,8 @@ impl Link {
         board.peer_lost(self.peer);
     }
 
-    fn take(&self, bytes: Bytes, board: &Switchboard, outbox: &Outbox) -> bool {
-        let Ok(message) = Message::parse(bytes, &board.limits.inner_message) else {
+    fn take(&self, framed: Framed, board: &Switchboard, outbox: &Outbox) -> bool {
+        let Ok(message) = framed.parse(&board.limits.inner_message) else {
             board.metrics.dropped(Dropped::NotSip);
             return false;
         };

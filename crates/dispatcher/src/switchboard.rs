@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sip::{Instant, Message, Method, Name, Transport};
+use sip::{Framed, Instant, Message, Method, Name, Transport};
 use tracing::{debug, trace};
 
 use crate::branch;
@@ -72,9 +72,9 @@ impl Switchboard {
     }
 
     /// A message that came to a public listener, from a phone or from the upstream. False if it was not SIP.
-    pub fn from_phone(&self, bytes: Bytes, leg: &Leg) -> bool {
+    pub fn from_phone(&self, framed: Framed, leg: &Leg) -> bool {
         self.metrics.from_phones.increment(1);
-        let message = match Message::parse(bytes, &self.limits.message) {
+        let message = match framed.parse(&self.limits.message) {
             Ok(message) => message,
             Err(sip::NotSip::Empty) => return true,
             Err(reason) => {

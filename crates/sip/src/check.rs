@@ -32,7 +32,7 @@ impl Message {
     /// What the scanner found wrong: with where lines and body end, and with sizes. A message without such a fault reads
     /// the same to everyone, also on a stream; whether it makes sense is for `check` to say.
     pub fn fault(&self) -> Option<Fault> {
-        self.scanned().fault
+        self.scanned().head.fault
     }
 
     /// Whether the message can be acted upon; if not, how a request with that flaw is answered.
@@ -46,12 +46,13 @@ impl Message {
     }
 
     fn check_repeats(&self) -> Result<(), Fault> {
-        let conflicting = |name: &Name| {
-            let mut values = self.headers(*name);
+        let lines = &self.scanned().head.lines;
+        let conflicts = |name: Name| {
+            let mut values = self.headers(name);
             let first = values.next();
             values.any(|value| Some(value) != first)
         };
-        match SINGLE.iter().any(conflicting) {
+        match SINGLE.iter().any(|name| lines.repeats(*name) && conflicts(*name)) {
             true => Err(Fault::bad("Conflicting Headers")),
             false => Ok(()),
         }

@@ -5,16 +5,17 @@
 //! the start line go (RFC 4475 §3.1.2.9), and a message without Content-Length gets one, since the next
 //! hop may be a stream. Meant for messages that passed `check`; on any other it does not panic.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
 use crate::header::{Name, Via, lex};
+use crate::header_lines::{Line, Names};
 use crate::host;
 use crate::message::Message;
 use crate::status;
-use crate::wire::{Line, StartLine};
-use crate::write::push_line;
+use crate::wire::StartLine;
+use crate::write::{push_clean, push_decimal, push_line};
 
 pub struct Edit<'a> {
     message: &'a Message,
@@ -25,7 +26,7 @@ pub struct Edit<'a> {
     record_routes: Stack,
     source: Option<SocketAddr>,
     max_forwards: Option<u8>,
-    stripped: Vec<Name>,
+    stripped: Names,
     inserted: Vec<u8>,
     appended: Vec<u8>,
 }
@@ -33,9 +34,17 @@ pub struct Edit<'a> {
 /// What happens at the top of a header that is a stack.
 #[derive(Default)]
 struct Stack {
-    /// Each in front of the one before it.
-    pushed: Vec<String>,
+    /// The lines that come on top, as they are written.
+    pushed: Vec<u8>,
     popped: usize,
+}
+
+/// The edited message as it grows: spans of the old one, and what is put between them.
+struct Copy<'a> {
+    old: &'a [u8],
+    /// Up to here the old one is copied or left out.
+    at: usize,
+    new: Vec<u8>,
 }
 
 impl<'a> Edit<'a> {
@@ -49,7 +58,7 @@ impl<'a> Edit<'a> {
             record_routes: Stack::default(),
             source: None,
             max_forwards: None,
-            stripped: Vec::new(),
+            stripped: Names::default(),
             inserted: Vec::new(),
             appended: Vec::new(),
         }
@@ -67,7 +76,13 @@ impl<'a> Edit<'a> {
     }
 
     pub fn push_via(mut self, value: &str) -> Self {
-        self.vias.pushed.push(value.to_string());
+        self.vias.push(Name::Via, &[value]);
+        self
+    }
+
+    /// A Via whose value is all these parts, one behind the other.
+    pub fn push_via_of(mut self, parts: &[&str]) -> Self {
+        self.vias.push(Name::Via, parts);
         self
     }
 
@@ -92,12 +107,12 @@ impl<'a> Edit<'a> {
     }
 
     pub fn push_route(mut self, value: &str) -> Self {
-        self.routes.pushed.push(value.to_string());
+        self.routes.push(Name::Route, &[value]);
         self
     }
 
     pub fn push_record_route(mut self, value: &str) -> Self {
-        self.record_routes.pushed.push(value.to_string());
+        self.record_routes.push(Name::RecordRoute, &[value]);
         self
     }
 
@@ -109,7 +124,7 @@ impl<'a> Edit<'a> {
 
     /// Removes every line of that name that came.
     pub fn strip(mut self, name: Name) -> Self {
-        self.stripped.push(name);
+        self.stripped.insert(name);
         self
     }
 
@@ -127,104 +142,170 @@ impl<'a> Edit<'a> {
 
     pub fn finish(mut self) -> Bytes {
         let message = self.message;
-        let lines = &message.scanned().lines;
-        let mut out = Vec::with_capacity(message.bytes().len() + 512);
-        self.write_start_line(&mut out);
-        let below_vias = lines.iter().rposition(|line| line.name == Name::Via).map_or(0, |last| last + 1);
-        for (at, line) in lines.iter().enumerate() {
-            if at == below_vias {
-                self.write_missing(&mut out);
+        let head = &message.scanned().head;
+        let mut copy = Copy::of(message.bytes(), self.added());
+        self.write_start_line(&mut copy);
+        let below_vias = head.lines.iter().rposition(|line| line.name == Name::Via).map_or(0, |last| last + 1);
+        let mut end = head.headers_at;
+        for (at, line) in head.lines.iter().enumerate() {
+            // A line that could not be read stands between the two, and goes.
+            if line.whole.start as usize != end {
+                copy.keep_until(end);
+                copy.leave_out_until(line.whole.start as usize);
             }
-            self.write_line(line, &mut out);
+            if at == below_vias {
+                copy.keep_until(end);
+                self.write_missing(&mut copy.new);
+            }
+            self.write_line(line, &mut copy);
+            end = line.whole.end as usize;
         }
-        if below_vias == lines.len() {
-            self.write_missing(&mut out);
+        copy.keep_until(end);
+        if below_vias == head.lines.len() {
+            self.write_missing(&mut copy.new);
         }
-        out.extend_from_slice(&self.appended);
+        let mut new = copy.new;
+        new.extend_from_slice(&self.appended);
         if message.header(Name::ContentLength).is_none() {
-            push_line(&mut out, format_args!("Content-Length: {}", message.body().len()));
+            push_line(&mut new, format_args!("Content-Length: {}", message.bytes().len() - head.body_at));
         }
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&message.body());
-        Bytes::from(out)
+        new.extend_from_slice(b"\r\n");
+        new.extend_from_slice(&message.bytes()[head.body_at..]);
+        Bytes::from(new)
     }
 
-    fn write_start_line(&self, out: &mut Vec<u8>) {
-        let (scanned, bytes) = (self.message.scanned(), self.message.bytes());
-        let StartLine::Request { text, uri, .. } = &scanned.start else {
-            return match self.status {
-                Some(status) => push_line(out, format_args!("SIP/2.0 {status} {}", status::reason(status))),
-                None => out.extend_from_slice(&bytes[..scanned.headers_at]),
-            };
+    /// How much longer the message may become.
+    fn added(&self) -> usize {
+        let stacks = [&self.vias, &self.routes, &self.record_routes];
+        let pushed: usize = stacks.iter().map(|stack| stack.pushed.len()).sum();
+        let uri = self.request_uri.as_ref().map_or(0, String::len);
+        pushed + uri + self.inserted.len() + self.appended.len() + SMALL_THINGS
+    }
+
+    fn write_start_line(&self, copy: &mut Copy) {
+        let head = &self.message.scanned().head;
+        let StartLine::Request { text, uri, .. } = &head.start else {
+            if let Some(status) = self.status {
+                push_line(&mut copy.new, format_args!("SIP/2.0 {status} {}", status::reason(status)));
+                copy.leave_out_until(head.headers_at);
+            }
+            return;
         };
-        out.extend_from_slice(text.of(bytes));
-        out.push(b' ');
+        copy.put(text.of(copy.old));
+        copy.put(b" ");
         match &self.request_uri {
             // Without what would end the URI: nobody writes headers through us.
-            Some(uri) => out.extend(uri.bytes().filter(|byte| !byte.is_ascii_whitespace())),
-            None => out.extend_from_slice(uri.of(bytes)),
+            Some(uri) => copy.new.extend(uri.bytes().filter(|byte| !byte.is_ascii_whitespace())),
+            None => copy.put(uri.of(copy.old)),
         }
-        out.extend_from_slice(b" SIP/2.0\r\n");
+        copy.put(b" SIP/2.0\r\n");
+        copy.leave_out_until(head.headers_at);
     }
 
     /// What the message has no line of yet, so that no line of it can say where it belongs.
-    fn write_missing(&mut self, out: &mut Vec<u8>) {
-        for name in [Name::Via, Name::RecordRoute, Name::Route] {
-            self.write_pushed(name, out);
+    fn write_missing(&mut self, new: &mut Vec<u8>) {
+        for stack in [&mut self.vias, &mut self.record_routes, &mut self.routes] {
+            new.append(&mut stack.pushed);
         }
-        out.append(&mut self.inserted);
+        new.append(&mut self.inserted);
         if let (Some(hops), None) = (self.max_forwards, self.message.header(Name::MaxForwards)) {
-            push_line(out, format_args!("Max-Forwards: {hops}"));
+            push_line(new, format_args!("Max-Forwards: {hops}"));
         }
     }
 
-    fn write_line(&mut self, line: &Line, out: &mut Vec<u8>) {
-        self.write_pushed(line.name, out);
-        if self.stripped.contains(&line.name) {
-            return;
+    fn write_line(&mut self, line: &Line, copy: &mut Copy<'a>) {
+        self.write_pushed(line, copy);
+        if self.stripped.holds(line.name) {
+            return copy.leave_out(line);
         }
-        let value = line.value.of(self.message.bytes());
         match line.name {
-            Name::Via => {
-                let Some(rest) = pop(value, &mut self.vias.popped) else { return };
+            Name::Via if self.vias.popped > 0 || self.source.is_some() => {
+                let Some(rest) = pop(line.value.of(copy.old), &mut self.vias.popped) else {
+                    return copy.leave_out(line);
+                };
                 // An empty line is no Via, so the topmost one is still to come.
                 let topmost = lex::list(rest).next().is_some();
-                match self.source.take_if(|_| topmost) {
-                    Some(source) => self.write_value(line, &with_source(rest, source), out),
-                    None => self.write_value(line, rest, out),
+                copy.replace(line, |new| match self.source.take_if(|_| topmost) {
+                    Some(source) => push_with_source(new, rest, source),
+                    None => new.extend_from_slice(rest),
+                });
+            }
+            Name::Route if self.routes.popped > 0 => {
+                match pop(line.value.of(copy.old), &mut self.routes.popped) {
+                    Some(rest) => copy.replace(line, |new| new.extend_from_slice(rest)),
+                    None => copy.leave_out(line),
                 }
             }
-            Name::Route => {
-                let Some(rest) = pop(value, &mut self.routes.popped) else { return };
-                self.write_value(line, rest, out);
+            Name::MaxForwards => {
+                if let Some(hops) = self.max_forwards {
+                    copy.replace(line, |new| push_decimal(new, hops.into()));
+                }
             }
-            Name::MaxForwards => match self.max_forwards {
-                Some(hops) => self.write_value(line, hops.to_string().as_bytes(), out),
-                None => self.write_value(line, value, out),
-            },
-            _ => self.write_value(line, value, out),
+            _ => {}
         }
     }
 
-    fn write_pushed(&mut self, name: Name, out: &mut Vec<u8>) {
-        let stack = match name {
+    /// In front of the first line of that name, or, if there is none, where `write_missing` stands.
+    fn write_pushed(&mut self, line: &Line, copy: &mut Copy) {
+        let stack = match line.name {
             Name::Via => &mut self.vias,
             Name::Route => &mut self.routes,
             Name::RecordRoute => &mut self.record_routes,
             _ => return,
         };
-        // In front of the first line of that name, or, if there is none, where `write_missing` stands.
-        for value in std::mem::take(&mut stack.pushed).iter().rev() {
-            push_line(out, format_args!("{}: {value}", name.canonical()));
+        if !stack.pushed.is_empty() {
+            copy.keep_until(line.whole.start as usize);
+            copy.new.append(&mut stack.pushed);
+        }
+    }
+}
+
+/// Bytes that a source in a Via, a count of hops and a Content-Length may take.
+const SMALL_THINGS: usize = 128;
+
+impl Stack {
+    fn push(&mut self, name: Name, parts: &[&str]) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let mut line = Vec::with_capacity(name.canonical().len() + length + 4 + self.pushed.len());
+        line.extend_from_slice(name.canonical().as_bytes());
+        line.extend_from_slice(b": ");
+        parts.iter().for_each(|part| push_clean(&mut line, part));
+        line.extend_from_slice(b"\r\n");
+        line.append(&mut self.pushed);
+        self.pushed = line;
+    }
+}
+
+impl<'a> Copy<'a> {
+    fn of(old: &'a [u8], added: usize) -> Copy<'a> {
+        Copy { old, at: 0, new: Vec::with_capacity(old.len() + added) }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.new.extend_from_slice(bytes);
+    }
+
+    fn keep_until(&mut self, end: usize) {
+        if self.at < end {
+            self.new.extend_from_slice(&self.old[self.at..end]);
+            self.at = end;
         }
     }
 
-    /// The line as it came, but with this value.
-    fn write_value(&self, line: &Line, value: &[u8], out: &mut Vec<u8>) {
-        let bytes = self.message.bytes();
-        out.extend_from_slice(&bytes[line.whole.start as usize..line.value.start as usize]);
-        out.extend_from_slice(value);
-        out.extend_from_slice(&bytes[line.value.end as usize..line.whole.end as usize]);
+    fn leave_out_until(&mut self, end: usize) {
+        self.at = self.at.max(end);
+    }
+
+    fn leave_out(&mut self, line: &Line) {
+        self.keep_until(line.whole.start as usize);
+        self.leave_out_until(line.whole.end as usize);
+    }
+
+    /// The line as it came, but with the value that `write` writes.
+    fn replace(&mut self, line: &Line, write: impl FnOnce(&mut Vec<u8>)) {
+        self.keep_until(line.value.start as usize);
+        write(&mut self.new);
+        self.leave_out_until(line.value.end as usize);
     }
 }
 
@@ -242,27 +323,41 @@ fn pop<'a>(list: &'a [u8], count: &mut usize) -> Option<&'a [u8]> {
 }
 
 /// A Via list whose first element says where it came from.
-fn with_source(list: &[u8], source: SocketAddr) -> Vec<u8> {
+fn push_with_source(new: &mut Vec<u8>, list: &[u8], source: SocketAddr) {
     let empty = list.iter().take_while(|byte| b", \t".contains(byte)).count();
     let list = &list[empty..];
     let (first, behind) = list.split_at(lex::find_outside(list, b',').unwrap_or(list.len()));
-    let Some(via) = Via::parse(first) else { return list.to_vec() };
-    let mut value = first[..first.len() - via.params.as_str().len()].trim_ascii_end().to_vec();
+    let Some(via) = Via::parse(first) else { return new.extend_from_slice(list) };
+    let params = via.params.as_str();
+    new.extend_from_slice(first[..first.len() - params.len()].trim_ascii_end());
     let address = source.ip().to_canonical();
-    for piece in lex::split_text(via.params.as_str(), b';').map(str::trim).filter(|piece| !piece.is_empty()) {
+    for piece in lex::split_text(params, b';').map(str::trim).filter(|piece| !piece.is_empty()) {
         let name = piece.split('=').next().unwrap_or_default().trim_end();
         if name.eq_ignore_ascii_case("rport") {
-            value.extend_from_slice(format!(";rport={}", source.port()).as_bytes());
+            new.extend_from_slice(b";rport=");
+            push_decimal(new, source.port().into());
         } else if !name.eq_ignore_ascii_case("received") {
-            value.push(b';');
-            value.extend_from_slice(piece.as_bytes());
+            new.push(b';');
+            new.extend_from_slice(piece.as_bytes());
         }
     }
     if via.rport.is_some() || host::literal(via.host).map(|host| host.to_canonical()) != Some(address) {
-        value.extend_from_slice(format!(";received={address}").as_bytes());
+        new.extend_from_slice(b";received=");
+        push_address(new, address);
     }
-    value.extend_from_slice(behind);
-    value
+    new.extend_from_slice(behind);
+}
+
+fn push_address(new: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        return new.extend_from_slice(address.to_string().as_bytes());
+    };
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            new.push(b'.');
+        }
+        push_decimal(new, octet.into());
+    }
 }
 
 #[cfg(test)]

@@ -5,17 +5,26 @@
 //! (`Message::check` gives its fault); the error that follows says that the stream is lost, because
 //! nobody knows where the next message starts. The connection is to be closed then.
 
+use std::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::fault::NotSip;
 use crate::lines::{ContentLength, LineEnds};
-use crate::wire::Limits;
+use crate::message::Message;
+use crate::wire::{self, Head, Limits, Scanned};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Frame {
-    Message(Bytes),
+    Message(Framed),
     /// A double CRLF between messages, to be answered with a single one.
     KeepAlive,
+}
+
+/// The bytes of one message, and its head if that had to be read to find where the message ends.
+pub struct Framed {
+    bytes: Bytes,
+    head: Option<Head>,
 }
 
 /// Holds what has come of the next message: never more than a message may have, plus one `push`.
@@ -24,6 +33,8 @@ pub struct StreamFramer {
     limits: Limits,
     /// Up to here the head does not end.
     searched: usize,
+    /// The next message is known to be no shorter.
+    awaited: usize,
     state: State,
 }
 
@@ -37,7 +48,7 @@ enum State {
 
 impl StreamFramer {
     pub fn new(limits: Limits) -> StreamFramer {
-        StreamFramer { buffer: BytesMut::new(), limits, searched: 0, state: State::Open }
+        StreamFramer { buffer: BytesMut::new(), limits, searched: 0, awaited: 0, state: State::Open }
     }
 
     /// Takes what one read brought. Drain `next` before the next push.
@@ -57,18 +68,29 @@ impl StreamFramer {
         if self.take_keep_alive()? {
             return Some(Ok(Frame::KeepAlive));
         }
+        if self.buffer.len() < self.awaited {
+            return None;
+        }
         let head = self.head_end().filter(|(end, _)| *end <= self.limits.message);
         let Some((head_end, ends)) = head else {
             let full = self.buffer.len() >= self.limits.message;
             return full.then(|| Ok(self.take_last(self.limits.message, NotSip::TooLarge)));
         };
+        let head = self.read_head(head_end);
+        let length = match &head {
+            Some(head) => head.content_length(&self.buffer),
+            None => ContentLength::of_head(&self.buffer[..head_end], ends),
+        };
         let room = self.limits.message - head_end;
-        let frame = match ContentLength::of_head(&self.buffer[..head_end], ends) {
+        let frame = match length {
             ContentLength::Bad => self.take_last(head_end, NotSip::Unframed),
             ContentLength::Bytes(length) if length > room => self.take_last(head_end, NotSip::TooLarge),
-            ContentLength::Bytes(length) if self.buffer.len() < head_end + length => return None,
-            ContentLength::Bytes(length) => self.take(head_end + length),
-            ContentLength::Absent => self.take(head_end),
+            ContentLength::Bytes(length) if self.buffer.len() < head_end + length => {
+                self.awaited = head_end + length;
+                return None;
+            }
+            ContentLength::Bytes(length) => self.take(head_end + length, head),
+            ContentLength::Absent => self.take(head_end, head),
         };
         Some(Ok(frame))
     }
@@ -98,19 +120,61 @@ impl StreamFramer {
         found.map(|end| (end, ends))
     }
 
+    /// `None` if the message has to be looked at as a whole, because it is odd or faulty.
+    fn read_head(&self, end: usize) -> Option<Head> {
+        let head = Head::read(&self.buffer[..end], &self.limits).ok()??;
+        head.fault.is_none().then_some(head)
+    }
+
     fn take_last(&mut self, length: usize, error: NotSip) -> Frame {
-        let frame = self.take(length);
+        let frame = self.take(length, None);
         self.state = State::Failing(error);
         self.buffer = BytesMut::new();
         frame
     }
 
     /// Copied out, because a message may be kept for long and would hold the whole buffer.
-    fn take(&mut self, length: usize) -> Frame {
-        let message = Bytes::copy_from_slice(&self.buffer[..length.min(self.buffer.len())]);
-        self.buffer.advance(message.len());
-        self.searched = 0;
-        Frame::Message(message)
+    fn take(&mut self, length: usize, head: Option<Head>) -> Frame {
+        let bytes = Bytes::copy_from_slice(&self.buffer[..length.min(self.buffer.len())]);
+        self.buffer.advance(bytes.len());
+        (self.searched, self.awaited) = (0, 0);
+        Frame::Message(Framed { bytes, head })
+    }
+}
+
+impl Framed {
+    /// Reads it as [`Message::parse`] does, by the limits of the framer or by these.
+    pub fn parse(self, limits: &Limits) -> Result<Message, NotSip> {
+        match self.head {
+            Some(head) => Ok(Message::of(Scanned { bytes: self.bytes, head })),
+            None => wire::scan(self.bytes, limits).map(Message::of),
+        }
+    }
+
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+/// A message by itself: a datagram, or one of a WebSocket.
+impl From<Bytes> for Framed {
+    fn from(bytes: Bytes) -> Framed {
+        Framed { bytes, head: None }
+    }
+}
+
+impl PartialEq for Framed {
+    fn eq(&self, other: &Framed) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Framed {}
+
+/// Its length only: what it says belongs in no log.
+impl fmt::Debug for Framed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Framed({} bytes)", self.bytes.len())
     }
 }
 
@@ -118,7 +182,6 @@ impl StreamFramer {
 mod tests {
     use super::*;
     use crate::fault::Fault;
-    use crate::message::Message;
 
     const LIMITS: Limits = Limits { message: 200, start_line: 100, headers: 16, header: 100 };
 
@@ -133,7 +196,7 @@ mod tests {
     }
 
     fn message(text: &str) -> Result<Frame, NotSip> {
-        Ok(Frame::Message(Bytes::copy_from_slice(text.as_bytes())))
+        Ok(Frame::Message(Bytes::copy_from_slice(text.as_bytes()).into()))
     }
 
     #[test]
@@ -201,8 +264,8 @@ mod tests {
     }
 
     fn fault_of(frame: &Result<Frame, NotSip>) -> Fault {
-        let Ok(Frame::Message(bytes)) = frame else { panic!("no message") };
-        let message = Message::parse(bytes.clone(), &LIMITS).unwrap();
+        let Ok(Frame::Message(framed)) = frame else { panic!("no message") };
+        let message = Message::parse(framed.bytes().clone(), &LIMITS).unwrap();
         assert!(message.answerable());
         message.check().unwrap_err()
     }

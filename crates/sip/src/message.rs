@@ -15,7 +15,8 @@ use bytes::Bytes;
 use crate::fault::{Fault, NotSip};
 use crate::header::{CSeq, Contacts, Event, Name, NameAddr, SubscriptionState, Via, lex};
 use crate::method::Method;
-use crate::wire::{self, Limits, Line, Scanned, StartLine};
+use crate::header_lines::Line;
+use crate::wire::{self, Limits, Scanned, StartLine};
 
 #[derive(Clone)]
 pub struct Message(Arc<Scanned>);
@@ -24,11 +25,15 @@ impl Message {
     /// Reads one datagram or exactly one framed message. Structure and limits only: a flaw that leaves
     /// it recognisable is remembered for `check`.
     pub fn parse(bytes: Bytes, limits: &Limits) -> Result<Message, NotSip> {
-        wire::scan(bytes, limits).map(|scanned| Message(Arc::new(scanned)))
+        wire::scan(bytes, limits).map(Message::of)
+    }
+
+    pub(crate) fn of(scanned: Scanned) -> Message {
+        Message(Arc::new(scanned))
     }
 
     pub fn is_request(&self) -> bool {
-        matches!(self.0.start, StartLine::Request { .. })
+        matches!(self.0.head.start, StartLine::Request { .. })
     }
 
     /// A request that is owed an answer and says where to send it: not an ACK, and its topmost Via is
@@ -39,7 +44,7 @@ impl Message {
 
     /// The method; of a response the one its CSeq names.
     pub fn method(&self) -> Method {
-        match self.0.start {
+        match self.0.head.start {
             StartLine::Request { method, .. } => method,
             StartLine::Response { .. } => Method::parse(self.method_text()),
         }
@@ -47,7 +52,7 @@ impl Message {
 
     /// The method as written, also an unknown one.
     pub fn method_text(&self) -> &str {
-        match self.0.start {
+        match self.0.head.start {
             StartLine::Request { text, .. } => utf8(text.of(&self.0.bytes)).unwrap_or_default(),
             StartLine::Response { .. } => self.cseq().map_or("", |cseq| cseq.method),
         }
@@ -55,7 +60,7 @@ impl Message {
 
     /// Empty in a response.
     pub fn request_uri(&self) -> &str {
-        match self.0.start {
+        match self.0.head.start {
             StartLine::Request { uri, .. } => utf8(uri.of(&self.0.bytes)).unwrap_or_default(),
             StartLine::Response { .. } => "",
         }
@@ -63,7 +68,7 @@ impl Message {
 
     /// `None` in a request; 0 if a response has a status that is none.
     pub fn status(&self) -> Option<u16> {
-        match self.0.start {
+        match self.0.head.start {
             StartLine::Request { .. } => None,
             StartLine::Response { status } => Some(status),
         }
@@ -71,7 +76,7 @@ impl Message {
 
     /// The value of the first line of that name, trimmed.
     pub fn header(&self, name: Name) -> Option<&[u8]> {
-        self.lines_of(name).next().map(|line| line.value.of(&self.0.bytes))
+        self.0.head.lines.first(name).map(|line| line.value.of(&self.0.bytes))
     }
 
     /// The values of all lines of that name, each with its commas.
@@ -95,7 +100,7 @@ impl Message {
             let text = &self.0.bytes[line.whole.start as usize..line.name_end as usize];
             text.eq_ignore_ascii_case(name.as_bytes())
         };
-        self.0.lines.iter().find(is_named).map(|line| line.value.of(&self.0.bytes))
+        self.0.head.lines.iter().find(is_named).map(|line| line.value.of(&self.0.bytes))
     }
 
     /// The topmost Via.
@@ -172,7 +177,7 @@ impl Message {
     }
 
     pub fn body(&self) -> Bytes {
-        self.0.bytes.slice(self.0.body_at..)
+        self.0.bytes.slice(self.0.head.body_at..)
     }
 
     /// The whole message; unfolded and with CRLFs if it came otherwise, without line ends in front of it
@@ -186,14 +191,14 @@ impl Message {
     }
 
     pub(crate) fn lines_of(&self, name: Name) -> impl Iterator<Item = &Line> {
-        self.0.lines.iter().filter(move |line| line.name == name)
+        self.0.head.lines.of(name)
     }
 }
 
 /// The start line only: headers carry credentials and bodies presence, and neither belongs in a log.
 impl fmt::Debug for Message {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = &self.0.bytes[..self.0.headers_at];
+        let line = &self.0.bytes[..self.0.head.headers_at];
         write!(formatter, "Message({:?})", String::from_utf8_lossy(line.trim_ascii_end()))
     }
 }

@@ -13,6 +13,7 @@ use memchr::{memchr, memchr2};
 
 use crate::fault::{Fault, NotSip};
 use crate::header::{Name, lex};
+use crate::header_lines::{Line, Lines};
 use crate::lines::{self, ContentLength, LineEnds};
 use crate::method::Method;
 
@@ -37,8 +38,13 @@ impl Default for Limits {
 /// A scanned message: its bytes, and where things are in them.
 pub(crate) struct Scanned {
     pub bytes: Bytes,
+    pub head: Head,
+}
+
+/// What one pass over the head finds.
+pub(crate) struct Head {
     pub start: StartLine,
-    pub lines: Vec<Line>,
+    pub lines: Lines,
     /// Just behind the start line's CRLF, and just behind the empty line.
     pub headers_at: usize,
     pub body_at: usize,
@@ -57,21 +63,12 @@ pub(crate) struct Span {
     pub end: u32,
 }
 
-/// One header line; the spans count from the start of the message.
-pub(crate) struct Line {
-    pub name: Name,
-    /// From the name's first byte to just behind the line's CRLF.
-    pub whole: Span,
-    pub name_end: u32,
-    pub value: Span,
-}
-
 impl Span {
     pub fn of(self, bytes: &[u8]) -> &[u8] {
         &bytes[self.start as usize..self.end as usize]
     }
 
-    fn new(start: usize, end: usize) -> Span {
+    pub fn new(start: usize, end: usize) -> Span {
         // It fits, because a message is cut to `LONGEST` first.
         Span { start: start as u32, end: end as u32 }
     }
@@ -86,75 +83,176 @@ pub(crate) fn scan(bytes: Bytes, limits: &Limits) -> Result<Scanned, NotSip> {
         return Err(NotSip::Empty);
     }
     let mut bytes = bytes.slice(line_ends..);
-    let mut fault = None;
     let longest = limits.message.min(LONGEST);
-    if bytes.len() > longest {
-        bytes.truncate(longest);
-        note(&mut fault, Fault { status: 413, reason: "Message Too Large" });
+    let is_cut = bytes.len() > longest;
+    bytes.truncate(longest);
+    let mut head = match Head::read(&bytes, limits)? {
+        Some(head) => head,
+        None => {
+            let ends = LineEnds::of(&bytes).ok_or(NotSip::NoStartLine)?;
+            let head_end = ends.head_end(&bytes, 0);
+            let (plain, body_at) = lines::unfold(ends, &bytes, head_end.unwrap_or(bytes.len()));
+            bytes = plain;
+            Head::read_unfolded(&bytes[..body_at], limits, head_end.is_some())?
+        }
+    };
+    if is_cut {
+        head.fault = Some(Fault { status: 413, reason: "Message Too Large" });
     }
-
-    let ends = LineEnds::of(&bytes).ok_or(NotSip::NoStartLine)?;
-    let head = ends.head_end(&bytes, 0);
-    if head.is_none() {
-        note(&mut fault, Fault::bad("Head Not Terminated"));
-    }
-    let mut body_at = head.unwrap_or(bytes.len());
-    if lines::need_unfolding(ends, &bytes[..body_at]) {
-        (bytes, body_at) = lines::unfold(ends, &bytes, body_at);
-    }
-
-    let head = Head { bytes: &bytes[..body_at], limits };
-    let (start, headers_at) = head.start_line(&mut fault)?;
-    let lines = head.lines(headers_at, &mut fault);
-    let body_end = body_end(&bytes, body_at, &lines, limits, &mut fault);
+    let body_end = head.body_end(&bytes, limits);
     bytes.truncate(body_end);
-    Ok(Scanned { bytes, start, lines, headers_at, body_at, fault })
+    Ok(Scanned { bytes, head })
 }
 
-/// The head, in which every line ends in CRLF and none is folded.
-struct Head<'a> {
+impl Head {
+    /// Of bytes that begin with a start line and may go on behind the head. `None` if a header is folded or lines end in a
+    /// bare LF: then it is to be unfolded first.
+    pub fn read(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, NotSip> {
+        let mut reader = Reader { bytes, limits, at: 0, fault: None };
+        let is_lf = |bytes: &[u8]| LineEnds::of(bytes) == Some(LineEnds::Lf);
+        let Some(line) = reader.next_line() else {
+            return if is_lf(bytes) { Ok(None) } else { Err(NotSip::NoStartLine) };
+        };
+        if line.has_lone_ends && is_lf(bytes) {
+            return Ok(None);
+        }
+        let (start, headers_at) = (reader.start_line(&line)?, reader.at);
+        let mut lines = Lines::new();
+        while let Some(line) = reader.next_line() {
+            match line.text.first() {
+                Some(b' ' | b'\t') => return Ok(None),
+                Some(_) => reader.take(&line, &mut lines),
+                None => {
+                    let Reader { at: body_at, fault, .. } = reader;
+                    return Ok(Some(Head { start, lines, headers_at, body_at, fault }));
+                }
+            }
+        }
+        // A last line that does not end was cut off on the way: half a header is none.
+        let fault = Some(NOT_TERMINATED);
+        Ok(Some(Head { start, lines, headers_at, body_at: bytes.len(), fault }))
+    }
+
+    /// Of a head alone, which `unfold` has made.
+    fn read_unfolded(bytes: &[u8], limits: &Limits, is_terminated: bool) -> Result<Head, NotSip> {
+        let fault = if is_terminated { None } else { Some(NOT_TERMINATED) };
+        let mut reader = Reader { bytes, limits, at: 0, fault };
+        let line = reader.next_line().ok_or(NotSip::NoStartLine)?;
+        let (start, headers_at) = (reader.start_line(&line)?, reader.at);
+        let mut lines = Lines::new();
+        while let Some(line) = reader.next_line().filter(|line| !line.text.is_empty()) {
+            reader.take(&line, &mut lines);
+        }
+        Ok(Head { start, lines, headers_at, body_at: bytes.len(), fault: reader.fault })
+    }
+
+    pub fn content_length(&self, bytes: &[u8]) -> ContentLength {
+        ContentLength::of(self.lines.of(Name::ContentLength).map(|line| line.value.of(bytes)))
+    }
+
+    /// Where the message ends: bytes behind its Content-Length are none of it (RFC 3261 §18.3).
+    fn body_end(&mut self, bytes: &[u8], limits: &Limits) -> usize {
+        let fault = match self.content_length(bytes) {
+            ContentLength::Absent => return bytes.len(),
+            ContentLength::Bytes(length) if length <= bytes.len() - self.body_at => {
+                return self.body_at + length;
+            }
+            ContentLength::Bytes(length) if length > limits.message.saturating_sub(self.body_at) => {
+                Fault { status: 413, reason: "Request Entity Too Large" }
+            }
+            ContentLength::Bytes(_) => Fault::bad("Body Shorter Than Content-Length"),
+            ContentLength::Bad => Fault::bad("Bad Content-Length"),
+        };
+        note(&mut self.fault, fault);
+        bytes.len()
+    }
+}
+
+const NOT_TERMINATED: Fault = Fault::bad("Head Not Terminated");
+
+/// Goes over the head line by line, and notes the first flaw.
+struct Reader<'a> {
     bytes: &'a [u8],
     limits: &'a Limits,
+    /// Where the next line starts.
+    at: usize,
+    fault: Option<Fault>,
 }
 
-impl Head<'_> {
-    fn start_line(&self, fault: &mut Option<Fault>) -> Result<(StartLine, usize), NotSip> {
-        let (line, next) = LineEnds::Crlf.first_line(self.bytes).ok_or(NotSip::NoStartLine)?;
-        let start = match line.get(..4) {
-            Some(version) if version.eq_ignore_ascii_case(b"SIP/") => status_line(line, fault),
-            _ => request_line(line, fault)?,
-        };
-        if line.len() > self.limits.start_line {
-            note(fault, Fault { status: 414, reason: "Request-URI Too Long" });
+/// A line without its CRLF, and where it starts.
+struct RawLine<'a> {
+    text: &'a [u8],
+    start: usize,
+    has_lone_ends: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// `None` if it never ends.
+    fn next_line(&mut self) -> Option<RawLine<'a>> {
+        let (start, mut has_lone_ends, mut from) = (self.at, false, self.at);
+        loop {
+            let end = from + memchr2(b'\r', b'\n', &self.bytes[from..])?;
+            if self.bytes[end] == b'\r' && self.bytes.get(end + 1) == Some(&b'\n') {
+                self.at = end + 2;
+                return Some(RawLine { text: &self.bytes[start..end], start, has_lone_ends });
+            }
+            (has_lone_ends, from) = (true, end + 1);
         }
-        note_lone_line_ends(line, fault);
-        Ok((start, next))
     }
 
-    fn lines(&self, headers_at: usize, fault: &mut Option<Fault>) -> Vec<Line> {
-        let mut lines = Vec::with_capacity(16);
-        let mut at = headers_at;
-        // A last line that does not end was cut off on the way: half a header is none.
-        while let Some((text, length)) = LineEnds::Crlf.first_line(&self.bytes[at..]) {
-            if text.is_empty() {
-                break;
-            }
-            if lines.len() == self.limits.headers {
-                note(fault, Fault::bad("Too Many Headers"));
-                break;
-            }
-            if text.len() > self.limits.header {
-                note(fault, Fault::bad("Header Too Long"));
-            }
-            note_lone_line_ends(text, fault);
-            match line(text, at, length) {
-                Some(line) => lines.push(line),
-                None => note(fault, Fault::bad("Bad Header Line")),
-            }
-            at += length;
+    fn start_line(&mut self, line: &RawLine) -> Result<StartLine, NotSip> {
+        let start = match line.text.get(..4) {
+            Some(version) if version.eq_ignore_ascii_case(b"SIP/") => status_line(line.text, &mut self.fault),
+            _ => request_line(line.text, &mut self.fault)?,
+        };
+        if line.text.len() > self.limits.start_line {
+            self.note(Fault { status: 414, reason: "Request-URI Too Long" });
         }
-        lines
+        self.note_lone_ends(line);
+        Ok(start)
     }
+
+    fn take(&mut self, line: &RawLine, lines: &mut Lines) {
+        if lines.len() >= self.limits.headers {
+            return self.note(Fault::bad("Too Many Headers"));
+        }
+        if line.text.len() > self.limits.header {
+            self.note(Fault::bad("Header Too Long"));
+        }
+        self.note_lone_ends(line);
+        match header(line, self.at) {
+            Some(line) => lines.push(line),
+            None => self.note(Fault::bad("Bad Header Line")),
+        }
+    }
+
+    fn note_lone_ends(&mut self, line: &RawLine) {
+        if line.has_lone_ends {
+            self.note(Fault::bad("Lone CR Or LF"));
+        }
+    }
+
+    fn note(&mut self, found: Fault) {
+        note(&mut self.fault, found);
+    }
+}
+
+/// A header that ends before `next`.
+fn header(line: &RawLine, next: usize) -> Option<Line> {
+    let RawLine { text, start, .. } = *line;
+    let name = &text[..lex::token_length(text)];
+    let spaces = text[name.len()..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let colon = name.len() + spaces;
+    if name.is_empty() || text.get(colon) != Some(&b':') {
+        return None;
+    }
+    let value = trimmed(text, colon + 1, text.len());
+    Some(Line {
+        name: Name::parse(name),
+        whole: Span::new(start, next),
+        name_end: (start + name.len()) as u32,
+        value: Span::new(start + value.start as usize, start + value.end as usize),
+    })
 }
 
 fn status_line(line: &[u8], fault: &mut Option<Fault>) -> StartLine {
@@ -194,18 +292,6 @@ fn request_line(line: &[u8], fault: &mut Option<Fault>) -> Result<StartLine, Not
     })
 }
 
-fn line(text: &[u8], at: usize, length: usize) -> Option<Line> {
-    let colon = memchr(b':', text)?;
-    let name = text[..colon].trim_ascii_end();
-    let value = trimmed(text, colon + 1, text.len());
-    lex::is_token(name).then(|| Line {
-        name: Name::parse(name),
-        whole: Span::new(at, at + length),
-        name_end: (at + name.len()) as u32,
-        value: Span { start: value.start + at as u32, end: value.end + at as u32 },
-    })
-}
-
 /// The span from `start` to `end` without the white space at both ends.
 fn trimmed(text: &[u8], start: usize, end: usize) -> Span {
     let inside = &text[start..end];
@@ -214,42 +300,9 @@ fn trimmed(text: &[u8], start: usize, end: usize) -> Span {
     Span::new(start + before, start + before + value.len())
 }
 
-/// Where the message ends: bytes behind its Content-Length are none of it (RFC 3261 §18.3).
-fn body_end(
-    bytes: &[u8],
-    body_at: usize,
-    lines: &[Line],
-    limits: &Limits,
-    fault: &mut Option<Fault>,
-) -> usize {
-    let lengths = lines.iter().filter(|line| line.name == Name::ContentLength);
-    match ContentLength::of(lengths.map(|line| line.value.of(bytes))) {
-        ContentLength::Absent => bytes.len(),
-        ContentLength::Bytes(length) if length <= bytes.len() - body_at => body_at + length,
-        ContentLength::Bytes(length) if length > limits.message.saturating_sub(body_at) => {
-            note(fault, Fault { status: 413, reason: "Request Entity Too Large" });
-            bytes.len()
-        }
-        ContentLength::Bytes(_) => {
-            note(fault, Fault::bad("Body Shorter Than Content-Length"));
-            bytes.len()
-        }
-        ContentLength::Bad => {
-            note(fault, Fault::bad("Bad Content-Length"));
-            bytes.len()
-        }
-    }
-}
-
 fn note_version(version: &[u8], fault: &mut Option<Fault>) {
     if !version.eq_ignore_ascii_case(b"SIP/2.0") {
         note(fault, Fault { status: 505, reason: "Version Not Supported" });
-    }
-}
-
-fn note_lone_line_ends(line: &[u8], fault: &mut Option<Fault>) {
-    if memchr2(b'\r', b'\n', line).is_some() {
-        note(fault, Fault::bad("Lone CR Or LF"));
     }
 }
 
@@ -267,7 +320,7 @@ mod tests {
 
     fn values(scanned: &Scanned) -> Vec<&str> {
         let text = |line: &Line| std::str::from_utf8(line.value.of(&scanned.bytes)).unwrap();
-        scanned.lines.iter().map(text).collect()
+        scanned.head.lines.iter().map(text).collect()
     }
 
     #[test]
@@ -277,7 +330,7 @@ mod tests {
         let scanned = scan(bytes.clone(), &Limits::default()).unwrap();
 
         assert_eq!(scanned.bytes.as_ptr(), bytes[4..].as_ptr());
-        assert_eq!(&scanned.bytes[scanned.body_at..], b"body");
+        assert_eq!(&scanned.bytes[scanned.head.body_at..], b"body");
     }
 
     #[test]
@@ -286,15 +339,15 @@ mod tests {
             scanned("OPTIONS sip:a SIP/2.0\r\nSubject :\r\n \t one\r\n\ttwo \r\n \r\nTo:x\r\n\r\nbody");
 
         assert_eq!(values(&scanned), ["one two", "x"]);
-        assert_eq!(&scanned.bytes[scanned.body_at..], b"body");
-        assert_eq!(scanned.fault, None);
+        assert_eq!(&scanned.bytes[scanned.head.body_at..], b"body");
+        assert_eq!(scanned.head.fault, None);
     }
 
     #[test]
     fn a_start_line_is_never_continued() {
         let scanned = scanned("OPTIONS sip:a SIP/2.0\r\n Via: x\r\nTo: y\r\n\r\n");
 
-        assert_eq!(scanned.fault, Some(Fault::bad("Bad Header Line")));
+        assert_eq!(scanned.head.fault, Some(Fault::bad("Bad Header Line")));
         assert_eq!(values(&scanned), ["y"]);
     }
 
@@ -303,8 +356,8 @@ mod tests {
         let surplus = scanned("OPTIONS sip:a SIP/2.0\r\nl: 2\r\n\r\nbody");
         let missing = scanned("OPTIONS sip:a SIP/2.0\r\nl: 5\r\n\r\nbody");
 
-        assert_eq!(&surplus.bytes[surplus.body_at..], b"bo");
-        assert_eq!(missing.fault, Some(Fault::bad("Body Shorter Than Content-Length")));
+        assert_eq!(&surplus.bytes[surplus.head.body_at..], b"bo");
+        assert_eq!(missing.head.fault, Some(Fault::bad("Body Shorter Than Content-Length")));
     }
 
     #[test]
@@ -312,14 +365,14 @@ mod tests {
         let scanned = scanned("OPTIONS sip:a SIP/2.0\r\nTo: x\r\nFrom: sip:ali");
 
         assert_eq!(values(&scanned), ["x"]);
-        assert_eq!(scanned.fault, Some(Fault::bad("Head Not Terminated")));
+        assert_eq!(scanned.head.fault, Some(Fault::bad("Head Not Terminated")));
     }
 
     #[test]
     fn the_first_flaw_is_the_one_that_is_kept() {
         let scanned = scanned("OPTIONS sip:a SIP/3.0\r\nno colon\r\nContent-Length: x\r\n\r\n");
 
-        assert_eq!(scanned.fault.map(|fault| fault.status), Some(505));
+        assert_eq!(scanned.head.fault.map(|fault| fault.status), Some(505));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use metrics::counter;
 use parking_lot::Mutex;
 use placement::GroupId;
 use presence_agent::LinkId;
-use sip::{Frame, Limits, Message, Secret, StreamFramer, Uri, Via};
+use sip::{Frame, Framed, Limits, Message, Secret, StreamFramer, Uri, Via};
 use tls::{Protocol, ReadHalf, Stream, Wires, WriteHalf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -246,7 +246,7 @@ impl Links {
             }
             while let Some(frame) = framer.next() {
                 match frame {
-                    Ok(Frame::Message(bytes)) => self.take(link, bytes, &mut known).await,
+                    Ok(Frame::Message(framed)) => self.take(link, framed, &mut known).await,
                     Ok(Frame::KeepAlive) => self.respond(link, Bytes::from_static(b"\r\n")),
                     Err(error) => {
                         counter!(NOT_SIP).increment(1);
@@ -258,8 +258,8 @@ impl Links {
         }
     }
 
-    async fn take(&self, link: LinkId, bytes: Bytes, known: &mut Known) {
-        let Ok(message) = Message::parse(bytes, &Limits::default()) else {
+    async fn take(&self, link: LinkId, framed: Framed, known: &mut Known) {
+        let Ok(message) = framed.parse(&Limits::default()) else {
             return counter!(NOT_SIP).increment(1);
         };
         let Some(driver) = self.0.demux.route(&message).and_then(|group| self.0.drivers.get(&group)) else {

@@ -42,7 +42,8 @@ pub fn framing(input: &[u8]) {
     let in_pieces = frames(stream.chunks(usize::from(cut) + 1), limits);
     assert_eq!(at_once, in_pieces);
     for frame in at_once.iter().flatten() {
-        let Frame::Message(bytes) = frame else { continue };
+        let Frame::Message(framed) = frame else { continue };
+        let bytes = framed.bytes();
         assert!(bytes.len() <= limits.message);
         exercise::exercise(bytes);
     }

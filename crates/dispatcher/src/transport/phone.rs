@@ -141,7 +141,7 @@ impl Phone {
     /// Takes a message to where it goes. False if it was none.
     pub fn take(&self, frame: Frame) -> bool {
         match frame {
-            Frame::Message(bytes) => self.board.from_phone(bytes, &self.leg),
+            Frame::Message(framed) => self.board.from_phone(framed, &self.leg),
             Frame::KeepAlive => {
                 // With a full queue it goes unanswered: a phone that does not read is closed at its next message.
                 let _ = self.connection.outbox.push(PONG);

@@ -118,7 +118,7 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin>(
 fn frame(bytes: Bytes) -> Frame {
     match bytes.as_ref() {
         b"\r\n\r\n" => Frame::KeepAlive,
-        _ => Frame::Message(bytes),
+        _ => Frame::Message(bytes.into()),
     }
 }
 

@@ -248,8 +248,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// `None` once the other side has closed.
     pub async fn read(&mut self) -> Option<Message> {
         loop {
-            if let Some(Ok(Frame::Message(bytes))) = self.framer.next() {
-                return Some(parse(bytes));
+            if let Some(Ok(Frame::Message(framed))) = self.framer.next() {
+                return Some(parse(framed.bytes().clone()));
             }
             let mut buffer = [0; 4096];
             match self.socket.read(&mut buffer).await {

@@ -120,6 +120,11 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && TOKEN.holds_all(text)
 }
 
+/// How many bytes of `text` a token takes at its beginning.
+pub(crate) fn token_length(text: &[u8]) -> usize {
+    text.iter().position(|byte| !TOKEN.0[usize::from(*byte)]).unwrap_or(text.len())
+}
+
 const TOKEN: Bytes = Bytes::alphanumeric_and(b"-.!%*_+`'~");
 
 /// A set of bytes, looked up instead of compared: every name and every host of a message is held against one.

@@ -16,15 +16,25 @@ macro_rules! names {
         impl Name {
             /// The name that `text` means, in any case, full or compact.
             pub fn parse(text: &[u8]) -> Name {
-                if let [letter] = text {
-                    return match letter.to_ascii_lowercase() {
+                match text {
+                    [] => Name::Other,
+                    [letter] => match letter.to_ascii_lowercase() {
                         $($($compact => Name::$variant,)?)*
                         _ => Name::Other,
-                    };
+                    },
+                    [first, ..] => Name::find(shape(*first, text.len()), text),
                 }
-                $(if text.eq_ignore_ascii_case($canonical.as_bytes()) {
-                    return Name::$variant;
-                })*
+            }
+
+            /// Goes through the few names that look like this one from far away.
+            fn find(shape: usize, text: &[u8]) -> Name {
+                let mut at = usize::from(SHAPES.first[shape]);
+                while let Some((name, canonical)) = FULL.get(at) {
+                    if text.eq_ignore_ascii_case(canonical.as_bytes()) {
+                        return *name;
+                    }
+                    at = usize::from(SHAPES.next[at]);
+                }
                 Name::Other
             }
 
@@ -40,12 +50,13 @@ macro_rules! names {
             const ALL: &[(Name, Option<u8>)] =
                 &[$((Name::$variant, names!(@compact $($compact)?))),*];
         }
+
+        const FULL: &[(Name, &str)] = &[$((Name::$variant, $canonical)),*];
     };
     (@compact) => { None };
     (@compact $compact:literal) => { Some($compact) };
 }
 
-// In the order of how often they occur, for the scan compares from the top.
 names! {
     Via = "Via", b'v';
     From = "From", b'f';
@@ -94,6 +105,36 @@ names! {
     AcceptContact = "Accept-Contact", b'a';
     RejectContact = "Reject-Contact", b'j';
     RequestDisposition = "Request-Disposition", b'd';
+}
+
+/// The full names by their length and first letter: every header line is looked up once.
+struct Shapes {
+    /// Where in `FULL` the first name of each shape is, or `NONE`.
+    first: [u8; 256],
+    /// Behind each name the next one of its shape.
+    next: [u8; FULL.len()],
+}
+
+const NONE: u8 = u8::MAX;
+static SHAPES: Shapes = Shapes::of_all();
+
+impl Shapes {
+    const fn of_all() -> Shapes {
+        let mut shapes = Shapes { first: [NONE; 256], next: [NONE; FULL.len()] };
+        let mut at = FULL.len();
+        while at > 0 {
+            at -= 1;
+            let name = FULL[at].1.as_bytes();
+            let shape = shape(name[0], name.len());
+            shapes.next[at] = shapes.first[shape];
+            shapes.first[shape] = at as u8;
+        }
+        shapes
+    }
+}
+
+const fn shape(first: u8, length: usize) -> usize {
+    ((first.to_ascii_lowercase() as usize) & 0x1f) << 3 | length & 7
 }
 
 impl AsRef<str> for Name {

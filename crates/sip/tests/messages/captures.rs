@@ -73,7 +73,7 @@ fn captured_messages_with_a_length_come_out_of_one_stream() {
     }
 
     let expected: Vec<_> =
-        samples.into_iter().map(|sample| Frame::Message(Bytes::from(sample.bytes))).collect();
+        samples.into_iter().map(|sample| Frame::Message(Bytes::from(sample.bytes).into())).collect();
     assert_eq!(frames, expected);
 }
 

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use sip::{Limits, StreamFramer};
+use sip::{Limits, Message, StreamFramer};
 
 use crate::corpus;
 use crate::exercise::exercise;
@@ -132,7 +132,11 @@ proptest! {
         for chunk in &chunks {
             framer.push(chunk);
             while let Some(frame) = framer.next() {
-                if let Ok(sip::Frame::Message(message)) = frame {
+                if let Ok(sip::Frame::Message(framed)) = frame {
+                    let message = framed.bytes().clone();
+                    let as_one = Message::parse(message.clone(), &limits).map(|message| message.bytes().clone());
+                    let framed = framed.parse(&limits).map(|message| message.bytes().clone());
+                    prop_assert_eq!(framed, as_one);
                     prop_assert!(message.len() <= limits.message);
                     out += message.len();
                     exercise(&message);

@@ -107,7 +107,7 @@ impl Line {
         let mut buffer = [0; 16 * 1024];
         loop {
             match self.framer.next().transpose()? {
-                Some(Frame::Message(bytes)) => return Ok(bytes),
+                Some(Frame::Message(framed)) => return Ok(framed.bytes().clone()),
                 Some(Frame::KeepAlive) => continue,
                 None => {}
             }
