@@ -69,16 +69,20 @@ impl OuterBranches {
     }
 
     pub fn of(&self, manager_branch: &str) -> String {
-        let mac = self.secret.sign(&[manager_branch.as_bytes()]);
-        let number = mac[..16].iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
         let mut text = String::with_capacity(COOKIE.len() + 32);
         text.push_str(COOKIE);
-        push_hex(&mut text, number, 32);
+        push_hex(&mut text, self.number(manager_branch), 32);
         text
     }
 
     pub fn is_ours(&self, branch: &str, manager_branch: &str) -> bool {
-        branch == self.of(manager_branch)
+        let number = branch.strip_prefix(COOKIE).filter(|number| number.len() == 32);
+        number.is_some_and(|number| from_hex(number) == Some(self.number(manager_branch)))
+    }
+
+    fn number(&self, manager_branch: &str) -> u128 {
+        let mac = self.secret.sign(&[manager_branch.as_bytes()]);
+        mac[..16].iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
     }
 }
 
@@ -140,13 +144,7 @@ pub fn to_tag(request: &Message) -> String {
 
 /// The same for every repeat of the request, if `method` is its method.
 fn key(request: &Message, method: &str, leg: &Leg) -> Key {
-    let halves = [0, 1].map(|half| u128::from(transaction_hash(request, method, leg, half)));
-    Key(halves[0] << 64 | halves[1])
-}
-
-fn transaction_hash(request: &Message, method: &str, leg: &Leg, half: u8) -> u64 {
     let mut hasher = DefaultHasher::new();
-    half.hash(&mut hasher);
     if let Ok(via) = request.via() {
         (via.branch, via.host, via.port).hash(&mut hasher);
     }
@@ -154,7 +152,12 @@ fn transaction_hash(request: &Message, method: &str, leg: &Leg, half: u8) -> u64
     (leg.listener, leg.remote, leg.connection).hash(&mut hasher);
     hash_request(request, &mut hasher);
     (request.cseq().map(|cseq| cseq.number).ok(), method).hash(&mut hasher);
-    hasher.finish()
+    let halves = [0u8, 1].map(|half| {
+        let mut hasher = hasher.clone();
+        half.hash(&mut hasher);
+        u128::from(hasher.finish())
+    });
+    Key(halves[0] << 64 | halves[1])
 }
 
 fn hash_request(request: &Message, hasher: &mut DefaultHasher) {
@@ -166,11 +169,21 @@ fn hash_request(request: &Message, hasher: &mut DefaultHasher) {
 
 /// Lower-case hexadecimal of at least `width` digits.
 fn push_hex(text: &mut String, number: u128, width: usize) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = (128 - number.leading_zeros()).div_ceil(4) as usize;
-    for digit in (0..digits.max(width)).rev() {
-        let nibble = (number >> (4 * digit)) as u32 & 0xf;
-        text.push(char::from_digit(nibble, 16).unwrap_or('0'));
-    }
+    let nibbles = (0..digits.max(width)).rev().map(|digit| (number >> (4 * digit)) as usize & 0xf);
+    text.extend(nibbles.map(|nibble| char::from(DIGITS[nibble])));
+}
+
+/// What `push_hex` wrote; `None` for other text, and for what no number of ours would fill.
+fn from_hex(text: &str) -> Option<u128> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let number = text.bytes().try_fold(0, |number, byte| Some(number << 4 | u128::from(digit(byte)?)))?;
+    (1..=32).contains(&text.len()).then_some(number)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use sip::{Edit, Flow, Message, Method, Name, NameAddr, Secret, Uri};
+use sip::{Edit, Flow, Message, Method, Name, NameAddr, Params, Secret, Uri, Via};
 
 use crate::branch::OuterBranches;
 use crate::forward;
@@ -40,11 +40,8 @@ impl Deliverer {
         let (flow, own) = self.flow(request, names)?;
         let to = leg(&flow, names)?;
         let branch = self.branches.of(manager_branch(request)?);
-        let edit = Edit::new(request).max_forwards(hops).pop_routes(own).push_via(&names.public_via(
-            to.listener,
-            to.transport,
-            &branch,
-        ));
+        let via = [names.public_via(to.listener, to.transport), branch.as_str()];
+        let edit = Edit::new(request).max_forwards(hops).pop_routes(own).push_via_of(&via);
         let bytes = record_route(request, &to, names, edit).finish();
         if !to.transport.reliable() && bytes.len() > LARGEST_DATAGRAM {
             return Err(Refusal::TooLarge);
@@ -54,16 +51,10 @@ impl Deliverer {
 
     /// The address of the manager that an answer belongs to, and the answer without our Via.
     pub fn answer(&self, answer: &Message, names: &Names) -> Result<(SocketAddr, Bytes), Dropped> {
-        let mut vias = answer.vias();
-        let (Some(Ok(ours)), Some(Ok(manager))) = (vias.next(), vias.next()) else {
-            return Err(Dropped::NotOurs);
-        };
-        let is_listener =
-            names::address(ours.host, ours.port).is_some_and(|address| names.listener(address).is_some());
-        let (Some(branch), Some(manager_branch)) = (ours.branch, manager.branch) else {
-            return Err(Dropped::NotOurs);
-        };
-        if !is_listener || !self.branches.is_ours(branch, manager_branch) {
+        let mut vias = answer.values(Name::Via);
+        let branch = vias.next().and_then(|via| branch_of_ours(via, names)).ok_or(Dropped::NotOurs)?;
+        let manager = vias.next().and_then(Via::parse).ok_or(Dropped::NotOurs)?;
+        if !manager.branch.is_some_and(|made_of| self.branches.is_ours(branch, made_of)) {
             return Err(Dropped::NotOurs);
         }
         let address = names::address(manager.host, manager.port).ok_or(Dropped::UnknownManager)?;
@@ -80,17 +71,23 @@ impl Deliverer {
                 own += 1;
                 continue;
             }
-            let Some(uri) = NameAddr::parse(route).and_then(|route| Uri::parse(route.uri).ok()) else {
-                break;
-            };
-            let token = uri.user.and_then(|token| Flow::open(token, &self.flow_key));
-            if token.is_none() && !names.is_us(&uri) {
-                break;
-            }
+            let Some(token) = self.own_route(route, names) else { break };
             flow = flow.or(token);
             own += 1;
         }
         Ok((flow.ok_or(Refusal::NoFlow)?, own))
+    }
+
+    /// The flow in a Route that led here, if it names one; `None` if it leads elsewhere.
+    fn own_route(&self, route: &[u8], names: &Names) -> Option<Option<Flow>> {
+        let open = |token| Flow::open(token, &self.flow_key);
+        // What we wrote mostly comes back to the letter.
+        if let Some(flow) = names.inner_token(route).and_then(open) {
+            return Some(Some(flow));
+        }
+        let uri = Uri::parse(NameAddr::parse(route)?.uri).ok()?;
+        let flow = uri.user.and_then(open);
+        (flow.is_some() || names.is_us(&uri)).then_some(flow)
     }
 }
 
@@ -112,6 +109,16 @@ pub(crate) fn leg(flow: &Flow, names: &Names) -> Result<Leg, Refusal> {
         return Err(Refusal::FlowFailed);
     }
     Ok(Leg { transport: flow.transport, listener, remote: flow.remote, connection: flow.connection })
+}
+
+/// The branch of a Via that names a public listener.
+fn branch_of_ours<'a>(via: &'a [u8], names: &Names) -> Option<&'a str> {
+    if let Some(params) = names.behind_public_via(via) {
+        return Params::new(std::str::from_utf8(params).ok()?).get("branch").flatten();
+    }
+    let via = Via::parse(via)?;
+    let address = names::address(via.host, via.port)?;
+    via.branch.filter(|_| names.listener(address).is_some())
 }
 
 fn manager_branch(request: &Message) -> Result<&str, Refusal> {

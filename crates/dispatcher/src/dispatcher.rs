@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use sip::{Frame, Transport};
 use tokio::net::TcpListener;
@@ -243,7 +244,7 @@ fn spawn_udp(position: usize, board: &Arc<Switchboard>, tasks: &TaskTracker, clo
         let board = board.clone();
         let receive = async move {
             let Some(port) = &board.ports[position] else { return };
-            let take = |bytes, remote| {
+            let take = |bytes: Bytes, remote| {
                 let leg = Leg { transport: Transport::Udp, listener: position, remote, connection: 0 };
                 board.from_phone(bytes.into(), &leg);
             };

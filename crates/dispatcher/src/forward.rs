@@ -44,8 +44,8 @@ impl Forwarder {
     pub fn request(&self, request: &Message, from: &Leg, names: &Names) -> Result<Forwarded, Refusal> {
         let hops = vet(request)?;
         let branch = InnerBranch::of(request, from);
-        let via = names.inner_via(&branch.text());
-        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via(&via);
+        let via = [names.inner_via(), &branch.text()];
+        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via_of(&via);
         let edit = self.pop_own_routes(request, names, edit);
         let edit = self.strip_claims(request, from, edit);
         let edit = self.record_route(request, from, names, edit);
@@ -185,10 +185,13 @@ pub(crate) fn hops_left(request: &Message) -> Result<u8, Refusal> {
 
 /// What a Record-Route in this request must have (RFC 3261 16.6 step 4): sips, if that is where it goes.
 pub(crate) fn scheme(request: &Message) -> Scheme {
-    let route = request.values(Name::Route).next().and_then(NameAddr::parse);
-    match Scheme::of(request.request_uri()) {
-        Scheme::Sips => Scheme::Sips,
-        other => route.map_or(other, |route| Scheme::of(route.uri)),
+    let asked = Scheme::of(request.request_uri());
+    match request.values(Name::Route).next() {
+        Some(route) if asked != Scheme::Sips && !route.starts_with(b"<sip:") => {
+            NameAddr::parse(route).map_or(asked, |route| Scheme::of(route.uri))
+        }
+        Some(_) if asked != Scheme::Sips => Scheme::Sip,
+        _ => asked,
     }
 }
 

@@ -12,6 +12,8 @@ use crate::config::Speaks;
 pub struct Names {
     inner: SocketAddr,
     inner_via: String,
+    /// How the Record-Route of our inner side goes on behind the flow token.
+    behind_token: String,
     listeners: Vec<Public>,
     /// The listeners for datagrams, as a list of Contacts.
     contacts: String,
@@ -29,6 +31,8 @@ struct Public {
 struct Spoken {
     transport: Transport,
     via: String,
+    /// Where in `via` its parameters begin.
+    sent_by: usize,
     record_route: String,
     /// Where TLS is asked for on the whole way.
     secure_record_route: String,
@@ -55,6 +59,7 @@ impl Names {
         Names {
             inner,
             inner_via: format!("SIP/2.0/TCP {inner};alias;branch="),
+            behind_token: format!("@{inner};transport=tcp;lr>"),
             listeners,
             contacts: contacts.join(", "),
             domains: domains.to_vec(),
@@ -112,14 +117,21 @@ impl Names {
         spoken[spoken.len() - 1].transport
     }
 
-    /// The Via of our inner side; `alias` lets the manager answer on the connection (RFC 5923).
-    pub fn inner_via(&self, branch: &str) -> String {
-        [&self.inner_via, branch].concat()
+    /// The Via of our inner side, up to its branch; `alias` lets the manager answer on the connection (RFC 5923).
+    pub fn inner_via(&self) -> &str {
+        &self.inner_via
     }
 
-    /// The Via of a public listener.
-    pub fn public_via(&self, listener: usize, transport: Transport, branch: &str) -> String {
-        [&self.listeners[listener].spoken(transport).via, branch].concat()
+    /// The Via of a public listener, up to its branch.
+    pub fn public_via(&self, listener: usize, transport: Transport) -> &str {
+        &self.listeners[listener].spoken(transport).via
+    }
+
+    /// The parameters of a Via of a public listener; `None` if it is none, or not written as we write it.
+    pub fn behind_public_via<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+        let behind = |spoken: &Spoken| value.strip_prefix(spoken.via[..spoken.sent_by].as_bytes());
+        let mut spoken = self.listeners.iter().flat_map(|listener| &listener.spoken);
+        spoken.find_map(behind).filter(|params| params.starts_with(b";"))
     }
 
     /// `scheme` is what the request asks for.
@@ -145,9 +157,18 @@ impl Names {
 
     /// The Record-Route of our inner side: which dispatcher holds the phone's flow, and which flow that is.
     pub fn inner_record_route(&self, token: &str) -> String {
-        format!("<sip:{token}@{};transport=tcp;lr>", self.inner)
+        [INNER_ROUTE, token, &self.behind_token].concat()
+    }
+
+    /// The token in a Route of our inner side; `None` if it is none, or not written as we write it.
+    pub fn inner_token<'a>(&self, route: &'a [u8]) -> Option<&'a str> {
+        let token = route.strip_prefix(INNER_ROUTE.as_bytes())?.strip_suffix(self.behind_token.as_bytes())?;
+        std::str::from_utf8(token).ok()
     }
 }
+
+/// How the Record-Route of our inner side begins.
+const INNER_ROUTE: &str = "<sip:";
 
 impl Public {
     fn new(address: SocketAddr, speaks: Speaks) -> Public {
@@ -177,9 +198,11 @@ impl Spoken {
             Transport::Wss => (";transport=ws", Some(";transport=ws")),
         };
         let record_route = format!("<sip:{address}{parameter};lr>");
+        let via = format!("SIP/2.0/{transport} {address}");
         Spoken {
             transport,
-            via: format!("SIP/2.0/{transport} {address}{rport};branch="),
+            sent_by: via.len(),
+            via: via + rport + ";branch=",
             // What does not come over TLS cannot be promised to go on over it.
             secure_record_route: over_tls
                 .map_or(record_route.clone(), |parameter| format!("<sips:{address}{parameter};lr>")),
@@ -258,9 +281,29 @@ mod tests {
         assert_eq!(record_route(2, Transport::Tls), "<sip:192.0.2.1:5061;transport=tls;lr>");
         assert_eq!(record_route(3, Transport::Ws), "<sip:192.0.2.1:80;transport=ws;lr>");
         assert_eq!(record_route(4, Transport::Wss), "<sip:[2001:db8::1]:443;transport=ws;lr>");
-        assert_eq!(names.public_via(0, Transport::Udp, "x"), "SIP/2.0/UDP 192.0.2.1:5060;rport;branch=x");
-        assert_eq!(names.public_via(0, Transport::Tcp, "x"), "SIP/2.0/TCP 192.0.2.1:5060;branch=x");
-        assert_eq!(names.public_via(4, Transport::Wss, "x"), "SIP/2.0/WSS [2001:db8::1]:443;branch=x");
+        assert_eq!(names.public_via(0, Transport::Udp), "SIP/2.0/UDP 192.0.2.1:5060;rport;branch=");
+        assert_eq!(names.public_via(0, Transport::Tcp), "SIP/2.0/TCP 192.0.2.1:5060;branch=");
+        assert_eq!(names.public_via(4, Transport::Wss), "SIP/2.0/WSS [2001:db8::1]:443;branch=");
+    }
+
+    #[test]
+    fn a_via_of_ours_is_known_again_also_with_what_a_phone_has_noted_in_it() {
+        let names = names();
+
+        let noted = b"SIP/2.0/UDP 192.0.2.1:5060;rport=5060;branch=x";
+        assert_eq!(names.behind_public_via(noted), Some(&b";rport=5060;branch=x"[..]));
+        assert_eq!(names.behind_public_via(b"SIP/2.0/UDP 192.0.2.1:50600;branch=x"), None);
+        assert_eq!(names.behind_public_via(b"SIP/2.0/UDP 192.0.2.2:5060;branch=x"), None);
+    }
+
+    #[test]
+    fn the_token_in_an_inner_route_of_ours_is_found() {
+        let names = names();
+        let route = names.inner_record_route("abc");
+
+        assert_eq!(route, "<sip:abc@10.0.0.1:7060;transport=tcp;lr>");
+        assert_eq!(names.inner_token(route.as_bytes()), Some("abc"));
+        assert_eq!(names.inner_token(b"<sip:abc@10.0.0.2:7060;transport=tcp;lr>"), None);
     }
 
     #[test]

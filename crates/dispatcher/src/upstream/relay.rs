@@ -82,9 +82,9 @@ impl Relay {
         let back = answered_at(request, from);
         let branch =
             RelayBranch { key, towards: Towards::Upstream, attempt, back }.text(names, &self.branch_key);
-        let via = names.public_via(facing, target.transport, &branch);
+        let via = [names.public_via(facing, target.transport), &branch];
         let hops = forward::hops_left(request).ok()?;
-        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via(&via);
+        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via_of(&via);
         let edit = forwarder.pop_own_routes(request, names, edit);
         let edit = forwarder.strip_claims(request, from, edit);
         let token = flow(from, names).seal(&self.flow_key);
@@ -116,8 +116,8 @@ impl Relay {
         let (key, back) = (branch::key(request, from), answered_at(request, from));
         let branch =
             RelayBranch { key, towards: Towards::Phone, attempt: 0, back }.text(names, &self.branch_key);
-        let via = names.public_via(to.listener, to.transport, &branch);
-        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via(&via);
+        let via = [names.public_via(to.listener, to.transport), &branch];
+        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via_of(&via);
         let edit = forwarder.pop_own_routes(request, names, edit);
         let edit = if records(request.method()) {
             let ours = names.flow_route(from.listener, from.transport, &flow.seal(&self.flow_key));

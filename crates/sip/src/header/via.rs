@@ -25,15 +25,14 @@ impl<'a> Via<'a> {
     /// One value; white space may surround every separator (RFC 4475 §3.1.1.1).
     pub fn parse(value: &'a [u8]) -> Option<Via<'a>> {
         let value = std::str::from_utf8(value).ok()?;
-        let (protocol, rest) = value.split_once('/')?;
-        let (version, rest) = rest.split_once('/')?;
-        if !protocol.trim_ascii().eq_ignore_ascii_case("SIP")
-            || !lex::is_token(version.trim_ascii().as_bytes())
-        {
-            return None;
-        }
-        let (transport, rest) = rest.trim_ascii_start().split_once([' ', '\t'])?;
-        let (sent_by, params) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+        let rest = match value.strip_prefix("SIP/2.0/") {
+            Some(rest) => rest,
+            None => behind_protocol(value)?,
+        };
+        let rest = rest.trim_ascii_start();
+        let end = rest.bytes().position(|byte| matches!(byte, b' ' | b'\t'))?;
+        let (transport, rest) = (&rest[..end], &rest[end + 1..]);
+        let (sent_by, params) = rest.split_at(memchr::memchr(b';', rest.as_bytes()).unwrap_or(rest.len()));
         let (host, port) = host::split_host_port(sent_by)?;
         if !lex::is_token(transport.as_bytes()) || !lex::quotes_are_closed(params.as_bytes()) {
             return None;
@@ -73,6 +72,14 @@ impl<'a> Via<'a> {
             self.rport = self.rport.or(Some(value.and_then(|digits| digits.parse().ok())));
         }
     }
+}
+
+/// What follows `SIP/2.0/`, however that is written.
+fn behind_protocol(value: &str) -> Option<&str> {
+    let (protocol, rest) = value.split_once('/')?;
+    let (version, rest) = rest.split_once('/')?;
+    let is_sip = protocol.trim_ascii().eq_ignore_ascii_case("SIP");
+    (is_sip && lex::is_token(version.trim_ascii().as_bytes())).then_some(rest)
 }
 
 #[cfg(test)]
