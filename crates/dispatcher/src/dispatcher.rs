@@ -248,7 +248,7 @@ fn spawn_udp(position: usize, board: &Arc<Switchboard>, tasks: &TaskTracker, clo
                 let leg = Leg { transport: Transport::Udp, listener: position, remote, connection: 0 };
                 board.from_phone(bytes.into(), &leg);
             };
-            port.receive(socket, board.limits.batch, take).await;
+            port.receive(socket, board.limits.batch, || board.batch(), take).await;
         };
         tasks.spawn(until(closing.clone(), receive));
     }
@@ -322,7 +322,7 @@ async fn serve_manager(connection: tls::Stream, board: &Switchboard) {
         true
     };
     tokio::select! {
-        _ = stream::read(reading, &board.limits.inner_message, None, take) => {}
+        _ = stream::read(reading, &board.limits.inner_message, None, || board.batch(), take) => {}
         _ = outbox.write_to(writing) => {}
     }
 }

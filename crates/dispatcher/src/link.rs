@@ -137,7 +137,7 @@ impl Link {
             }
         };
         tokio::select! {
-            _ = stream::read(reading, &board.limits.inner_message, None, take) => {}
+            _ = stream::read(reading, &board.limits.inner_message, None, || board.batch(), take) => {}
             _ = outbox.write_to(writing) => {}
             () = self.ping(address, board, &outbox) => {}
         }

@@ -66,9 +66,13 @@ impl Outbox {
         }
         state.cost += cost;
         self.budget.spend(cost);
+        let is_first = state.waiting.is_empty();
         state.waiting.push(message);
         drop(state);
-        self.filled.notify_one();
+        // The writer takes all that waits, so one call is enough for those that come before it.
+        if is_first {
+            self.filled.notify_one();
+        }
         Ok(())
     }
 

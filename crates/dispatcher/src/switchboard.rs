@@ -61,6 +61,15 @@ pub struct Switchboard {
     pub(crate) started: tokio::time::Instant,
 }
 
+/// Messages that came together are being handled; what they cause leaves together.
+pub struct Batch<'a>(&'a [Option<UdpPort>]);
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.0.iter().flatten().for_each(UdpPort::end_batch);
+    }
+}
+
 impl Switchboard {
     pub fn now(&self) -> Instant {
         Instant(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
@@ -102,6 +111,12 @@ impl Switchboard {
             }
             false => self.peer_answer(message, peer),
         }
+    }
+
+    /// What is sent by datagram while this is held leaves when it is dropped.
+    pub fn batch(&self) -> Batch<'_> {
+        self.ports.iter().flatten().for_each(UdpPort::begin_batch);
+        Batch(&self.ports)
     }
 
     /// From now on only requests that are already in flight are forwarded.

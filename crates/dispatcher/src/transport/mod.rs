@@ -2,6 +2,7 @@
 
 mod bind;
 pub mod connections;
+mod datagrams;
 pub mod lines;
 pub mod origins;
 pub mod phone;

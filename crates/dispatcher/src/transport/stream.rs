@@ -27,16 +27,17 @@ pub const PONG: Bytes = Bytes::from_static(b"\r\n");
 const READ: usize = 16 * 1024;
 
 /// Hands every frame to `take`, until the peer closes, is silent for `idle`, or sends what is not SIP. `take` says
-/// whether what it was given was SIP.
-pub async fn read(
+/// whether what it was given was SIP. What `begin` gives is held while the frames of one read are taken.
+pub async fn read<B>(
     mut stream: impl AsyncRead + Unpin,
     limits: &Limits,
     idle: Option<Duration>,
+    begin: impl Fn() -> B,
     mut take: impl FnMut(Frame) -> bool,
 ) -> End {
     let mut framer = StreamFramer::new(*limits);
     loop {
-        let pump = std::future::poll_fn(|cx| pump(Pin::new(&mut stream), cx, &mut framer, &mut take));
+        let pump = std::future::poll_fn(|cx| pump(Pin::new(&mut stream), cx, &mut framer, &begin, &mut take));
         let pumped = match idle {
             Some(idle) => timeout(idle, pump).await.unwrap_or(Some(End::Idle)),
             None => pump.await,
@@ -49,10 +50,11 @@ pub async fn read(
 }
 
 /// One read and the frames that it completes.
-fn pump(
+fn pump<B>(
     stream: Pin<&mut impl AsyncRead>,
     cx: &mut Context<'_>,
     framer: &mut StreamFramer,
+    begin: &impl Fn() -> B,
     take: &mut impl FnMut(Frame) -> bool,
 ) -> Poll<Option<End>> {
     let mut buffer = [MaybeUninit::uninit(); READ];
@@ -61,6 +63,7 @@ fn pump(
         Ok(()) if !buffer.filled().is_empty() => framer.push(buffer.filled()),
         Ok(()) | Err(_) => return Poll::Ready(Some(End::Closed)),
     }
+    let _batch = begin();
     while let Some(frame) = framer.next() {
         if !frame.is_ok_and(&mut *take) {
             return Poll::Ready(Some(End::NotSip));
