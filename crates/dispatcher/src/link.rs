@@ -197,7 +197,7 @@ impl Link {
         let sequence = self.pings.fetch_add(1, Ordering::Relaxed) & 0x7fff_ffff;
         let us = board.names.inner();
         let ping = RequestWriter::new("OPTIONS", &format!("sip:ping@{manager}"))
-            .joined("Via", &[board.names.inner_via(), &branch::ping(sequence)]);
+            .header("Via", format_args!("{}{}", board.names.inner_via(), branch::ping(sequence)));
         let contacts = board.names.contacts();
         let ping = if contacts.is_empty() { ping } else { ping.header("Contact", contacts) };
         ping.header("Max-Forwards", 70)
