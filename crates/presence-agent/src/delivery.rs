@@ -134,7 +134,13 @@ impl Deliveries {
 
     /// Puts a subscription in the queue if it is owed more than was delivered.
     pub fn wake(&mut self, id: &SubscriptionId, owed: Position) {
+        self.wake_if(id, || Some(owed));
+    }
+
+    /// The same; what is owed is asked only if it is ours.
+    pub fn wake_if(&mut self, id: &SubscriptionId, owed: impl FnOnce() -> Option<Position>) {
         let Some(delivery) = self.held.get_mut(id) else { return };
+        let Some(owed) = owed() else { return };
         if owed <= delivery.delivered {
             return;
         }

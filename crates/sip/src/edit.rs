@@ -145,7 +145,8 @@ impl<'a> Edit<'a> {
         let head = &message.scanned().head;
         let mut copy = Copy::of(message.bytes(), self.added());
         self.write_start_line(&mut copy);
-        let below_vias = head.lines.iter().rposition(|line| line.name == Name::Via).map_or(0, |last| last + 1);
+        let below_vias =
+            head.lines.iter().rposition(|line| line.name == Name::Via).map_or(0, |last| last + 1);
         let mut end = head.headers_at;
         for (at, line) in head.lines.iter().enumerate() {
             // A line that could not be read stands between the two, and goes.

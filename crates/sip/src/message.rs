@@ -14,8 +14,8 @@ use bytes::Bytes;
 
 use crate::fault::{Fault, NotSip};
 use crate::header::{CSeq, Contacts, Event, Name, NameAddr, SubscriptionState, Via, lex};
-use crate::method::Method;
 use crate::header_lines::Line;
+use crate::method::Method;
 use crate::wire::{self, Limits, Scanned, StartLine};
 
 #[derive(Clone)]

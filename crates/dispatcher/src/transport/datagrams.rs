@@ -54,9 +54,8 @@ pub fn send<'a>(
     datagrams: impl Iterator<Item = &'a (Bytes, SocketAddr)>,
 ) -> io::Result<usize> {
     socket.try_io(Interest::WRITABLE, || {
-        let (slices, addresses): (Vec<_>, Vec<_>) = datagrams
-            .map(|(bytes, to)| ([IoSlice::new(bytes)], Some(SockaddrStorage::from(*to))))
-            .unzip();
+        let (slices, addresses): (Vec<_>, Vec<_>) =
+            datagrams.map(|(bytes, to)| ([IoSlice::new(bytes)], Some(SockaddrStorage::from(*to)))).unzip();
         let mut headers = MultiHeaders::preallocate(slices.len(), None);
         let flags = MsgFlags::MSG_DONTWAIT;
         let sent = sendmmsg(socket.as_raw_fd(), &mut headers, &slices, &addresses, [], flags)?;

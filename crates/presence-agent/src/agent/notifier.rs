@@ -46,8 +46,9 @@ impl Agent {
             let pause = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
             self.notified(tag, status, pause, now);
             self.pump(now);
+        } else {
+            self.calls.receive(response, now.monotonic);
         }
-        self.calls.receive(response, now.monotonic);
     }
 
     /// Retransmits and gives up what the client transactions say.
@@ -95,11 +96,8 @@ impl Agent {
     pub(super) fn wake_watchers(&mut self, key: &PresentityKey) {
         let Some(presentity) = self.shard.presentity(key) else { return };
         for id in presentity.watchers.iter() {
-            if self.deliveries.has(id)
-                && let Some(held) = self.shard.subscription(id)
-            {
-                self.deliveries.wake(id, owed(held, Some(presentity.position)));
-            }
+            let held = || self.shard.subscription(id);
+            self.deliveries.wake_if(id, || Some(owed(held()?, Some(presentity.position))));
         }
     }
 
@@ -220,12 +218,14 @@ impl Agent {
         let Notified::Subscription { id, epoch } = tag else { return };
         let Some(held) = self.shard.subscription(&id).filter(|held| held.epoch == epoch) else { return };
         let owed = self.shard.owed(held);
-        let is_new = held.ended.is_none() && self.deliveries.is_first(&id);
+        let has_ended = held.ended.is_some();
         let refused =
             |deliveries: &mut Deliveries, pause| deliveries.refused(&id, owed, pause, now.monotonic);
         let ends = match Disposition::of(status, pause.is_some()) {
             Disposition::Delivered => return self.deliveries.delivered(&id, owed),
-            Disposition::Unknown if is_new => refused(&mut self.deliveries, OVERTAKEN),
+            Disposition::Unknown if !has_ended && self.deliveries.is_first(&id) => {
+                refused(&mut self.deliveries, OVERTAKEN)
+            }
             Disposition::Unknown | Disposition::Useless => true,
             Disposition::Unreachable => refused(&mut self.deliveries, Deliveries::FIRST_RETRY),
             Disposition::Away if self.config.end_on_timeout => true,
