@@ -1,6 +1,8 @@
 //! What a replica keeps for a subscription that is held: its record, what is derived from it, and at one of three replicas
 //! what its owner remembers of sending.
 
+use std::time::Duration;
+
 use placement::{GroupId, NodeId, PresentityKey, Slot};
 use presence::time::Timestamp;
 use presence_agent::agent::Entry;
@@ -18,6 +20,8 @@ const SUBSCRIPTIONS: usize = 3_000;
 const WATCHERS_OF_EACH: usize = 10;
 const REPLICAS: u64 = 3;
 const SECRET: &str = "the secret of this test";
+/// By then no transaction is remembered any more.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(40);
 const NOW: Now =
     Now { monotonic: Instant(0), log: Timestamp(1_000_000), unix: 1_000, lease: Instant(u64::MAX) };
 
@@ -31,6 +35,9 @@ fn a_held_subscription_takes_less_than_a_kibibyte_of_a_replica() {
     for n in 0..SUBSCRIPTIONS {
         commit(&mut agent, 2 + n as u64, subscribe(n));
     }
+
+    let later = Now { monotonic: NOW.monotonic + FORGOTTEN_AFTER, ..NOW };
+    agent.handle_timeout(later, None);
 
     assert_eq!(agent.counts().subscriptions, SUBSCRIPTIONS);
     assert_eq!((agent.counts().owned, agent.counts().dirty), (SUBSCRIPTIONS / REPLICAS as usize, 0));
