@@ -18,6 +18,8 @@ pub const ENTRIES_PROPOSED: &str = "vedette_log_entries_proposed_total";
 pub const COMMANDS_PER_ENTRY: &str = "vedette_log_commands_per_entry";
 /// Entries handed to the consumer.
 pub const ENTRIES_APPLIED: &str = "vedette_log_entries_applied_total";
+/// Times that the consumer of a group lagged so far behind that its log waited for it.
+pub const EVENTS_FULL: &str = "vedette_log_events_full_total";
 /// One round of the writer: the batch, sled's flush and fdatasync.
 pub const ROUND_SECONDS: &str = "vedette_log_round_seconds";
 /// The fdatasync alone.
@@ -56,6 +58,7 @@ pub(crate) struct GroupMetrics {
     pub entries_proposed: Counter,
     pub commands_per_entry: Histogram,
     pub entries_applied: Counter,
+    pub events_full: Counter,
     pub snapshots_written: Counter,
     pub snapshots_installed: Counter,
     pub snapshots_failed: Counter,
@@ -78,6 +81,7 @@ impl GroupMetrics {
             entries_proposed: counter(ENTRIES_PROPOSED),
             commands_per_entry: histogram(COMMANDS_PER_ENTRY),
             entries_applied: counter(ENTRIES_APPLIED),
+            events_full: counter(EVENTS_FULL),
             snapshots_written: counter(SNAPSHOTS_WRITTEN),
             snapshots_installed: counter(SNAPSHOTS_INSTALLED),
             snapshots_failed: counter(SNAPSHOTS_FAILED),

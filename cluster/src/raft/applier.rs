@@ -11,6 +11,7 @@ use bytes::Bytes;
 use openraft::storage::{RaftStateMachine, Snapshot as RaftSnapshot};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
 use proto::v1::SnapshotHeader;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{error, info};
 
@@ -136,7 +137,13 @@ impl Applier {
     }
 
     async fn tell(&self, event: Event) -> Result<(), StorageError> {
-        let told = self.events.send(event).await;
+        let told = match self.events.try_send(event) {
+            Err(TrySendError::Full(event)) => {
+                self.proposals.metrics.events_full.increment(1);
+                self.events.send(event).await.map_err(drop)
+            }
+            told => told.map_err(drop),
+        };
         told.map_err(|_| StorageIOError::write_state_machine(&Gone).into())
     }
 }

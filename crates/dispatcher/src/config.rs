@@ -134,6 +134,9 @@ pub struct Limits {
     pub relayed: usize,
     /// Bytes of those; refused as by `relayed`.
     pub relayed_bytes: usize,
+    /// Requests among those, and as large a part of the bytes, of one source that is no trusted peer. Full: a new one is
+    /// answered 480 with Retry-After.
+    pub relayed_per_source: usize,
     /// Requests that the upstream has taken, whose way is known to what follows them. Beyond them the oldest goes: a CANCEL
     /// of it may then reach another server, which knows nothing of it.
     pub relayed_ways: usize,
@@ -261,6 +264,7 @@ impl Limits {
         transit::Bounds {
             requests: self.relayed,
             bytes: self.relayed_bytes,
+            of_source: self.relayed_per_source,
             taken: self.relayed_ways,
             silence: timings.silence,
             give_up: timings.give_up,
@@ -298,6 +302,7 @@ impl Default for Limits {
             inner_connections: 64,
             relayed: 16_384,
             relayed_bytes: 32 << 20,
+            relayed_per_source: 4_096,
             relayed_ways: 65_536,
             lookups: 16,
             lookups_remembered: 256,

@@ -67,8 +67,14 @@ pub enum Queue {
     Udp,
     /// Requests that the upstream has not answered.
     Relayed,
+    /// Of one source, where there was still room in all.
+    RelayedOfSource,
     /// Connections of managers, which are counted one by one.
     InnerConnections,
+    /// Keys of answered requests.
+    Answered,
+    /// Sources that were told refusals.
+    RefusedSources,
 }
 
 /// What became of a request that is large for a datagram.
@@ -142,6 +148,13 @@ impl Metrics {
     }
 
     pub fn full(&self, queue: Queue) {
+        self.full_often(queue, 1);
+    }
+
+    pub fn full_often(&self, queue: Queue, times: u64) {
+        if times == 0 {
+            return;
+        }
         let queue = match queue {
             Queue::Window => "window",
             Queue::Link => "link",
@@ -149,9 +162,12 @@ impl Metrics {
             Queue::Connection => "connection",
             Queue::Udp => "udp",
             Queue::Relayed => "relayed",
+            Queue::RelayedOfSource => "relayed_of_source",
             Queue::InnerConnections => "inner_connections",
+            Queue::Answered => "answered",
+            Queue::RefusedSources => "refused_sources",
         };
-        counter!(FULL, "queue" => queue).increment(1);
+        counter!(FULL, "queue" => queue).increment(times);
     }
 
     pub fn oversize(&self, large: Large) {

@@ -32,9 +32,9 @@ pub enum Refusal {
     /// No manager takes it, or too many requests are in flight.
     #[error("no manager takes it")]
     Unavailable(Duration),
-    /// Its source is told too many refusals. Not 503: a proxy that brings the requests of many would pass on none of them.
-    #[error("too many refusals of this source")]
-    Throttled(Duration),
+    /// Its source has too much of something. Not 503: a proxy that brings the requests of many would pass on none of them.
+    #[error("of this source: {0}")]
+    Throttled(&'static str, Duration),
     /// The connection named by the flow token is gone (RFC 5626 5.3.1).
     #[error("the flow is gone")]
     FlowFailed,
@@ -60,7 +60,7 @@ impl Refusal {
             Refusal::ProxyRequire => 420,
             Refusal::NothingToCancel => 481,
             Refusal::Unavailable(_) => 503,
-            Refusal::Throttled(_) | Refusal::Insecure | Refusal::Nobody => 480,
+            Refusal::Throttled(..) | Refusal::Insecure | Refusal::Nobody => 480,
             Refusal::FlowFailed => 430,
             Refusal::NoFlow => 403,
             Refusal::TooLarge => 513,
@@ -82,8 +82,8 @@ impl Refusal {
                     .fold(answer, |answer, tag| answer.header("Unsupported", String::from_utf8_lossy(tag)))
             }
             Refusal::Insecure => answer.reason("No Way Over TLS"),
-            Refusal::Throttled(wait) => {
-                answer.reason("Too Many Refused Requests").header("Retry-After", wait.as_secs().max(1))
+            Refusal::Throttled(what, wait) => {
+                answer.reason(what).header("Retry-After", wait.as_secs().max(1))
             }
             Refusal::Unavailable(wait) => answer.header("Retry-After", wait.as_secs().max(1)),
             _ => answer,

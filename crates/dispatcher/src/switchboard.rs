@@ -169,7 +169,11 @@ impl Switchboard {
             Ruling::Pass => return true,
             Ruling::Refuse => {
                 self.metrics.throttled_refused.increment(1);
-                self.refuse(request, leg, Refusal::Throttled(self.timings.retry_after));
+                self.refuse(
+                    request,
+                    leg,
+                    Refusal::Throttled("Too Many Refused Requests", self.timings.retry_after),
+                );
             }
             Ruling::Drop => self.metrics.throttled_dropped.increment(1),
         }

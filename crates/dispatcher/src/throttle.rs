@@ -9,16 +9,18 @@
 //! wrong, except in its dialogs. A few times a second it is told so, with 480: a 503 would make a proxy leave all of us
 //! alone. The rest is dropped, which is the cheapest for us, and sends nothing to whom a forged source belongs to.
 //!
-//! The table has two halves: whoever owes more, or asks for too much, is in the young one; when that is full, it becomes the
-//! old one, and who did neither since the turn before is forgotten, with what it owed. A flood from as many forged sources as
-//! that costs us what it would without the table.
+//! Who owes more, or asks for too much, is remembered ([`recent`]); who did neither for long is forgotten first, with what
+//! it owed.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use sip::{Instant, Method};
 
 use crate::names::Leg;
+
+mod recent;
+
+use recent::Recent;
 
 /// Refusals told to each source, of which no more than a burst at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub struct Bounds {
 
 /// Who asks. A client has a /64 of IPv6. Everybody can write somebody else's address into a datagram, so what datagrams
 /// owe is not held against the connections from there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source {
     network: IpAddr,
     datagrams: bool,
@@ -58,8 +60,7 @@ pub enum Ruling {
 
 pub struct Throttle {
     bounds: Bounds,
-    young: HashMap<Source, Account>,
-    old: HashMap<Source, Account>,
+    accounts: Recent<Account>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,12 +95,12 @@ impl Source {
 
 impl Throttle {
     pub fn new(bounds: Bounds) -> Throttle {
-        Throttle { bounds, young: HashMap::new(), old: HashMap::new() }
+        Throttle { bounds, accounts: Recent::new(bounds.sources) }
     }
 
     /// About a request that is not known to be in a dialog.
     pub fn rule(&mut self, source: Source, shown: Shown, now: Instant) -> Ruling {
-        let Some(mut account) = self.account(source) else { return Ruling::Pass };
+        let Some(mut account) = self.accounts.get(source) else { return Ruling::Pass };
         let most = match shown {
             Shown::Nothing => u64::from(self.bounds.burst) * ONE,
             Shown::Credentials => self.ceiling(),
@@ -115,7 +116,7 @@ impl Throttle {
             Ruling::Refuse
         };
         // Also one that is told nothing: who floods on is not forgotten.
-        self.put(source, account);
+        self.accounts.put(source, account);
         ruling
     }
 
@@ -125,33 +126,27 @@ impl Throttle {
         if rate == 0 {
             return;
         }
-        let known = self.account(source);
+        let known = self.accounts.get(source);
         if owes(status) {
             let mut account = known.unwrap_or_default();
             account.owed.raise(rate, now);
             account.owed.height = account.owed.height.min(self.ceiling());
-            self.put(source, account);
+            self.accounts.put(source, account);
         } else if proves(status, method)
             && let Some(mut account) = known
         {
             account.owed.lower(rate, now);
-            self.put(source, account);
+            self.accounts.put(source, account);
         }
+    }
+
+    /// How often sources were forgotten for lack of room since this was asked last.
+    pub fn take_turns(&mut self) -> u64 {
+        self.accounts.take_turns()
     }
 
     fn ceiling(&self) -> u64 {
         u64::from(self.bounds.burst) * WRONG * ONE
-    }
-
-    fn account(&self, source: Source) -> Option<Account> {
-        self.young.get(&source).or_else(|| self.old.get(&source)).copied()
-    }
-
-    fn put(&mut self, source: Source, account: Account) {
-        if self.young.len() >= (self.bounds.sources / 2).max(1) && !self.young.contains_key(&source) {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(source, account);
     }
 }
 
@@ -182,7 +177,7 @@ fn proves(status: u16, method: Method) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const BOUNDS: Bounds = Bounds { per_second: 10, burst: 100, answers: 5, sources: 100 };
@@ -285,13 +280,12 @@ mod tests {
     }
 
     #[test]
-    fn the_table_keeps_its_bound_and_who_floods_on() {
+    fn who_floods_on_is_not_forgotten_for_any_number_of_strangers() {
         let mut throttle = Throttle::new(BOUNDS);
         for stranger in 0..10_000u32 {
             let ip = std::net::Ipv4Addr::from_bits(0x0a00_0000 + stranger).to_string();
             throttle.told(source(&ip, 0), 401, Method::Register, at(0));
             challenged(&mut throttle, flooder(), 3, at(0));
-            assert!(throttle.young.len() + throttle.old.len() <= BOUNDS.sources);
         }
 
         assert_ne!(throttle.rule(flooder(), Shown::Nothing, at(0)), Ruling::Pass);
@@ -312,7 +306,7 @@ mod tests {
         source("192.0.2.1", 0)
     }
 
-    fn source(ip: &str, connection: u64) -> Source {
+    pub(crate) fn source(ip: &str, connection: u64) -> Source {
         let remote = std::net::SocketAddr::new(ip.parse().unwrap(), 5060);
         let transport = if connection == 0 { sip::Transport::Udp } else { sip::Transport::Tcp };
         Source::of(&Leg { transport, listener: 0, remote, connection })

@@ -137,6 +137,11 @@ impl Window {
         self.remove(key).is_some()
     }
 
+    /// How many keys of answered requests were forgotten before their time since this was asked last.
+    pub fn take_crowded_out(&mut self) -> u64 {
+        self.answered.take_crowded_out()
+    }
+
     /// The peer answered 503: it has not done what was asked and will not.
     pub fn refused(&mut self, key: Key, peer: Peer, standings: &Standings, now: Instant) {
         let Some(entry) = self.entries.get_mut(&key) else { return };

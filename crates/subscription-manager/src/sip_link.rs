@@ -20,6 +20,7 @@ use tls::{Protocol, ReadHalf, Stream, Wires, WriteHalf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -203,6 +204,11 @@ impl Links {
     }
 
     fn connect(&self, next_hop: SocketAddr, bytes: Bytes) {
+        if self.0.table.lock().queues.len() >= self.0.limits.links {
+            // Its transaction repeats it, and by then the dispatcher may have come by itself.
+            counter!(FULL, "bound" => "links").increment(1);
+            return counter!(LINK_DROPPED).increment(1);
+        }
         let (link, outgoing, closed) = self.open(CancellationToken::new(), true);
         self.0.table.lock().leads_to.insert(next_hop, link);
         self.respond(link, bytes);
@@ -273,7 +279,10 @@ impl Links {
             Input::Response(message)
         };
         // A full queue makes us stop reading, and the dispatcher goes to the next manager.
-        let _ = driver.send(input).await;
+        if let Err(TrySendError::Full(input)) = driver.try_send(input) {
+            counter!(FULL, "bound" => "inputs").increment(1);
+            let _ = driver.send(input).await;
+        }
     }
 
     fn learn(&self, link: LinkId, request: &Message, known: &mut Known) {

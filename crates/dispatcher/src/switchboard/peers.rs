@@ -59,10 +59,12 @@ impl Switchboard {
     pub fn tick(&self) -> Instant {
         self.with_window(|window, standings, now| window.handle_timeout(standings, now));
         let waiting = {
-            let window = self.window.lock();
+            let mut window = self.window.lock();
+            self.metrics.full_often(Queue::Answered, window.take_crowded_out());
             self.metrics.in_flight.set(window.len() as f64);
             window.poll_timeout()
         };
+        self.metrics.full_often(Queue::RefusedSources, self.throttle.lock().take_turns());
         self.metrics.queued.set(self.connections.queued() as f64);
         let latest = self.now() + self.timings.patience.min(self.timings.pause);
         let relayed = self.upstream.as_ref().and_then(|upstream| self.tick_transit(upstream));

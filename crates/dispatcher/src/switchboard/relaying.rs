@@ -16,7 +16,8 @@ use crate::upstream::branch::{self, RelayBranch, Towards};
 use crate::upstream::course::{Course, Side};
 use crate::upstream::found::Target;
 use crate::upstream::relay::Relayed;
-use crate::upstream::transit::{Output, Passage, Way, Word};
+use crate::upstream::share::TooMuch;
+use crate::upstream::transit::{Output, Passage, Toll, Way, Word};
 use crate::{forward, upstream};
 
 impl Switchboard {
@@ -70,13 +71,19 @@ impl Switchboard {
         if way.is_none() && targets.is_empty() {
             return self.refuse(request, leg, unavailable);
         }
-        let cost = request.bytes().len();
-        let admitted = upstream.transit.lock().admit(key, relayed, cost, targets, now);
-        if admitted.is_err() {
-            self.metrics.full(Queue::Relayed);
-            return self.refuse(request, leg, unavailable);
-        }
-        self.perform_transit(upstream);
+        let is_many = self.forwarder.is_trusted(leg.remote.ip());
+        let toll = Toll { bytes: request.bytes().len(), source: (!is_many).then(|| Source::of(leg)) };
+        let admitted = upstream.transit.lock().admit(key, relayed, toll, targets, now);
+        let (queue, refusal) = match admitted {
+            Ok(()) => return self.perform_transit(upstream),
+            Err(TooMuch::InAll) => (Queue::Relayed, unavailable),
+            Err(TooMuch::OfSource) => {
+                let wait = self.timings.retry_after;
+                (Queue::RelayedOfSource, Refusal::Throttled("Too Many Unanswered Requests", wait))
+            }
+        };
+        self.metrics.full(queue);
+        self.refuse(request, leg, refusal);
     }
 
     /// An answer to what was relayed, either way. False if it is none.

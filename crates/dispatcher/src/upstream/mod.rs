@@ -30,6 +30,7 @@ pub mod dns;
 pub mod found;
 pub mod locate;
 pub mod relay;
+pub mod share;
 pub mod transit;
 
 pub struct Upstream {

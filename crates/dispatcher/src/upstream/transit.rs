@@ -14,7 +14,9 @@ use std::time::Duration;
 use sip::Instant;
 
 use super::found::{Target, Targets};
+use super::share::{Shares, TooMuch};
 use crate::branch::Key;
+use crate::throttle::Source;
 
 pub struct Transit<R> {
     bounds: Bounds,
@@ -23,7 +25,7 @@ pub struct Transit<R> {
     timers: BTreeSet<(Instant, Key)>,
     /// Of those that were taken.
     endings: BTreeSet<(Instant, Key)>,
-    bytes: usize,
+    shares: Shares,
     shunned: BTreeMap<Target, Instant>,
     outputs: VecDeque<Output<R>>,
 }
@@ -34,6 +36,8 @@ pub struct Bounds {
     pub requests: usize,
     /// Bytes of those; refused alike.
     pub bytes: usize,
+    /// Requests of one source among those, and as large a part of the bytes. Full: a new one is answered 480.
+    pub of_source: usize,
     /// Requests that a server has taken. Beyond them the one that would be forgotten first is: its repeats count as new.
     pub taken: usize,
     /// Without a word for so long the next server is tried.
@@ -81,11 +85,6 @@ pub enum Passage {
     Absorb,
 }
 
-/// As many requests are tried as may be.
-#[derive(Debug, PartialEq, thiserror::Error)]
-#[error("as many requests are on their way as may be")]
-pub struct Full;
-
 struct Entry<R> {
     targets: Targets,
     at: usize,
@@ -95,8 +94,16 @@ struct Entry<R> {
 }
 
 enum State<R> {
-    Tried { request: R, cost: usize, silent_at: Instant, ends_at: Instant, pause: Duration },
+    Tried { request: R, toll: Toll, silent_at: Instant, ends_at: Instant, pause: Duration },
     Taken { answered: bool },
+}
+
+/// What a request that is still tried takes of the room, and whose share of it; nobody's, of whoever brings the requests
+/// of many.
+#[derive(Clone, Copy, Debug)]
+pub struct Toll {
+    pub bytes: usize,
+    pub source: Option<Source>,
 }
 
 /// T1 and T2 of RFC 3261 17.1.2.2.
@@ -112,22 +119,22 @@ impl<R: Clone> Transit<R> {
             entries: BTreeMap::new(),
             timers: BTreeSet::new(),
             endings: BTreeSet::new(),
-            bytes: 0,
+            shares: Shares::new(bounds.requests, bounds.bytes, bounds.of_source),
             shunned: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
     }
 
-    /// Takes a request of `cost` bytes for the first of these servers, which are in their order. A repeat of one that is taken goes the same way
-    /// again; of one that is still tried it says nothing new.
+    /// Takes a request for the first of these servers, which are in their order. A repeat of one that is taken goes the same
+    /// way again; of one that is still tried it says nothing new.
     pub fn admit(
         &mut self,
         key: Key,
         request: R,
-        cost: usize,
+        toll: Toll,
         targets: Targets,
         now: Instant,
-    ) -> Result<(), Full> {
+    ) -> Result<(), TooMuch> {
         if let Some(entry) = self.entries.get_mut(&key) {
             if let State::Taken { answered } = &mut entry.state {
                 // The sender has not heard the answer, so the next one is for it.
@@ -138,15 +145,12 @@ impl<R: Clone> Transit<R> {
             return Ok(());
         }
         // Whoever looked for servers a moment ago may have found none, counting on an entry that has gone since.
-        if targets.is_empty()
-            || self.timers.len() >= self.bounds.requests
-            || self.bytes + cost > self.bounds.bytes
-        {
-            return Err(Full);
+        if targets.is_empty() {
+            return Err(TooMuch::InAll);
         }
+        self.shares.take(toll)?;
         let ends_at = now + self.bounds.give_up;
-        let state = State::Tried { request, cost, silent_at: now, ends_at, pause: FIRST_PAUSE };
-        self.bytes += cost;
+        let state = State::Tried { request, toll, silent_at: now, ends_at, pause: FIRST_PAUSE };
         self.timers.insert((now, key));
         self.entries.insert(key, Entry { targets, at: 0, state, due: now });
         self.attempt(key, 0, now);
@@ -314,8 +318,8 @@ impl<R: Clone> Transit<R> {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let before = (entry.due, key);
         match std::mem::replace(&mut entry.state, State::Taken { answered: is_final }) {
-            State::Tried { cost, .. } => {
-                self.bytes -= cost;
+            State::Tried { toll, .. } => {
+                self.shares.give_back(toll);
                 self.timers.remove(&before);
             }
             State::Taken { answered } => {
@@ -343,8 +347,8 @@ impl<R: Clone> Transit<R> {
     fn remove(&mut self, key: Key) -> Option<State<R>> {
         let entry = self.entries.remove(&key)?;
         self.timers.remove(&(entry.due, key));
-        if let State::Tried { cost, .. } = &entry.state {
-            self.bytes -= cost;
+        if let State::Tried { toll, .. } = &entry.state {
+            self.shares.give_back(*toll);
         }
         Some(entry.state)
     }

@@ -15,11 +15,13 @@ pub(super) struct Answered {
     oldest_first: VecDeque<(Instant, Key)>,
     capacity: usize,
     lasts: Duration,
+    /// Forgotten before their time.
+    crowded_out: u64,
 }
 
 impl Answered {
     pub fn new(capacity: usize, lasts: Duration) -> Answered {
-        Answered { keys: HashSet::new(), oldest_first: VecDeque::new(), capacity, lasts }
+        Answered { keys: HashSet::new(), oldest_first: VecDeque::new(), capacity, lasts, crowded_out: 0 }
     }
 
     pub fn add(&mut self, key: Key, now: Instant) {
@@ -29,7 +31,13 @@ impl Answered {
         }
         if self.oldest_first.len() > self.capacity {
             self.forget_oldest();
+            self.crowded_out += 1;
         }
+    }
+
+    /// How many were forgotten for lack of room since this was asked last.
+    pub fn take_crowded_out(&mut self) -> u64 {
+        std::mem::take(&mut self.crowded_out)
     }
 
     pub fn holds(&mut self, key: Key, now: Instant) -> bool {
@@ -71,5 +79,6 @@ mod tests {
         }
 
         assert_eq!([1, 2, 3].map(|key| answered.holds(Key(key), Instant(0))), [false, true, true]);
+        assert_eq!([answered.take_crowded_out(), answered.take_crowded_out()], [1, 0]);
     }
 }

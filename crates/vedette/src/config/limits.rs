@@ -21,6 +21,7 @@ pub struct Limits {
     pub window_bytes: Option<usize>,
     pub datagram: Option<usize>,
     pub relayed: Option<usize>,
+    pub relayed_per_source: Option<usize>,
     pub dns_lookups: Option<usize>,
     pub dns_answers: Option<u64>,
     pub dns_timeout_ms: Option<u64>,
@@ -76,6 +77,7 @@ impl Limits {
         set(&mut limits.window_bytes, self.window_bytes);
         set(&mut limits.datagram, self.datagram);
         set(&mut limits.relayed, self.relayed);
+        set(&mut limits.relayed_per_source, self.relayed_per_source);
         set(&mut limits.lookups, self.dns_lookups);
         set(&mut limits.lookups_remembered, self.dns_answers);
         set(&mut limits.refusals_per_source.per_second, self.refusals_per_second);

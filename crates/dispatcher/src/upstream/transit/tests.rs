@@ -7,6 +7,7 @@ use super::*;
 const BOUNDS: Bounds = Bounds {
     requests: 3,
     bytes: 1_000,
+    of_source: 3,
     taken: 2,
     silence: Duration::from_secs(4),
     give_up: Duration::from_secs(32),
@@ -68,7 +69,7 @@ fn who_failed_is_asked_last_for_a_while_and_at_once_again_when_it_has_answered()
     transit.heard(Key(1), final_(1, 200), at(10));
 
     let ranked = transit.ranked(targets(&[A, B]), at(1_000));
-    transit.admit(Key(2), "2", 10, ranked, at(1_000)).unwrap();
+    transit.admit(Key(2), "2", bytes(10), ranked, at(1_000)).unwrap();
     assert_eq!(sends(&mut transit), [(2, B, 0)]);
     assert_eq!(transit.ranked(targets(&[A, B]), at(30_000))[0], A);
 
@@ -119,11 +120,11 @@ fn a_call_that_rings_is_not_repeated_and_its_cancel_knows_the_way() {
 fn a_repeat_of_what_was_taken_goes_the_same_way_and_of_what_is_tried_nowhere() {
     let mut transit = sent(1, &[A, B], 0);
     sends(&mut transit);
-    transit.admit(Key(1), "1", 10, targets(&[B, A]), at(100)).unwrap();
+    transit.admit(Key(1), "1", bytes(10), targets(&[B, A]), at(100)).unwrap();
     assert_eq!(sends(&mut transit), []);
     transit.heard(Key(1), final_(0, 200), at(200));
 
-    transit.admit(Key(1), "1", 10, targets(&[B, A]), at(300)).unwrap();
+    transit.admit(Key(1), "1", bytes(10), targets(&[B, A]), at(300)).unwrap();
 
     assert_eq!(sends(&mut transit), [(1, A, 0)]);
     assert_eq!(transit.heard(Key(1), final_(0, 200), at(310)), Passage::Pass, "the first one was lost");
@@ -136,7 +137,7 @@ fn the_servers_are_asked_in_the_order_in_which_they_are_given() {
     transit.failed(A, at(0));
     while transit.poll_output().is_some() {}
 
-    transit.admit(Key(2), "2", 10, targets(&[A, B]), at(10)).unwrap();
+    transit.admit(Key(2), "2", bytes(10), targets(&[A, B]), at(10)).unwrap();
 
     assert_eq!(sends(&mut transit), [(2, A, 0)], "the server of a dialog, say");
 }
@@ -171,17 +172,17 @@ fn nobody_is_told_408_and_the_request_is_forgotten_in_the_end() {
     transit.handle_timeout(at(32_000));
 
     assert_eq!(transit.poll_output(), Some(Output::GaveUp));
-    assert_eq!((transit.unanswered(), transit.bytes, transit.poll_timeout()), (0, 0, None));
+    assert_eq!((transit.unanswered(), transit.shares.is_untaken(), transit.poll_timeout()), (0, true, None));
 }
 
 #[test]
 fn what_is_tried_and_what_was_taken_have_bounds() {
     let mut transit = sent(1, &[A], 0);
-    transit.admit(Key(2), "2", 10, targets(&[A]), at(0)).unwrap();
-    assert_eq!(transit.admit(Key(9), "9", 1_000, targets(&[A]), at(0)), Err(Full));
-    assert_eq!(transit.admit(Key(9), "9", 10, targets(&[]), at(0)), Err(Full));
-    transit.admit(Key(3), "3", 10, targets(&[A]), at(0)).unwrap();
-    assert_eq!(transit.admit(Key(4), "4", 10, targets(&[A]), at(0)), Err(Full));
+    transit.admit(Key(2), "2", bytes(10), targets(&[A]), at(0)).unwrap();
+    assert_eq!(transit.admit(Key(9), "9", bytes(1_000), targets(&[A]), at(0)), Err(TooMuch::InAll));
+    assert_eq!(transit.admit(Key(9), "9", bytes(10), targets(&[]), at(0)), Err(TooMuch::InAll));
+    transit.admit(Key(3), "3", bytes(10), targets(&[A]), at(0)).unwrap();
+    assert_eq!(transit.admit(Key(4), "4", bytes(10), targets(&[A]), at(0)), Err(TooMuch::InAll));
 
     for key in 1..=3 {
         transit.heard(Key(key), final_(0, 200), at(u64::try_from(key).unwrap()));
@@ -190,7 +191,7 @@ fn what_is_tried_and_what_was_taken_have_bounds() {
     assert_eq!([1, 2, 3].map(|key| transit.way(Key(key)).is_some()), [false, true, true]);
     assert_eq!(transit.entries.len(), transit.endings.len());
     transit.handle_timeout(at(100_000));
-    assert!(transit.entries.is_empty() && transit.bytes == 0);
+    assert!(transit.entries.is_empty() && transit.shares.is_untaken());
 }
 
 const A: Target = target(1, Transport::Udp);
@@ -208,7 +209,7 @@ fn targets(each: &[Target]) -> Targets {
 
 fn sent(key: u128, each: &[Target], now: u64) -> Transit<&'static str> {
     let mut transit = Transit::new(BOUNDS);
-    transit.admit(Key(key), "1", 10, targets(each), at(now)).unwrap();
+    transit.admit(Key(key), "1", bytes(10), targets(each), at(now)).unwrap();
     transit
 }
 
@@ -233,4 +234,8 @@ fn call(attempt: u8, status: u16) -> Word {
 
 fn at(milliseconds: u64) -> Instant {
     Instant(milliseconds)
+}
+
+fn bytes(bytes: usize) -> Toll {
+    Toll { bytes, source: None }
 }
