@@ -3,6 +3,7 @@
 //! Plain values: files, environment and flags are read by the binary.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -82,6 +83,8 @@ pub struct Manager {
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub destination: Destination,
+    /// Who its servers must prove to be over TLS. Without it there is none.
+    pub tls: Option<Arc<tls::Outside>>,
     /// Whether REGISTER goes there too.
     pub registers: bool,
     /// When it learns by which flow a registered phone is reached.
@@ -251,6 +254,7 @@ impl Upstream {
     pub fn at(destination: Destination) -> Upstream {
         Upstream {
             destination,
+            tls: None,
             registers: true,
             path: Path::default(),
             feature_code: String::new(),

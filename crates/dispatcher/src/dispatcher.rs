@@ -182,8 +182,8 @@ fn known_as(endpoint: &Endpoint, bound: SocketAddr) -> SocketAddr {
 
 fn upstream(config: &Config, names: &Names) -> Result<Option<Upstream>, BindError> {
     let Some(wanted) = &config.upstream else { return Ok(None) };
-    if wanted.destination.over_tls() {
-        return Err(BindError::UpstreamOverTls);
+    if wanted.destination.over_tls() && wanted.tls.is_none() {
+        return Err(BindError::UpstreamTrust);
     }
     let upstream = Upstream::new(wanted, &config.limits, &config.timings, &config.secret)?;
     match upstream.unfaced(names) {
@@ -339,10 +339,10 @@ async fn make_lines(
     }
 }
 
-/// Follows where the upstream is.
+/// Follows where the upstream is, and whom to trust there.
 async fn keep_upstream(board: Arc<Switchboard>) {
     if let Some(upstream) = &board.upstream {
-        upstream.keep_located().await;
+        tokio::join!(upstream.keep_located(), upstream.keep_fresh());
     }
 }
 

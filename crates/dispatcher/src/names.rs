@@ -3,6 +3,7 @@
 //! A phone may reach the same public listener at several dispatchers, so only the inner address names this one
 //! process. The texts are built once: a message costs copies, not formatting.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use sip::{Scheme, Transport, Uri};
@@ -99,12 +100,19 @@ impl Names {
         self.listeners[listener].address
     }
 
-    /// A listener that can reach a server at `address`: one of its family, with datagrams.
-    pub fn listener_towards(&self, address: SocketAddr) -> Option<usize> {
-        let reaches = |listener: &Public| {
-            listener.address.is_ipv4() == address.is_ipv4() && listener.speaks(Transport::Udp)
+    /// The listener that a server at `address` knows us by: one of its family that speaks as we speak with it. Over TLS
+    /// that may also be one without; what the server asks by itself then comes without it.
+    pub fn listener_towards(&self, address: SocketAddr, transport: Transport) -> Option<usize> {
+        let towards = |transport| {
+            let reaches = |listener: &Public| {
+                listener.address.is_ipv4() == address.is_ipv4() && listener.speaks(transport)
+            };
+            self.listeners.iter().position(reaches)
         };
-        self.listeners.iter().position(reaches)
+        match transport {
+            Transport::Tls => towards(Transport::Tls).or_else(|| towards(Transport::Udp)),
+            _ => towards(Transport::Udp),
+        }
     }
 
     pub fn speaks(&self, listener: usize, transport: Transport) -> bool {
@@ -120,6 +128,14 @@ impl Names {
     /// The Via of our inner side, up to its branch; `alias` lets the manager answer on the connection (RFC 5923).
     pub fn inner_via(&self) -> &str {
         &self.inner_via
+    }
+
+    /// The Via of what goes out over a connection of ours, whatever the listener itself speaks.
+    pub fn line_via(&self, listener: usize, transport: Transport) -> Cow<'_, str> {
+        match self.listeners[listener].speaks(transport) {
+            true => self.public_via(listener, transport).into(),
+            false => format!("SIP/2.0/{transport} {};branch=", self.listeners[listener].address).into(),
+        }
     }
 
     /// The Via of a public listener, up to its branch.
@@ -149,10 +165,18 @@ impl Names {
     }
 
     /// How the upstream calls us in what concerns this flow: in the Record-Route of a dialog, or in a Path.
-    pub fn flow_route(&self, listener: usize, transport: Transport, token: &str) -> String {
-        let address = self.listeners[listener].address;
-        let parameter = if transport == Transport::Tcp { ";transport=tcp" } else { "" };
-        format!("<sip:{token}@{address}{parameter};lr>")
+    /// `scheme` is what the request asks for; sips only where TLS is spoken at the listener.
+    pub fn flow_route(&self, listener: usize, transport: Transport, scheme: Scheme, token: &str) -> String {
+        let listener = &self.listeners[listener];
+        let address = listener.address;
+        let is_secure = listener.speaks(Transport::Tls);
+        let (scheme, parameter) = match transport {
+            Transport::Tls if is_secure && scheme == Scheme::Sips => ("sips", ""),
+            Transport::Tls if is_secure => ("sip", ";transport=tls"),
+            Transport::Tls | Transport::Tcp => ("sip", ";transport=tcp"),
+            _ => ("sip", ""),
+        };
+        format!("<{scheme}:{token}@{address}{parameter};lr>")
     }
 
     /// The Record-Route of our inner side: which dispatcher holds the phone's flow, and which flow that is.
@@ -304,6 +328,21 @@ mod tests {
         assert_eq!(route, "<sip:abc@10.0.0.1:7060;transport=tcp;lr>");
         assert_eq!(names.inner_token(route.as_bytes()), Some("abc"));
         assert_eq!(names.inner_token(b"<sip:abc@10.0.0.2:7060;transport=tcp;lr>"), None);
+    }
+
+    #[test]
+    fn a_server_over_tls_knows_us_by_a_listener_that_speaks_it_or_else_by_a_plain_one() {
+        let names = names();
+        let towards = |address: &str, transport| names.listener_towards(address.parse().unwrap(), transport);
+
+        assert_eq!(towards("203.0.113.1:5061", Transport::Tls), Some(2));
+        assert_eq!(towards("203.0.113.1:5060", Transport::Tcp), Some(0));
+        assert_eq!(towards("[2001:db8::9]:5061", Transport::Tls), Some(1));
+        let route = |listener, scheme| names.flow_route(listener, Transport::Tls, scheme, "t");
+        assert_eq!(route(2, Scheme::Sip), "<sip:t@192.0.2.1:5061;transport=tls;lr>");
+        assert_eq!(route(2, Scheme::Sips), "<sips:t@192.0.2.1:5061;lr>");
+        assert_eq!(route(1, Scheme::Sips), "<sip:t@[2001:db8::1]:5070;transport=tcp;lr>");
+        assert_eq!(names.line_via(1, Transport::Tls), "SIP/2.0/TLS [2001:db8::1]:5070;branch=");
     }
 
     #[test]

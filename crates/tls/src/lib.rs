@@ -4,7 +4,7 @@
 //! not; a mixed mode is deliberately absent: with TLS every inner wire of a role has it, and a peer that speaks plainly is
 //! refused. Whoever shows a certificate of the CA may speak; `name`, if there is one, must stand in it.
 //!
-//! [`Outside`] reaches servers of others, such as a provider's billing, as any client on the web would.
+//! [`Outside`] reaches servers of others, such as a provider's billing or an upstream, as any client on the web would.
 //!
 //! [`Front`] is shown to phones, which have no certificates.
 //!

@@ -1,8 +1,9 @@
-//! TLS to servers of others, such as a provider's billing.
+//! TLS to servers of others, such as a provider's billing, or the SIP service behind a dispatcher.
 //!
 //! They are verified by the host that was dialled, against a CA of their own or those that the system trusts; a
 //! certificate of ours is shown where they ask for one. All of it is read anew when it changes, the system's CAs excepted.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub struct OutsideFiles {
 }
 
 pub struct Outside {
+    what: &'static str,
     watched: Arc<Watched<Client>>,
 }
 
@@ -47,7 +49,7 @@ impl Outside {
         let own = files.own.into_iter().flat_map(|(cert, key)| [cert, key]);
         let paths = files.ca.into_iter().chain(own).collect();
         let watched = Watched::new(what, paths, |files| Client::new(files, system))?;
-        Ok(Arc::new(Outside { watched: Arc::new(watched) }))
+        Ok(Arc::new(Outside { what, watched: Arc::new(watched) }))
     }
 
     /// Takes up new certificates, for ever.
@@ -60,7 +62,9 @@ impl Outside {
         Connector::to_others(self.clone(), protocol)
     }
 
-    pub(crate) async fn open(&self, socket: TcpStream, host: &str, protocol: Protocol) -> io::Result<Stream> {
+    /// TLS over a connection to `host`, which the certificate must be for, whatever address was dialled. The caller bounds
+    /// the time.
+    pub async fn open(&self, socket: TcpStream, host: &str, protocol: Protocol) -> io::Result<Stream> {
         let _ = socket.set_nodelay(true);
         let mut config = self.watched.current().config.clone();
         config.alpn_protocols = protocol.alpn();
@@ -88,6 +92,12 @@ impl Client {
         let Identity { chain, key, certificate } = Identity::read(cert, key)?;
         let config = builder.with_client_auth_cert(chain, key).map_err(mixed)?;
         Ok(Client { config, certificate: Some(certificate), system })
+    }
+}
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TLS for {}", self.what)
     }
 }
 

@@ -30,8 +30,8 @@ pub enum BindError {
     NoListener,
     #[error("{0} speaks TLS with phones: it needs a certificate and its key")]
     NoCertificate(SocketAddr),
-    #[error("the upstream is reached over UDP or TCP, not over TLS")]
-    UpstreamOverTls,
+    #[error("the upstream is reached over TLS, and nobody says whose certificates are trusted there")]
+    UpstreamTrust,
     #[error("no listener can face the upstream at {0}: none over UDP and TCP is of its address family")]
     UpstreamFamily(SocketAddr),
     #[error(transparent)]

@@ -5,10 +5,13 @@
 //! those.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use sip::Transport;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -79,17 +82,35 @@ impl Dial {
         let Dial { target, connection } = self;
         let number = connection.number;
         let mut reached = false;
-        if let Some(listener) = board.names.listener_towards(target.address) {
+        if let Some(listener) = board.names.listener_towards(target.address, target.transport) {
             let (transport, remote) = (target.transport, target.address);
             let leg = Leg { transport, listener, remote, connection: number };
             let phone = Phone::new(leg, connection, board.clone(), closing);
-            if let Some(socket) = phone.handshake(TcpStream::connect(remote)).await {
-                reached = true;
-                let _ = socket.set_nodelay(true);
-                tcp::serve(socket, phone).await;
-            }
+            reached = match transport {
+                Transport::Tls => match phone.handshake(secure(remote, &board)).await {
+                    Some(stream) => {
+                        let (reading, writing) = stream.into_split();
+                        tcp::converse(reading, writing, &phone).await;
+                        true
+                    }
+                    None => false,
+                },
+                _ => match phone.handshake(TcpStream::connect(remote)).await {
+                    Some(socket) => {
+                        let _ = socket.set_nodelay(true);
+                        tcp::serve(socket, phone).await;
+                        true
+                    }
+                    None => false,
+                },
+            };
         }
         board.connections.close(number);
         board.line_ended(target, number, reached);
     }
+}
+
+async fn secure(remote: SocketAddr, board: &Switchboard) -> io::Result<tls::Stream> {
+    let upstream = board.upstream.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+    upstream.secure(TcpStream::connect(remote).await?).await
 }

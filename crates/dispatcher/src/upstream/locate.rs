@@ -116,6 +116,14 @@ impl Destination {
         Ok(Destination { host, port: uri.port, transport, secure })
     }
 
+    /// Who is asked for, as a certificate names it (RFC 5922 section 7.1).
+    pub fn host(&self) -> String {
+        match &self.host {
+            Host::Address(address) => address.to_string(),
+            Host::Name(name) => name.clone(),
+        }
+    }
+
     /// Whether only TLS will do.
     pub fn over_tls(&self) -> bool {
         self.secure || self.transport == Some(Transport::Tls)

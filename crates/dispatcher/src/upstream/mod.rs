@@ -3,13 +3,15 @@
 //! [`course`] says what that is, [`relay`] edits it, [`transit`] sees to it that a server takes it, [`locate`] and [`found`]
 //! say which servers there are. All of these are values; [`dns`] and [`crate::transport::lines`] are the wires.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use sip::{Instant, Message, Secret, Transport};
+use sip::{Instant, Message, Scheme, Secret, Transport};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -19,7 +21,7 @@ use crate::forward::Forwarder;
 use crate::names::Names;
 use course::Division;
 use dns::{Dns, NoDns};
-use found::{Found, Targets};
+use found::{Found, Target, Targets};
 use locate::Destination;
 use relay::{Relay, Relayed};
 use transit::Transit;
@@ -40,10 +42,11 @@ pub struct Upstream {
     pub(crate) transit: Mutex<Transit<Arc<Relayed>>>,
     found: ArcSwap<Found>,
     dns: Option<Dns>,
+    tls: Option<Arc<tls::Outside>>,
 }
 
-/// What we can speak with it, as we like it best.
-pub const SPEAKS: [Transport; 2] = [Transport::Udp, Transport::Tcp];
+/// What we can speak with it, as we like it best; the last only where it is known whom to trust.
+const SPEAKS: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
 
 /// How long what DNS said counts at least and at most, whatever it says itself.
 const LIFE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
@@ -61,20 +64,35 @@ impl Upstream {
             true => None,
             false => Some(Dns::new(&config.name_servers, limits.dns(timings))?),
         };
+        let known = locate::Search::new(&config.destination, spoken(config.tls.is_some())).found();
         Ok(Upstream {
-            found: ArcSwap::from_pointee(locate::Search::new(&config.destination, &SPEAKS).found()),
+            found: ArcSwap::from_pointee(known),
             destination: config.destination.clone(),
             division: Division { registers: config.registers, feature_code: config.feature_code.clone() },
-            relay: Relay::new(secret, config.path),
+            relay: Relay::new(secret, config.path, config.tls.is_some()),
             transit: Mutex::new(Transit::new(limits.transit(timings))),
             dns,
+            tls: config.tls.clone(),
         })
+    }
+
+    /// TLS to a server that must prove to be who was asked for, not whom the DNS named (RFC 5922 section 4).
+    pub(crate) async fn secure(&self, socket: TcpStream) -> io::Result<tls::Stream> {
+        let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        tls.open(socket, &self.destination.host(), tls::Protocol::Sip).await
+    }
+
+    /// Takes up new certificates.
+    pub async fn keep_fresh(&self) {
+        if let Some(tls) = &self.tls {
+            tls.clone().keep_fresh().await;
+        }
     }
 
     /// An address that no listener of ours can face, if none can face any.
     pub fn unfaced(&self, names: &Names) -> Option<SocketAddr> {
         let found = self.found.load();
-        let is_faced = found.addresses().any(|address| names.listener_towards(address).is_some());
+        let is_faced = found.targets(0).iter().any(|target| is_faced(target, names));
         found.addresses().next().filter(|_| !is_faced)
     }
 
@@ -87,7 +105,7 @@ impl Upstream {
         self.found.load().addresses().any(|address| address == source)
     }
 
-    /// The servers for a request, best first; none while DNS has told of none.
+    /// The servers for a request, best first; none while DNS has told of none that will do.
     pub(crate) fn targets(
         &self,
         request: &Message,
@@ -98,7 +116,9 @@ impl Upstream {
     ) -> Targets {
         let seed = key.0 as u64;
         let targets = self.found.load().targets(seed);
-        let facing = targets.into_iter().filter(|target| names.listener_towards(target.address).is_some());
+        let only_tls = Scheme::of(request.request_uri()) == Scheme::Sips;
+        let will_do = |target: &Target| !only_tls || target.transport == Transport::Tls;
+        let facing = targets.into_iter().filter(|target| will_do(target) && is_faced(target, names));
         let mut targets = self.transit.lock().ranked(facing.collect(), now);
         relay::prefer(&mut targets, request, forwarder, names);
         targets
@@ -109,7 +129,7 @@ impl Upstream {
         let Some(dns) = &self.dns else { return };
         let mut was_known = true;
         loop {
-            let located = dns.locate(&self.destination, &SPEAKS).await;
+            let located = dns.locate(&self.destination, spoken(self.tls.is_some())).await;
             let is_known = !located.found.is_empty();
             if was_known && !is_known {
                 warn!(destination = ?self.destination, answered = located.complete, "DNS tells of no upstream");
@@ -128,4 +148,12 @@ impl Upstream {
             sleep(pause).await;
         }
     }
+}
+
+fn spoken(with_tls: bool) -> &'static [Transport] {
+    if with_tls { &SPEAKS } else { &SPEAKS[..2] }
+}
+
+fn is_faced(target: &Target, names: &Names) -> bool {
+    names.listener_towards(target.address, target.transport).is_some()
 }

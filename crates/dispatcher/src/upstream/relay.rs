@@ -38,11 +38,13 @@ pub struct Relay {
     flow_key: Secret,
     branch_key: Secret,
     path: Path,
+    /// Whether some way to the upstream is TLS.
+    has_tls: bool,
 }
 
 impl Relay {
-    pub fn new(secret: &Secret, path: Path) -> Relay {
-        Relay { flow_key: secret.derive("flow"), branch_key: secret.derive("relay"), path }
+    pub fn new(secret: &Secret, path: Path, has_tls: bool) -> Relay {
+        Relay { flow_key: secret.derive("flow"), branch_key: secret.derive("relay"), path, has_tls }
     }
 
     pub fn flow_key(&self) -> &Secret {
@@ -53,7 +55,7 @@ impl Relay {
     pub fn vet(&self, request: &Message, names: &Names) -> Result<(), Refusal> {
         request.check()?;
         forward::hops_left(request)?;
-        if Scheme::of(request.request_uri()) == Scheme::Sips {
+        if Scheme::of(request.request_uri()) == Scheme::Sips && !self.has_tls {
             return Err(Refusal::Insecure);
         }
         // What the upstream was sent already would only come back (RFC 3261 16.3). What a phone turns round, as when it
@@ -78,24 +80,24 @@ impl Relay {
         forwarder: &Forwarder,
     ) -> Option<(usize, Bytes)> {
         let (request, from) = (&relayed.request, &relayed.from);
-        let facing = names.listener_towards(target.address)?;
+        let facing = names.listener_towards(target.address, target.transport)?;
         let back = answered_at(request, from);
         let branch =
             RelayBranch { key, towards: Towards::Upstream, attempt, back }.text(names, &self.branch_key);
-        let via = [names.public_via(facing, target.transport), &branch];
+        let via = names.line_via(facing, target.transport);
+        let via = [&*via, &branch];
         let hops = forward::hops_left(request).ok()?;
         let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via_of(&via);
         let edit = forwarder.pop_own_routes(request, names, edit);
         let edit = forwarder.strip_claims(request, from, edit);
         let token = flow(from, names).seal(&self.flow_key);
-        let ours = names.flow_route(facing, target.transport, &token);
+        let scheme = forward::scheme(request);
+        let ours = names.flow_route(facing, target.transport, scheme, &token);
         let edit = match request.method() {
             Method::Register if self.adds_path(request) => edit.insert("Path", &ours),
-            method if records(method) => {
-                let scheme = forward::scheme(request);
-                edit.push_record_route(names.public_record_route(from.listener, from.transport, scheme))
-                    .push_record_route(&ours)
-            }
+            method if records(method) => edit
+                .push_record_route(names.public_record_route(from.listener, from.transport, scheme))
+                .push_record_route(&ours),
             _ => edit,
         };
         Some((facing, edit.finish()))
@@ -120,8 +122,9 @@ impl Relay {
         let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via_of(&via);
         let edit = forwarder.pop_own_routes(request, names, edit);
         let edit = if records(request.method()) {
-            let ours = names.flow_route(from.listener, from.transport, &flow.seal(&self.flow_key));
             let scheme = forward::scheme(request);
+            let token = flow.seal(&self.flow_key);
+            let ours = names.flow_route(from.listener, from.transport, scheme, &token);
             edit.push_record_route(&ours).push_record_route(names.public_record_route(
                 to.listener,
                 to.transport,

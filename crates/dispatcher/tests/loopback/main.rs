@@ -10,6 +10,7 @@ mod support;
 mod throttle;
 mod transports;
 mod upstream;
+mod upstream_tls;
 
 use std::time::Duration;
 

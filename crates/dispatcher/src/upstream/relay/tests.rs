@@ -171,7 +171,7 @@ fn to_phone(route: &str) -> Message {
 }
 
 fn relay(path: Path) -> Relay {
-    Relay::new(&Secret::new("test"), path)
+    Relay::new(&Secret::new("test"), path, false)
 }
 
 fn forwarder() -> Forwarder {
