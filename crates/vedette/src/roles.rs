@@ -187,6 +187,7 @@ fn upstream(uri: &str, settings: &Settings) -> anyhow::Result<Upstream> {
     let own = &settings.dispatcher;
     let destination = Destination::parse(uri).with_context(|| format!("`dispatcher.upstream`: {uri:?}"))?;
     Ok(Upstream {
+        tls: own.upstream_tls(&destination)?,
         registers: own.upstream_registers.unwrap_or(true),
         path: own.upstream_path.policy(),
         feature_code: settings.manager.feature_code.clone(),

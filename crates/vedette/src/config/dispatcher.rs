@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use dispatcher::Speaks;
 use dispatcher::oversize::Policy;
+use dispatcher::upstream::locate::Destination;
 use dispatcher::upstream::relay::Path;
 use serde::Deserialize;
 
@@ -27,6 +29,9 @@ pub struct Dispatcher {
     pub directory: Vec<String>,
     /// The SIP service behind us, as a SIP URI or `host:port`: what is not ours goes there.
     pub upstream: Option<String>,
+    /// Who signs its certificates, where it is reached over TLS: a PEM file. Unless said, whom the system trusts, and then
+    /// there is TLS only where `upstream` asks for it.
+    pub upstream_ca: Option<PathBuf>,
     /// Whether REGISTER goes there too; unless said, it does.
     pub upstream_registers: Option<bool>,
     pub upstream_path: UpstreamPath,
@@ -91,6 +96,16 @@ impl Dispatcher {
             }
             _ => bail!("`dispatcher.cert` and `dispatcher.key` belong together: one of them is missing"),
         }
+    }
+
+    /// TLS with the upstream; the certificate that phones are shown is ours there too, if it asks for one.
+    pub fn upstream_tls(&self, destination: &Destination) -> anyhow::Result<Option<Arc<tls::Outside>>> {
+        if self.upstream_ca.is_none() && !destination.over_tls() {
+            return Ok(None);
+        }
+        let own = self.cert.clone().zip(self.key.clone());
+        let files = tls::OutsideFiles { ca: self.upstream_ca.clone(), own };
+        Ok(Some(tls::Outside::new("upstream", files).context("`dispatcher.upstream_ca`")?))
     }
 }
 
