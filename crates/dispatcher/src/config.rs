@@ -128,6 +128,9 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of phones from one IP address.
     pub connections_per_source: usize,
+    /// Requests of one source that is no trusted peer, whatever they are. Beyond them they are answered 480 with
+    /// Retry-After, a few times a second, and otherwise dropped.
+    pub requests_per_source: throttle::Rate,
     /// Refusals told to one source that is no trusted peer. Beyond them its requests in no dialog and without
     /// credentials are answered 480 with Retry-After, a few times a second, and otherwise dropped; see [`crate::throttle`].
     pub refusals_per_source: throttle::Bounds,
@@ -297,6 +300,7 @@ impl Default for Limits {
             udp_queue: 4 << 20,
             connections: 100_000,
             connections_per_source: 10_000,
+            requests_per_source: throttle::Rate { per_second: 20_000, burst: 200_000 },
             refusals_per_source: throttle::Bounds {
                 per_second: 100,
                 burst: 1_000,

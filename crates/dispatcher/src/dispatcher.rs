@@ -220,7 +220,7 @@ fn board(
             give_up: timings.give_up,
             answered: limits.answered,
         })),
-        throttle: Mutex::new(Throttle::new(limits.refusals_per_source)),
+        throttle: Mutex::new(Throttle::new(limits.requests_per_source, limits.refusals_per_source)),
         health: Health::new(ready),
         metrics: Metrics::registered(),
         draining: AtomicBool::new(false),

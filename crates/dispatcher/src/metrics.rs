@@ -3,6 +3,8 @@
 use metrics::{Counter, Gauge, counter, gauge};
 use sip::Transport;
 
+use crate::throttle::Excess;
+
 /// Messages received; label `side` is `phone` or `manager`.
 pub const RECEIVED: &str = "vedette_dispatcher_messages_received_total";
 /// Messages sent on to the next hop; label `side` as above, or `upstream`.
@@ -11,7 +13,8 @@ pub const FORWARDED: &str = "vedette_dispatcher_messages_forwarded_total";
 pub const DROPPED: &str = "vedette_dispatcher_messages_dropped_total";
 /// Answers the dispatcher gave itself; label `status`.
 pub const ANSWERED: &str = "vedette_dispatcher_answers_total";
-/// Requests of sources that are told too many refusals; label `done` is `refused` or `dropped`.
+/// Requests of sources that ask for too much, by the `bound`: `refusals` or `requests`; label `done` is `refused` or
+/// `dropped`.
 pub const THROTTLED: &str = "vedette_dispatcher_throttled_total";
 /// Requests sent again, to another manager or another server of the upstream.
 pub const RETRIED: &str = "vedette_dispatcher_retries_total";
@@ -106,8 +109,6 @@ pub struct Metrics {
     pub to_phones: Counter,
     pub to_managers: Counter,
     pub to_upstream: Counter,
-    pub throttled_refused: Counter,
-    pub throttled_dropped: Counter,
     pub retried: Counter,
     pub gave_up: Counter,
     pub in_flight: Gauge,
@@ -122,8 +123,6 @@ impl Metrics {
             to_phones: counter!(FORWARDED, "side" => "phone"),
             to_managers: counter!(FORWARDED, "side" => "manager"),
             to_upstream: counter!(FORWARDED, "side" => "upstream"),
-            throttled_refused: counter!(THROTTLED, "done" => "refused"),
-            throttled_dropped: counter!(THROTTLED, "done" => "dropped"),
             retried: counter!(RETRIED),
             gave_up: counter!(GAVE_UP),
             in_flight: gauge!(IN_FLIGHT),
@@ -168,6 +167,10 @@ impl Metrics {
             Queue::RefusedSources => "refused_sources",
         };
         counter!(FULL, "queue" => queue).increment(times);
+    }
+
+    pub fn throttled(&self, excess: Excess, done: &'static str) {
+        counter!(THROTTLED, "bound" => excess.as_str(), "done" => done).increment(1);
     }
 
     pub fn oversize(&self, large: Large) {

@@ -25,7 +25,7 @@ use crate::outbox::{Outbox, Unsent};
 use crate::oversize::Oversize;
 use crate::refusal::{self, Refusal};
 use crate::route::Peer;
-use crate::throttle::{Ruling, Shown, Source, Throttle};
+use crate::throttle::{Excess, Ruling, Shown, Source, Throttle};
 use crate::transport::connections::Connections;
 use crate::transport::lines::Lines;
 use crate::transport::origins::Origins;
@@ -129,6 +129,9 @@ impl Switchboard {
     }
 
     fn phone_request(&self, request: &Message, leg: &Leg) {
+        if !self.is_admitted(request, leg) {
+            return;
+        }
         if let Some(upstream) = &self.upstream
             && self.relayed(upstream, request, leg)
         {
@@ -165,17 +168,27 @@ impl Switchboard {
 
     /// The throttle's word about it, told to the sender if that is no.
     fn passes(&self, request: &Message, leg: &Leg) -> bool {
-        match self.ruling(request, leg) {
+        let ruling = self.ruling(request, leg);
+        self.abide(request, leg, ruling, Excess::Refusals)
+    }
+
+    /// Whether its source may ask at all, told to it if not.
+    fn is_admitted(&self, request: &Message, leg: &Leg) -> bool {
+        if self.forwarder.is_trusted(leg.remote.ip()) {
+            return true;
+        }
+        let ruling = self.throttle.lock().admit(Source::of(leg), self.now());
+        self.abide(request, leg, ruling, Excess::Requests)
+    }
+
+    fn abide(&self, request: &Message, leg: &Leg, ruling: Ruling, excess: Excess) -> bool {
+        match ruling {
             Ruling::Pass => return true,
             Ruling::Refuse => {
-                self.metrics.throttled_refused.increment(1);
-                self.refuse(
-                    request,
-                    leg,
-                    Refusal::Throttled("Too Many Refused Requests", self.timings.retry_after),
-                );
+                self.metrics.throttled(excess, "refused");
+                self.refuse(request, leg, Refusal::Throttled(excess.reason(), self.timings.retry_after));
             }
-            Ruling::Drop => self.metrics.throttled_dropped.increment(1),
+            Ruling::Drop => self.metrics.throttled(excess, "dropped"),
         }
         false
     }

@@ -48,9 +48,20 @@ impl Flow {
     pub fn open(token: &str, key: &Secret) -> Option<Flow> {
         let token = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (signed, signature) = token.split_at(token.len().checked_sub(SIGNATURE)?);
-        if !secret::equal(&key.sign(&[signed])[..SIGNATURE], signature) {
-            return None;
+        match secret::equal(&key.sign(&[signed])[..SIGNATURE], signature) {
+            true => Flow::of(signed),
+            false => None,
         }
+    }
+
+    /// What a token says, whoever made it: for those that were found good before.
+    pub fn read(token: &str) -> Option<Flow> {
+        let token = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (signed, _) = token.split_at(token.len().checked_sub(SIGNATURE)?);
+        Flow::of(signed)
+    }
+
+    fn of(signed: &[u8]) -> Option<Flow> {
         let (&kind, mut rest) = signed.split_first()?;
         let flow = Flow {
             transport: *Transport::ALL.get(usize::from(kind & TRANSPORT))?,
