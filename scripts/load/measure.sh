@@ -13,7 +13,8 @@ begin_cluster() { # AUTH
   cores=$(taskset -cp $$ | sed 's/.*: //')
   # The servers inherit it. Pinned later they would have a thread for each core that they saw at their start.
   [[ -z ${PIN-} ]] || taskset -cp 0 $$ >/dev/null
-  start_cluster >/dev/null
+  # One generator is one address.
+  VEDETTE_LIMITS__REQUESTS_PER_SECOND=0 VEDETTE_LIMITS__SUBSCRIPTIONS_PER_SOURCE=0 start_cluster >/dev/null
   [[ -z ${PIN-} ]] || taskset -cp "$cores" $$ >/dev/null
 }
 

@@ -4,6 +4,7 @@
 //! `list.txt` is the whole list with what is missing. Many rules are tested in the crate that keeps them; a test is here
 //! only where it takes the dispatcher and the agent together, or belongs to neither.
 
+mod abuse;
 mod clients;
 mod lessons;
 mod phone;

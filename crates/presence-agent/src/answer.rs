@@ -45,6 +45,11 @@ pub(crate) enum Refuse {
     BodyTooLarge,
     UnknownDialog,
     UnknownTransaction,
+    /// Somebody has too much of something, for now. Never a 503: a proxy would take the whole server for overloaded.
+    TooMuch {
+        bound: Bound,
+        after: u32,
+    },
     /// A feature code without a digit that means something.
     NoSuchDigit,
     Refused(Refusal),
@@ -78,6 +83,10 @@ impl Refuse {
             Refuse::BodyTooLarge => (413, None),
             Refuse::UnknownDialog => (481, Some("Subscription Does Not Exist")),
             Refuse::UnknownTransaction => (481, None),
+            Refuse::TooMuch { bound: Bound::SubscriptionsPerSource, .. } => {
+                (480, Some("Too Many Subscriptions From This Address"))
+            }
+            Refuse::TooMuch { .. } => (480, Some("Too Many Requests Of This Account")),
             Refuse::NoSuchDigit => (484, Some("No Such Status Digit")),
             Refuse::Refused(refusal) => refusal_status(refusal),
             Refuse::Unavailable => (503, None),
@@ -135,6 +144,7 @@ impl Answer {
             Refuse::UnsupportedEncoding => response = response.header("Accept-Encoding", "identity"),
             Refuse::BadBody(why) => response = response.header("Warning", warning(why)),
             Refuse::Unavailable => response = response.header("Retry-After", RETRY_AFTER),
+            Refuse::TooMuch { after, .. } => response = response.header("Retry-After", after),
             _ => {}
         }
         response.finish()

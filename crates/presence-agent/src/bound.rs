@@ -17,6 +17,9 @@ pub enum Bound {
     Sources,
     Watchers,
     Contacts,
+    RequestsPerAccount,
+    RequestingAccounts,
+    SubscriptionsPerSource,
 }
 
 impl Bound {
@@ -34,6 +37,9 @@ impl Bound {
             Bound::Sources => "sources",
             Bound::Watchers => "watchers",
             Bound::Contacts => "contacts",
+            Bound::RequestsPerAccount => "requests_per_account",
+            Bound::RequestingAccounts => "requesting_accounts",
+            Bound::SubscriptionsPerSource => "subscriptions_per_source",
         }
     }
 }

@@ -5,6 +5,8 @@ use placement::{GroupId, NodeId};
 use sip::Secret;
 use sip::digest::Algorithm;
 
+use crate::rates::Rate;
+
 #[derive(Clone, Debug)]
 pub struct Config {
     pub node: NodeId,
@@ -69,6 +71,12 @@ pub struct Limits {
     /// Subscriptions that an account may have at one time where billing sets no number; 0 sets none. Over it: 403. In an
     /// open service nobody has an account, and nothing is counted.
     pub subscriptions_per_account: u32,
+    /// Subscriptions that may live over flows from one address, or one /64 of IPv6, in this group; 0 sets no limit. Over it
+    /// a new one is answered 480 with Retry-After. A trusted peer that asserts who sends brings those of many, and an open
+    /// service counts nothing.
+    pub subscriptions_per_source: u32,
+    /// Requests of one account that are recorded. Over it: 480 with Retry-After. An open service counts nothing.
+    pub requests_per_account: Rate,
     /// Clients whose `nc` is remembered, where it is checked. Over it the oldest nonces are stale before their time.
     pub nonce_counts: usize,
     /// How long a signed nonce is good, in seconds; after that it is stale.
@@ -94,6 +102,8 @@ impl Default for Limits {
             documents: 50_000,
             document: 32_768,
             subscriptions_per_account: 10_000,
+            subscriptions_per_source: 20_000,
+            requests_per_account: Rate { per_second: 100, burst: 1_000, accounts: 100_000 },
             nonce_counts: 100_000,
             nonce_seconds: 300,
             history_seconds: 7 * 86_400,

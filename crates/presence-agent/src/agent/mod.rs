@@ -8,6 +8,7 @@
 
 mod commits;
 mod dialling;
+mod fairness;
 mod notifier;
 mod programs;
 mod requests;
@@ -38,6 +39,7 @@ use crate::documents::Documents;
 use crate::identity::Identification;
 use crate::mutants::{Mutant, broken};
 use crate::pending::{Pending, Waiting};
+use crate::rates::Rates;
 use crate::reviews::Reviews;
 use crate::said::with_history;
 use crate::shard::{Picture, Shard};
@@ -69,6 +71,7 @@ pub struct Agent {
     pending: Pending,
     verdicts: VerdictCache,
     reviews: Reviews,
+    rates: Rates,
     documents: Documents,
     deliveries: Deliveries,
     calls: Calls,
@@ -197,6 +200,7 @@ impl Agent {
             pending: Pending::new(),
             verdicts: VerdictCache::new(config.limits.verdicts),
             reviews: Reviews::default(),
+            rates: Rates::new(config.limits.requests_per_account),
             documents: Documents::new(config.limits.documents),
             deliveries: Deliveries::default(),
             calls: Calls::new(config.limits.calls),

@@ -167,9 +167,15 @@ impl Agent {
             Ok(question) => question,
             Err(refuse) => return self.turn_away(client, &refuse),
         };
+        if let Err(refuse) = self.has_room_at_source(&client, &intent, &question) {
+            return self.turn_away(client, &refuse);
+        }
         // Nobody needs a grant to end what is known to be his.
         if intent.ends_dialog() && !question.proof.is_digest() {
-            return self.record(client, intent, &question.subject.account);
+            return match self.charge(&client, &question.subject.account, now) {
+                Ok(()) => self.record(client, intent, &question.subject.account),
+                Err(refuse) => self.turn_away(client, &refuse),
+            };
         }
         self.ask(Asked::Request { client, intent }, question, now);
     }
@@ -223,7 +229,8 @@ impl Agent {
         now: Now,
     ) {
         let granted = self.granted(&client.request, &mut intent, question, verdict);
-        match granted.and_then(|()| self.counted(&client, question, now)) {
+        let counted = granted.and_then(|()| self.counted(&client, question, now));
+        match counted.and_then(|()| self.charge(&client, &question.subject.account, now)) {
             Ok(()) => self.record(client, intent, &question.subject.account),
             Err(refuse) => {
                 if verdict.decision == Decision::Deny && !question.proof.is_digest() {
@@ -310,6 +317,7 @@ impl Agent {
     fn note_bound(&mut self, refuse: &Refuse) {
         match refuse {
             Refuse::Refused(refusal) => self.note_refusal(refusal),
+            Refuse::TooMuch { bound, .. } => self.full(*bound),
             Refuse::BodyTooLarge => self.full(Bound::Document),
             _ => {}
         }

@@ -17,6 +17,7 @@ mod owners;
 mod presentity;
 mod slot_state;
 mod snapshot;
+mod sources;
 mod subscription;
 mod totals;
 mod watchers;
@@ -48,6 +49,8 @@ pub use owners::owed;
 use presentity::{Changed, Expired};
 pub use presentity::{Presentity, Source};
 pub use snapshot::{BadSnapshot, Picture};
+pub use sources::Network;
+use sources::Sources;
 pub use subscription::{Subscription, SubscriptionId};
 use totals::Totals;
 use watchers::Watchers;
@@ -61,6 +64,7 @@ pub struct Shard {
     owners: Owners,
     totals: Totals,
     watchers: Watchers,
+    sources: Sources,
     checksums: Checksums,
     stamp: Timestamp,
     position: Position,
@@ -398,6 +402,7 @@ impl Shard {
     fn index(&mut self, id: SubscriptionId, before: Option<&Subscription>, after: Option<&Subscription>) {
         let due = |held: &Subscription| held.expires_at;
         self.watchers.moved(&id, before, after);
+        self.sources.moved(before, after);
         self.deadlines.moved(Deadline::Subscription(id), before.map(due), after.map(due));
         self.owners.moved(before.map(|held| held.owner), after.map(|held| held.owner));
         self.totals.moved(before, after);

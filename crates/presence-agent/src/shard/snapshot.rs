@@ -110,6 +110,7 @@ impl Shard {
             self.owners.moved(None, Some(subscription.owner));
             self.totals.moved(None, Some(&subscription));
             self.watchers.moved(&id, None, Some(&subscription));
+            self.sources.moved(None, Some(&subscription));
             state.subscriptions.insert(id, subscription);
         }
         for record in part.presentities {

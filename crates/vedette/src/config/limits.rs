@@ -25,6 +25,9 @@ pub struct Limits {
     pub dns_lookups: Option<usize>,
     pub dns_answers: Option<u64>,
     pub dns_timeout_ms: Option<u64>,
+    /// Requests of one source, in each second and at once; 0 in each second sets no limit.
+    pub requests_per_second: Option<u32>,
+    pub requests_burst: Option<u32>,
     /// Refusals told to one source, in each second and at once; 0 in each second sets no limit.
     pub refusals_per_second: Option<u32>,
     pub refusals_burst: Option<u32>,
@@ -37,6 +40,11 @@ pub struct Limits {
     pub documents: Option<usize>,
     pub document: Option<usize>,
     pub subscriptions_per_account: Option<u32>,
+    pub subscriptions_per_source: Option<u32>,
+    /// Requests of one account, in each second and at once; 0 in each second sets no limit.
+    pub account_requests_per_second: Option<u32>,
+    pub account_requests_burst: Option<u32>,
+    pub requesting_accounts: Option<usize>,
     pub nonce_counts: Option<usize>,
     pub nonce_seconds: Option<u64>,
     pub links: Option<usize>,
@@ -80,6 +88,8 @@ impl Limits {
         set(&mut limits.relayed_per_source, self.relayed_per_source);
         set(&mut limits.lookups, self.dns_lookups);
         set(&mut limits.lookups_remembered, self.dns_answers);
+        set(&mut limits.requests_per_source.per_second, self.requests_per_second);
+        set(&mut limits.requests_per_source.burst, self.requests_burst);
         set(&mut limits.refusals_per_source.per_second, self.refusals_per_second);
         set(&mut limits.refusals_per_source.burst, self.refusals_burst);
         set(&mut limits.refusals_per_source.sources, self.refused_sources);
@@ -98,6 +108,10 @@ impl Limits {
         set(&mut limits.documents, self.documents);
         set(&mut limits.document, self.document);
         set(&mut limits.subscriptions_per_account, self.subscriptions_per_account);
+        set(&mut limits.subscriptions_per_source, self.subscriptions_per_source);
+        set(&mut limits.requests_per_account.per_second, self.account_requests_per_second);
+        set(&mut limits.requests_per_account.burst, self.account_requests_burst);
+        set(&mut limits.requests_per_account.accounts, self.requesting_accounts);
         set(&mut limits.nonce_counts, self.nonce_counts);
         set(&mut limits.nonce_seconds, self.nonce_seconds);
     }

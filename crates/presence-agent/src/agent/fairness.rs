@@ -1,0 +1,57 @@
+//! What one account or one address may have of the whole: decided where a request comes in, so it is this node's own
+//! word and nothing that replicas would have to agree on.
+
+use std::net::IpAddr;
+
+use super::Agent;
+use super::Now;
+use crate::answer::Refuse;
+use crate::bound::Bound;
+use crate::pending::{Client, Intent};
+use crate::rates::{Forgot, TooOften};
+use crate::shard::Network;
+use crate::subscribe::{SubscribeKind, flow};
+use crate::verdict::{Proof, Question};
+
+/// When an address that holds too many subscriptions may ask for one more: they end only as they expire.
+const AFTER: u32 = 60;
+
+impl Agent {
+    /// Whether the address that a new subscription comes from holds as many as it may.
+    pub(super) fn has_room_at_source(
+        &self,
+        client: &Client,
+        intent: &Intent,
+        question: &Question,
+    ) -> Result<(), Refuse> {
+        let most = if self.config.open { 0 } else { self.config.limits.subscriptions_per_source };
+        let begins =
+            matches!(intent, Intent::Subscribe(subscribe) if subscribe.kind == SubscribeKind::Initial);
+        // A peer that says who sends brings the subscriptions of many.
+        if most == 0 || !begins || matches!(question.proof, Proof::Asserted(_)) {
+            return Ok(());
+        }
+        let source: Option<IpAddr> = flow(&client.request, &self.flow_key).map(|flow| flow.remote.ip());
+        let held = source.map_or(0, |source| self.shard.subscriptions_from(Network::of(source)));
+        match held < most {
+            true => Ok(()),
+            false => Err(Refuse::TooMuch { bound: Bound::SubscriptionsPerSource, after: AFTER }),
+        }
+    }
+
+    /// Charges the account for a request that is about to be recorded.
+    pub(super) fn charge(&mut self, client: &Client, account: &str, now: Now) -> Result<(), Refuse> {
+        // A copy that came another way is not charged again.
+        if self.config.open || self.pending.is_proposed(client.repeat) {
+            return Ok(());
+        }
+        match self.rates.charge(account, now.monotonic) {
+            Ok(Forgot(false)) => Ok(()),
+            Ok(Forgot(true)) => {
+                self.full(Bound::RequestingAccounts);
+                Ok(())
+            }
+            Err(TooOften { after }) => Err(Refuse::TooMuch { bound: Bound::RequestsPerAccount, after }),
+        }
+    }
+}
