@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sip::{Message, Method, Transport};
 use smallvec::SmallVec;
 
@@ -12,6 +13,7 @@ use crate::outbox::Unsent;
 use crate::refusal::Refusal;
 use crate::throttle::Source;
 use crate::upstream::Upstream;
+use crate::upstream::acknowledge::acknowledgement;
 use crate::upstream::branch::{self, RelayBranch, Towards};
 use crate::upstream::course::{Course, Side};
 use crate::upstream::found::Target;
@@ -121,8 +123,12 @@ impl Switchboard {
             let word = Word { attempt: branch.attempt, status, is_call: method == Method::Invite };
             let passage = upstream.transit.lock().heard(branch.key, word, self.now());
             self.perform_transit(upstream);
-            if passage == Passage::Absorb {
-                return;
+            match passage {
+                Passage::Pass => {}
+                Passage::Absorb => return,
+                Passage::Acknowledge { request, way } => {
+                    return self.acknowledge_refusal(upstream, branch.key, way, &request, answer);
+                }
             }
             // That nobody takes a call is nobody's debt.
             if !matches!(status, 408 | 480 | 486 | 487) {
@@ -135,6 +141,27 @@ impl Switchboard {
         // A 503 is about one server, and would turn its hearer away from all that is here (RFC 3261 16.7 step 6).
         let status = Some(500).filter(|_| status == 503);
         self.send_back(&branch.back, forward::returned_as(answer, status));
+    }
+
+    /// Who has refused a call that another server is asked for hears that we have heard it.
+    fn acknowledge_refusal(
+        &self,
+        upstream: &Upstream,
+        key: crate::branch::Key,
+        way: Way,
+        relayed: &Relayed,
+        refusal: &Message,
+    ) {
+        let Way { target, attempt } = way;
+        let sent = upstream.relay.to_upstream(relayed, key, attempt, &target, &self.names, &self.forwarder);
+        let ack = sent.and_then(|(facing, invite)| {
+            let invite = Message::parse(invite, &self.limits.inner_message).ok()?;
+            Some((facing, acknowledgement(&invite, refusal)?))
+        });
+        if let Some((facing, bytes)) = ack {
+            // One that is lost is asked for again, by the refusal.
+            let _ = self.send_to_server(facing, bytes, target);
+        }
     }
 
     /// A connection that we made ended; or, if it was not `reached`, was never made.
@@ -194,6 +221,10 @@ impl Switchboard {
         let Way { target, attempt } = way;
         let edited = upstream.relay.to_upstream(relayed, key, attempt, &target, &self.names, &self.forwarder);
         let (facing, bytes) = edited.ok_or(Unsent::Gone)?;
+        self.send_to_server(facing, bytes, target)
+    }
+
+    fn send_to_server(&self, facing: usize, bytes: Bytes, target: Target) -> Result<(), Unsent> {
         let (sent, queue) = match target.transport {
             Transport::Udp => (self.send_datagram(facing, bytes, target.address), Queue::Udp),
             _ => (self.lines.send(target, bytes, &self.connections), Queue::Connection),

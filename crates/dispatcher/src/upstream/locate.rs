@@ -111,7 +111,7 @@ impl Destination {
         let host = uri.params.get("maddr").flatten().unwrap_or(uri.host);
         let host = match names::literal(host) {
             Some(address) => Host::Address(address),
-            None => Host::Name(name(host)),
+            None => Host::Name(host.to_ascii_lowercase()),
         };
         Ok(Destination { host, port: uri.port, transport, secure })
     }
@@ -120,7 +120,7 @@ impl Destination {
     pub fn host(&self) -> String {
         match &self.host {
             Host::Address(address) => address.to_string(),
-            Host::Name(name) => name.clone(),
+            Host::Name(name) => name.trim_end_matches('.').to_owned(),
         }
     }
 
@@ -246,7 +246,7 @@ impl View<'_> {
         let is_ours = self.search.speaks.contains(&transport)
             && (!self.search.destination.secure || transport == Transport::Tls);
         (is_ours && naptr.flags.eq_ignore_ascii_case("s"))
-            .then(|| (transport, Question::Srv(name(&naptr.replacement))))
+            .then(|| (transport, Question::Srv(whole(&naptr.replacement))))
     }
 
     fn listed(&mut self, list: &Question) -> Option<Vec<Srv>> {
@@ -258,8 +258,8 @@ impl View<'_> {
 
     /// A root as target says that there is no such service (RFC 2782).
     fn server(&mut self, srv: Srv) -> Option<Server> {
-        let host = name(&srv.target);
-        if host.is_empty() {
+        let host = whole(&srv.target);
+        if host == "." {
             return None;
         }
         let addresses = self.addresses(&host, srv.port);
@@ -301,9 +301,10 @@ fn default_port(transport: Transport) -> u16 {
     if transport == Transport::Tls { 5061 } else { 5060 }
 }
 
-/// As it is compared: in lower case, without the dot of the root.
-fn name(text: &str) -> String {
-    text.trim_end_matches('.').to_ascii_lowercase()
+/// As it is asked for: what the DNS names is whole, and nothing of the system's search list belongs behind it. The final dot
+/// says so.
+fn whole(name: &str) -> String {
+    format!("{}.", name.trim_end_matches('.').to_ascii_lowercase())
 }
 
 #[cfg(test)]

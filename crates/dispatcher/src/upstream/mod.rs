@@ -26,6 +26,7 @@ use locate::Destination;
 use relay::{Relay, Relayed};
 use transit::Transit;
 
+pub mod acknowledge;
 pub mod branch;
 pub mod course;
 pub mod dns;

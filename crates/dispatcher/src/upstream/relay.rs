@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use sip::{Edit, Flow, Message, Method, Name, Scheme, Secret};
+use sip::{Contacts, Edit, Flow, Message, Method, Name, Scheme, Secret};
 
 use super::branch::{self, RelayBranch, Towards};
 use super::found::{Target, Targets};
@@ -94,7 +94,7 @@ impl Relay {
         let scheme = forward::scheme(request);
         let ours = names.flow_route(facing, target.transport, scheme, &token);
         let edit = match request.method() {
-            Method::Register if self.adds_path(request) => edit.insert("Path", &ours),
+            Method::Register if self.adds_path(request) => edit.insert("Path", path_of(&ours, request)),
             method if records(method) => edit
                 .push_record_route(names.public_record_route(from.listener, from.transport, scheme))
                 .push_record_route(&ours),
@@ -158,11 +158,26 @@ impl Relay {
 }
 
 /// Puts the next hop first that the request names itself: a server of the upstream that recorded itself in a dialog is the
-/// one that knows it.
+/// one that knows it. It may name another port than the one that it is reached at, as for another transport; what it names
+/// to the letter comes before that.
 pub fn prefer(targets: &mut Targets, request: &Message, forwarder: &Forwarder, names: &Names) {
-    let named = forwarder.next_named(request, names);
-    if let Some(position) = targets.iter().position(|target| Some(target.address) == named) {
-        targets[..=position].rotate_right(1);
+    let Some(named) = forwarder.next_named(request, names) else { return };
+    targets.sort_by_key(|target| match target.address {
+        address if address == named => 0,
+        address if address.ip() == named.ip() => 1,
+        _ => 2,
+    });
+}
+
+/// The first hop of a phone that registers a flow says so (RFC 5626 5.1): the registrar then knows that this way leads over it.
+fn path_of(ours: &str, register: &Message) -> String {
+    let knows_outbound =
+        register.values(Name::Supported).any(|option| option.eq_ignore_ascii_case(b"outbound"));
+    let has_flow = matches!(register.contacts(), Ok(Contacts::List(contacts))
+        if contacts.iter().any(|contact| contact.param("reg-id").flatten().is_some()));
+    match knows_outbound && has_flow && register.vias().count() == 1 {
+        true => format!("{};ob>", ours.trim_end_matches('>')),
+        false => ours.to_owned(),
     }
 }
 

@@ -78,24 +78,43 @@ pub struct Word {
 }
 
 /// What becomes of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passage {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Passage<R> {
     Pass,
     /// It is not for the phone.
     Absorb,
+    /// Nor is this, but whoever has refused the call waits for an ACK.
+    Acknowledge {
+        request: R,
+        way: Way,
+    },
 }
 
 struct Entry<R> {
     targets: Targets,
     at: usize,
+    /// Those up to this one were asked.
+    reached: usize,
     state: State<R>,
     /// As its timer says.
     due: Instant,
 }
 
 enum State<R> {
-    Tried { request: R, toll: Toll, silent_at: Instant, ends_at: Instant, pause: Duration },
-    Taken { answered: bool },
+    Tried {
+        request: R,
+        toll: Toll,
+        silent_at: Instant,
+        ends_at: Instant,
+        pause: Duration,
+    },
+    /// A call for which several servers were asked keeps its request: another one may still refuse it, and waits for an ACK.
+    Taken {
+        answered: bool,
+        kept: Option<(R, Toll)>,
+        /// When its sender said it again.
+        repeated: Option<Instant>,
+    },
 }
 
 /// What a request that is still tried takes of the room, and whose share of it; nobody's, of whoever brings the requests
@@ -109,6 +128,8 @@ pub struct Toll {
 /// T1 and T2 of RFC 3261 17.1.2.2.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// Nobody who waits for an answer repeats a request faster (T1 is half a second); what does is not taken further.
+const BETWEEN_REPEATS: Duration = Duration::from_millis(200);
 /// So many failed servers are known at most; a [`super::found::Found`] has fewer.
 const SHUNNED: usize = 64;
 
@@ -136,7 +157,11 @@ impl<R: Clone> Transit<R> {
         now: Instant,
     ) -> Result<(), TooMuch> {
         if let Some(entry) = self.entries.get_mut(&key) {
-            if let State::Taken { answered } = &mut entry.state {
+            if let State::Taken { answered, repeated, .. } = &mut entry.state {
+                if repeated.is_some_and(|before| now < before + BETWEEN_REPEATS) {
+                    return Ok(());
+                }
+                *repeated = Some(now);
                 // The sender has not heard the answer, so the next one is for it.
                 *answered = false;
                 let Way { target, attempt } = entry.way();
@@ -152,7 +177,7 @@ impl<R: Clone> Transit<R> {
         let ends_at = now + self.bounds.give_up;
         let state = State::Tried { request, toll, silent_at: now, ends_at, pause: FIRST_PAUSE };
         self.timers.insert((now, key));
-        self.entries.insert(key, Entry { targets, at: 0, state, due: now });
+        self.entries.insert(key, Entry { targets, at: 0, reached: 0, state, due: now });
         self.attempt(key, 0, now);
         Ok(())
     }
@@ -175,7 +200,7 @@ impl<R: Clone> Transit<R> {
         }
     }
 
-    pub fn heard(&mut self, key: Key, word: Word, now: Instant) -> Passage {
+    pub fn heard(&mut self, key: Key, word: Word, now: Instant) -> Passage<R> {
         let Some(entry) = self.entries.get_mut(&key) else { return Passage::Pass };
         let is_current = usize::from(word.attempt) == entry.at;
         let by = entry.targets.get(usize::from(word.attempt)).copied();
@@ -183,29 +208,28 @@ impl<R: Clone> Transit<R> {
         let is_final = word.status >= 200;
         let passage = match entry.state {
             State::Tried { .. } if is_refused && is_current && entry.at + 1 < entry.targets.len() => {
-                let next = entry.at + 1;
+                let (next, passage) = (entry.at + 1, entry.absorbed(word));
                 self.shun(by, now);
                 self.attempt(key, next, now);
-                return Passage::Absorb;
+                return passage;
             }
-            _ if is_refused && !is_current => Passage::Absorb,
+            _ if is_refused && !is_current => entry.absorbed(word),
             // A server that was given up on says no to what another one has taken.
-            State::Taken { .. } if word.status >= 300 && !is_current => Passage::Absorb,
-            State::Taken { answered: true } if is_final && !word.is_call => Passage::Absorb,
+            State::Taken { .. } if word.status >= 300 && !is_current => entry.absorbed(word),
+            State::Taken { answered: true, .. } if is_final && !word.is_call => Passage::Absorb,
             State::Taken { .. } => {
-                self.settle(key, is_final, now);
+                self.settle(key, word, now);
                 Passage::Pass
             }
             State::Tried { .. } => {
                 // Whichever server took it, it is that one's from now on.
                 entry.at = usize::from(word.attempt).min(entry.targets.len() - 1);
-                self.settle(key, is_final, now);
+                self.settle(key, word, now);
                 Passage::Pass
             }
         };
         match by {
             Some(by) if !is_refused => drop(self.shunned.remove(&by)),
-            // One that was passed over says so again until somebody acknowledges it.
             by if is_current => self.shun(by, now),
             _ => {}
         }
@@ -244,7 +268,7 @@ impl<R: Clone> Transit<R> {
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((due, key)) = self.endings.first().copied().filter(|(due, _)| *due <= now) {
             self.endings.remove(&(due, key));
-            self.entries.remove(&key);
+            self.remove(key);
         }
         while let Some((_, key)) = self.timers.first().copied().filter(|(due, _)| *due <= now) {
             self.wake(key, now);
@@ -285,6 +309,7 @@ impl<R: Clone> Transit<R> {
         let silence = self.bounds.silence;
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.at = at;
+        entry.reached = entry.reached.max(at);
         if let State::Tried { silent_at, pause, .. } = &mut entry.state {
             *silent_at = now + silence;
             *pause = FIRST_PAUSE;
@@ -313,17 +338,27 @@ impl<R: Clone> Transit<R> {
     }
 
     /// A server has it: what is left to know is the way.
-    fn settle(&mut self, key: Key, is_final: bool, now: Instant) {
+    fn settle(&mut self, key: Key, word: Word, now: Instant) {
+        let is_final = word.status >= 200;
         let life = if is_final { self.bounds.give_up } else { self.bounds.ringing };
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let before = (entry.due, key);
-        match std::mem::replace(&mut entry.state, State::Taken { answered: is_final }) {
-            State::Tried { toll, .. } => {
-                self.shares.give_back(toll);
+        match std::mem::replace(
+            &mut entry.state,
+            State::Taken { answered: is_final, kept: None, repeated: None },
+        ) {
+            State::Tried { request, toll, .. } => {
+                match word.is_call && entry.reached > 0 {
+                    true => {
+                        let kept = Some((request, toll));
+                        entry.state = State::Taken { answered: is_final, kept, repeated: None };
+                    }
+                    false => self.shares.give_back(toll),
+                }
                 self.timers.remove(&before);
             }
-            State::Taken { answered } => {
-                entry.state = State::Taken { answered: answered | is_final };
+            State::Taken { answered, kept, repeated } => {
+                entry.state = State::Taken { answered: answered | is_final, kept, repeated };
                 self.endings.remove(&before);
             }
         }
@@ -332,7 +367,7 @@ impl<R: Clone> Transit<R> {
         if self.endings.len() > self.bounds.taken
             && let Some((_, oldest)) = self.endings.pop_first()
         {
-            self.entries.remove(&oldest);
+            self.remove(oldest);
         }
     }
 
@@ -347,10 +382,27 @@ impl<R: Clone> Transit<R> {
     fn remove(&mut self, key: Key) -> Option<State<R>> {
         let entry = self.entries.remove(&key)?;
         self.timers.remove(&(entry.due, key));
-        if let State::Tried { toll, .. } = &entry.state {
+        if let State::Tried { toll, .. } | State::Taken { kept: Some((_, toll)), .. } = &entry.state {
             self.shares.give_back(*toll);
         }
         Some(entry.state)
+    }
+}
+
+impl<R: Clone> Entry<R> {
+    /// What becomes of a word that is not for the phone.
+    fn absorbed(&self, word: Word) -> Passage<R> {
+        let (State::Tried { request, .. } | State::Taken { kept: Some((request, _)), .. }) = &self.state
+        else {
+            return Passage::Absorb;
+        };
+        match self.targets.get(usize::from(word.attempt)) {
+            Some(target) if word.is_call && word.status >= 300 => Passage::Acknowledge {
+                request: request.clone(),
+                way: Way { target: *target, attempt: word.attempt },
+            },
+            _ => Passage::Absorb,
+        }
     }
 }
 

@@ -184,6 +184,30 @@ async fn the_next_server_takes_over_when_one_refuses_or_can_not_be_reached() {
 }
 
 #[tokio::test]
+async fn who_refuses_a_call_that_the_next_server_takes_hears_our_ack() {
+    let manager = FakeManager::start().await;
+    let dns = NameServer::start().await;
+    let (busy, good, phone) = (Phone::new().await, Phone::new().await, Phone::new().await);
+    dns.srv("_sip._udp.pbx.test", 1, "host.pbx.test", busy.address().port());
+    dns.srv("_sip._udp.pbx.test", 2, "host.pbx.test", good.address().port());
+    dns.a("host.pbx.test", [127, 0, 0, 1]);
+    let mut config = before(&manager, "sip:pbx.test;transport=udp");
+    config.upstream.as_mut().unwrap().name_servers = vec![dns.address];
+    let server = Running::start(config).await;
+    let probe = asked_until_heard(&phone, &busy, &server).await;
+    busy.send(ok(&probe), server.public).await;
+
+    phone.send(request(Method::Invite, "UDP", phone.address(), "call"), server.public).await;
+    let (call, _) = heard_of(Method::Invite, &busy).await;
+    busy.send(ResponseWriter::new(&call, 503).to_tag("busy").finish(), server.public).await;
+
+    let (ack, from) = heard_of(Method::Ack, &busy).await;
+    assert_eq!((ack.via().unwrap().branch, from), (call.via().unwrap().branch, server.public));
+    assert_eq!((ack.to().unwrap().tag(), ack.vias().count()), (Some("busy"), 1));
+    assert_eq!(heard_of(Method::Invite, &good).await.0.call_id(), "call");
+}
+
+#[tokio::test]
 async fn an_upstream_over_tls_or_of_another_family_is_refused_at_the_start() {
     let manager = FakeManager::start().await;
 
@@ -211,6 +235,16 @@ async fn asked_until_heard(phone: &Phone, server: &Phone, running: &Running) -> 
         }
     }
     unreachable!("soon gives up first")
+}
+
+/// The next request of this method; the others are repeats of earlier ones.
+async fn heard_of(method: Method, server: &Phone) -> (Message, std::net::SocketAddr) {
+    loop {
+        let heard = server.receive().await;
+        if heard.0.method() == method {
+            return heard;
+        }
+    }
 }
 
 /// What follows an INVITE: its method and branch are others, and the dialog may have a tag.

@@ -131,6 +131,24 @@ fn the_server_that_recorded_itself_in_a_dialog_comes_first() {
     assert_eq!(preferred(&new)[0], "203.0.113.3", "a target outside a dialog says nothing of servers");
     let inside = new.replace("To: <sip:bob@lab.test>", "To: <sip:bob@lab.test>;tag=b");
     assert_eq!(preferred(&inside)[0], "203.0.113.1");
+    let tls = INVITE.replace("sip:203.0.113.1;lr", "sip:203.0.113.1:5061;transport=tls;lr");
+    assert_eq!(preferred(&tls)[0], "203.0.113.1", "it is the same server at another port");
+}
+
+#[test]
+fn the_path_of_a_phone_that_registers_a_flow_says_so() {
+    let path = |supported: &str, contact: &str| {
+        let text = INVITE
+            .replace("INVITE", "REGISTER")
+            .replace("Supported: Path", &format!("Supported: {supported}\r\nContact: {contact}"));
+        let register = relayed_with(Path::Supported, &text);
+        String::from_utf8(register.extension("Path").unwrap().to_vec()).unwrap()
+    };
+    let flow = "<sip:alice@10.0.0.7>;reg-id=1;+sip.instance=\"<urn:uuid:1>\"";
+
+    assert!(path("path, outbound", flow).ends_with(";transport=tcp;lr;ob>"));
+    assert!(path("path, outbound", "<sip:alice@10.0.0.7>").ends_with(";transport=tcp;lr>"));
+    assert!(path("path", flow).ends_with(";transport=tcp;lr>"));
 }
 
 #[test]

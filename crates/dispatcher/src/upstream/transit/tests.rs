@@ -159,7 +159,12 @@ fn a_server_that_was_given_up_on_cannot_refuse_what_another_one_took() {
     transit.handle_timeout(at(4_000));
     transit.heard(Key(1), call(1, 180), at(4_100));
 
-    assert_eq!(transit.heard(Key(1), call(0, 486), at(4_200)), Passage::Absorb);
+    let refused = transit.heard(Key(1), call(0, 486), at(4_200));
+
+    assert!(
+        matches!(refused, Passage::Acknowledge { way: Way { target: A, attempt: 0 }, .. }),
+        "{refused:?}"
+    );
     assert_eq!(transit.heard(Key(1), call(1, 200), at(4_300)), Passage::Pass);
 }
 
@@ -238,4 +243,39 @@ fn at(milliseconds: u64) -> Instant {
 
 fn bytes(bytes: usize) -> Toll {
     Toll { bytes, source: None }
+}
+
+#[test]
+fn who_refuses_a_call_that_another_is_asked_for_hears_an_ack_then_and_later() {
+    let refused = |attempt, status| Word { attempt, status, is_call: true };
+    let ack = |target, attempt| Passage::Acknowledge { request: "1", way: Way { target, attempt } };
+    let mut transit = sent(1, &[A, B], 0);
+    sends(&mut transit);
+
+    assert_eq!(transit.heard(Key(1), refused(0, 503), at(100)), ack(A, 0));
+    assert_eq!(transit.heard(Key(1), refused(0, 503), at(600)), ack(A, 0), "it has not heard the first");
+    assert_eq!(transit.heard(Key(1), refused(1, 180), at(700)), Passage::Pass);
+    assert_eq!(transit.heard(Key(1), refused(0, 503), at(1_600)), ack(A, 0));
+    assert_eq!(
+        transit.heard(Key(1), refused(1, 486), at(1_700)),
+        Passage::Pass,
+        "the phone sees to this one"
+    );
+
+    transit.handle_timeout(at(300_000));
+    assert!(transit.shares.is_untaken(), "what was kept for it is let go");
+}
+
+#[test]
+fn repeats_that_come_faster_than_anybody_repeats_are_not_taken_further() {
+    let mut transit = sent(1, &[A], 0);
+    sends(&mut transit);
+    transit.heard(Key(1), final_(0, 200), at(10));
+
+    let further = (0..1_000).filter(|n| {
+        transit.admit(Key(1), "1", bytes(10), targets(&[A]), at(20 + n)).unwrap();
+        !sends(&mut transit).is_empty()
+    });
+
+    assert_eq!(further.count(), 5);
 }
