@@ -29,6 +29,7 @@ use crate::throttle::{Excess, Ruling, Shown, Source, Throttle};
 use crate::transport::connections::Connections;
 use crate::transport::lines::Lines;
 use crate::transport::origins::Origins;
+use crate::transport::stun;
 use crate::transport::udp::UdpPort;
 use crate::upstream::Upstream;
 use crate::window::Window;
@@ -83,6 +84,12 @@ impl Switchboard {
     /// A message that came to a public listener, from a phone or from the upstream. False if it was not SIP.
     pub fn from_phone(&self, framed: Framed, leg: &Leg) -> bool {
         self.metrics.from_phones.increment(1);
+        if leg.transport == Transport::Udp
+            && let Some(answer) = stun::answer(framed.bytes(), leg.remote)
+        {
+            self.keep_alive(leg, answer);
+            return true;
+        }
         let message = match framed.parse(&self.limits.message) {
             Ok(message) => message,
             Err(sip::NotSip::Empty) => return true,
@@ -323,6 +330,14 @@ impl Switchboard {
         self.metrics.answered(status);
         let remote = noted.via().ok().and_then(|via| forward::sender(&via)).unwrap_or(leg.remote);
         self.send_back(&Leg { remote, ..*leg }, answer);
+    }
+
+    /// A phone keeps its flow open.
+    fn keep_alive(&self, leg: &Leg, answer: Bytes) {
+        match self.throttle.lock().admit(Source::of(leg), self.now()) {
+            Ruling::Pass => self.send_back(leg, answer),
+            _ => self.metrics.throttled(Excess::Requests, "dropped"),
+        }
     }
 
     fn send_back(&self, to: &Leg, answer: Bytes) {

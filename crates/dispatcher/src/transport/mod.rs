@@ -7,6 +7,7 @@ pub mod lines;
 pub mod origins;
 pub mod phone;
 pub mod stream;
+pub mod stun;
 pub mod tcp;
 pub mod tls;
 pub mod udp;

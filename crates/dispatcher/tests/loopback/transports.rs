@@ -107,6 +107,22 @@ async fn a_notify_for_a_websocket_that_is_gone_is_answered_430() {
 }
 
 #[tokio::test]
+async fn a_udp_phone_that_asks_by_stun_is_told_its_address() {
+    let manager = FakeManager::start().await;
+    let server = Running::in_front_of(&[&manager]).await;
+    let phone = support::Phone::new().await;
+    let request = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], b"transaction1"].concat();
+
+    phone.send(&request, server.public).await;
+
+    let mut answer = [0; 64];
+    let (length, from) = soon(phone.socket.recv_from(&mut answer)).await.unwrap();
+    assert_eq!((length, from, &answer[..2]), (32, server.public, &[1, 1][..]));
+    let port = u16::from_be_bytes([answer[26] ^ 0x21, answer[27] ^ 0x12]);
+    assert_eq!((port, &answer[8..20]), (phone.address().port(), &b"transaction1"[..]));
+}
+
+#[tokio::test]
 async fn a_message_may_be_binary() {
     let mut manager = FakeManager::start().await;
     let lab = Lab::with(&manager, &[(Speaks::Ws, V4)]).await;
