@@ -5,7 +5,7 @@ use presence_agent::{Config, Rate};
 use sip::digest::Algorithm;
 use sip::{Message, Name};
 
-use crate::phone::{Login, PHONE, login, response, statuses, subscribe};
+use crate::phone::{Login, PHONE, login, publish, response, statuses, subscribe};
 use crate::server::{Server, config, udp};
 
 const URI: &str = "sip:alice@lab.test";
@@ -61,6 +61,21 @@ fn an_address_that_holds_too_many_subscriptions_gets_no_more_until_one_ends() {
         .replace("bKs0", "bKe0");
     assert_eq!(statuses(&server.hears(&udp(PHONE), &end)), [200]);
     assert_eq!(begin(&mut server, PHONE, &nonce, "dave", 4).status(), Some(200));
+}
+
+#[test]
+fn a_document_that_is_nested_too_deep_is_refused_with_the_reason() {
+    let deep = |levels: usize| {
+        let (open, close) = ("<note>".repeat(levels), "</note>".repeat(levels));
+        format!("<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{URI}\">{open}{close}</presence>")
+    };
+    let mut server = Server::open();
+
+    let told = server.hears(&udp(PHONE), &publish(1, "Event: presence\nExpires: 600\n", &deep(40)));
+
+    assert_eq!(statuses(&told), [400]);
+    let warning = String::from_utf8_lossy(told[0].extension("Warning").unwrap()).into_owned();
+    assert!(warning.contains("nested"), "{warning}");
 }
 
 fn with(limits: Limits) -> Server {

@@ -42,6 +42,8 @@ pub(crate) enum Refuse {
     UnsupportedBody(&'static str),
     UnsupportedEncoding,
     BadBody(String),
+    /// One that is nested or crowded beyond what is looked at.
+    IntricateBody(String),
     BodyTooLarge,
     UnknownDialog,
     UnknownTransaction,
@@ -79,7 +81,7 @@ impl Refuse {
             Refuse::TooBrief { .. } => (423, None),
             Refuse::NotAcceptable(_) => (406, None),
             Refuse::UnsupportedBody(_) | Refuse::UnsupportedEncoding => (415, None),
-            Refuse::BadBody(_) => (400, Some("Bad Body")),
+            Refuse::BadBody(_) | Refuse::IntricateBody(_) => (400, Some("Bad Body")),
             Refuse::BodyTooLarge => (413, None),
             Refuse::UnknownDialog => (481, Some("Subscription Does Not Exist")),
             Refuse::UnknownTransaction => (481, None),
@@ -142,7 +144,9 @@ impl Answer {
                 response = response.header("Accept", accept);
             }
             Refuse::UnsupportedEncoding => response = response.header("Accept-Encoding", "identity"),
-            Refuse::BadBody(why) => response = response.header("Warning", warning(why)),
+            Refuse::BadBody(why) | Refuse::IntricateBody(why) => {
+                response = response.header("Warning", warning(why))
+            }
             Refuse::Unavailable => response = response.header("Retry-After", RETRY_AFTER),
             Refuse::TooMuch { after, .. } => response = response.header("Retry-After", after),
             _ => {}

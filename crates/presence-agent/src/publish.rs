@@ -53,6 +53,7 @@ impl Publish {
         }
         match self.package.check_body(&body) {
             Ok(said) => self.said = said,
+            Err(bad) if bad.is_too_intricate() => self.flawed(Refuse::IntricateBody(bad.to_string()))?,
             Err(bad) => self.flawed(Refuse::BadBody(bad.to_string()))?,
         }
         Ok(())

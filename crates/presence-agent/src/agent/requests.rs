@@ -318,6 +318,7 @@ impl Agent {
         match refuse {
             Refuse::Refused(refusal) => self.note_refusal(refusal),
             Refuse::TooMuch { bound, .. } => self.full(*bound),
+            Refuse::IntricateBody(_) => self.full(Bound::DocumentShape),
             Refuse::BodyTooLarge => self.full(Bound::Document),
             _ => {}
         }

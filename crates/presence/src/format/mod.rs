@@ -16,7 +16,7 @@ pub(crate) mod simple;
 pub(crate) mod vocabulary;
 mod xml;
 
-/// How much of a document is looked at before it is refused.
+/// How much of a document is looked at before it is refused. No setting: what one manager takes, all of them compose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Size of the document in bytes.
@@ -74,4 +74,14 @@ pub enum BadDocument {
     NotPresence(String),
     #[error("the extension {0} must be understood and is not")]
     NotUnderstood(String),
+}
+
+impl BadDocument {
+    /// Whether it is nested or crowded beyond what is looked at.
+    pub fn is_too_intricate(&self) -> bool {
+        matches!(
+            self,
+            BadDocument::TooDeep(_) | BadDocument::TooManyAttributes(_) | BadDocument::TooManyNamespaces(_)
+        )
+    }
 }

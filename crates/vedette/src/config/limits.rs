@@ -180,6 +180,7 @@ mod tests {
     fn bounds() -> Vec<(String, String)> {
         let mut bounds = fields("dispatcher", &dispatcher::config::Limits::default());
         bounds.extend(fields("agent", &presence_agent::config::Limits::default()));
+        bounds.extend(fields("document", &presence::format::pidf::Limits::default()));
         bounds.extend(fields("links", &subscription_manager::config::LinkLimits::default()));
         bounds.extend(fields("cluster", &cluster::Limits::default()));
         bounds
