@@ -145,7 +145,7 @@ impl Names {
 
     /// The parameters of a Via of a public listener; `None` if it is none, or not written as we write it.
     pub fn behind_public_via<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
-        let behind = |spoken: &Spoken| value.strip_prefix(spoken.via[..spoken.sent_by].as_bytes());
+        let behind = |spoken: &Spoken| value.strip_prefix(&spoken.via.as_bytes()[..spoken.sent_by]);
         let mut spoken = self.listeners.iter().flat_map(|listener| &listener.spoken);
         spoken.find_map(behind).filter(|params| params.starts_with(b";"))
     }
