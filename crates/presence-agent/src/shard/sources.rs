@@ -29,10 +29,12 @@ impl Network {
 
 impl Sources {
     pub fn moved(&mut self, before: Option<&Subscription>, after: Option<&Subscription>) {
-        let (before, after) = (before.and_then(network), after.and_then(network));
+        let (before, after) = (before.and_then(route), after.and_then(route));
+        // A refresh mostly comes the same way.
         if before == after {
             return;
         }
+        let (before, after) = (before.and_then(network), after.and_then(network));
         if let Some(network) = after {
             *self.0.entry(network).or_default() += 1;
         }
@@ -47,14 +49,15 @@ impl Sources {
     }
 }
 
-/// Of a live subscription with a flow of ours.
-fn network(held: &Subscription) -> Option<Network> {
-    if held.ended.is_some() {
-        return None;
-    }
-    let route = route_uri(held.dialog.route_set().next()?.as_bytes())?;
-    // Its signature was looked at when the request came, and replicas need not know the key.
-    let flow = Flow::read(Uri::parse(route).ok()?.user?)?;
+/// The first Route of a live subscription.
+fn route(held: &Subscription) -> Option<&str> {
+    held.dialog.route_set().next().filter(|_| held.ended.is_none())
+}
+
+/// Where the flow in a route of ours comes from. Its signature was looked at when the request came, and replicas need
+/// not know the key.
+fn network(route: &str) -> Option<Network> {
+    let flow = Flow::read(Uri::parse(route_uri(route.as_bytes())?).ok()?.user?)?;
     Some(Network::of(flow.remote.ip()))
 }
 
