@@ -275,6 +275,7 @@ impl Switchboard {
             (_, Ok(back)) => back,
             (_, Err(reason)) => return self.metrics.dropped(reason),
         };
+        let now = self.now();
         match (answer.status(), peer) {
             (Some(503), Some(manager)) => {
                 return self.with_window(|window, standings, now| {
@@ -284,13 +285,13 @@ impl Switchboard {
             // On a connection that somebody else made it says that one manager refused, not which.
             (Some(503), None) => return self.metrics.dropped(Dropped::NotOurs),
             // The request may have gone to several managers, and its sender hears the first of them only.
-            (Some(200..), _) if !self.window.lock().answered(back.key, self.now()) => {
+            (Some(200..), _) if !self.window.lock().answered(back.key, now) => {
                 return self.metrics.dropped(Dropped::Late);
             }
             _ => {}
         }
         if let Some(status) = answer.status() {
-            self.throttle.lock().told(Source::of(&back.to), status, answer.method(), self.now());
+            self.throttle.lock().told(Source::of(&back.to), status, answer.method(), now);
         }
         self.send_back(&back.to, forward::returned(answer));
     }

@@ -120,7 +120,6 @@ impl Window {
                 self.admitted += 1;
                 let answered = self.answered.holds(key, now);
                 vacant.insert(InFlight::new(key, request, self.admitted, order, answered, now));
-                self.timers.insert((now, key));
                 self.advance(key, standings, now);
             }
         }
