@@ -27,7 +27,7 @@ impl Buffers {
     }
 }
 
-/// Hands to `take` what has come, as far as there are buffers.
+/// Hands to `take` what has come, as far as there are buffers; `WouldBlock` says that it was all.
 pub fn receive(
     socket: &UdpSocket,
     buffers: &mut Buffers,
@@ -36,15 +36,20 @@ pub fn receive(
     socket.try_io(Interest::READABLE, || {
         let mut slices: Vec<_> =
             buffers.bytes.chunks_mut(LARGEST).map(|buffer| [IoSliceMut::new(buffer)]).collect();
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(slices.len(), None);
+        let all = slices.len();
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(all, None);
         let received =
             recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)?;
+        let mut count = 0;
         for datagram in received {
-            if let (Some(bytes), Some(from)) = (datagram.iovs().next(), datagram.address.and_then(address)) {
-                take(bytes, from);
+            if let Some(from) = datagram.address.and_then(address) {
+                take(datagram.iovs().next().unwrap_or_default(), from);
             }
+            count += 1;
         }
-        Ok(())
+        // With a buffer left the socket was empty: to ask it once more would be another call for each batch. Who comes
+        // after that is told to the runtime anew.
+        if count < all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
     })
 }
 

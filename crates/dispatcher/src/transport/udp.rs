@@ -67,7 +67,7 @@ impl UdpPort {
         let mut waiting = self.waiting.lock();
         if waiting.bytes + datagram.len() > self.limit {
             self.send_waiting(&mut waiting);
-            if !waiting.datagrams.is_empty() {
+            if !waiting.datagrams.is_empty() && waiting.bytes + datagram.len() > self.limit {
                 return Err(Full);
             }
         }
@@ -125,7 +125,7 @@ impl UdpPort {
             if socket.readable().await.is_err() {
                 continue;
             }
-            // Not ready after all, or what an earlier datagram of ours met (ICMP); the socket is as good as before.
+            // That was all, or what an earlier datagram of ours met (ICMP); the socket is as good as before.
             let _again = receive_batch(socket, &mut buffers, &begin, &mut take);
             tokio::task::yield_now().await;
         }
