@@ -36,7 +36,7 @@ const SPEAKERS: &[(&str, &str)] = &[
     ("sled::", "cluster/src/raft/"),
     ("openraft::", "cluster/src/raft/"),
     ("rustls::", "crates/tls/src/"),
-    ("nix::", "crates/dispatcher/src/transport/datagrams.rs"),
+    ("use nix::", "crates/dispatcher/src/transport/datagrams.rs"),
     ("hickory_resolver::", "crates/dispatcher/src/upstream/dns.rs"),
 ];
 
