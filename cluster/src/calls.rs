@@ -104,7 +104,10 @@ impl<C: Call> Stream<C> {
         let mut due = self.due.lock();
         let number = due.expect(answer, Instant::now());
         // It has room unless the peer reads nothing; then nothing is answered either, and the stream is closed for that.
-        self.outgoing.try_send(message.numbered(number)).map_err(|_| closed())?;
+        if self.outgoing.try_send(message.numbered(number)).is_err() {
+            due.calls.remove(&number);
+            return Err(closed());
+        }
         Ok(answered)
     }
 

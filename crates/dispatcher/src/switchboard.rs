@@ -239,14 +239,14 @@ impl Switchboard {
     }
 
     fn phone_answer(&self, answer: &Message, leg: &Leg) {
+        // Two readers might see two messages in it. Its manager or the upstream knows best what else it needs of it.
+        if answer.fault().is_some() {
+            return self.metrics.dropped(Dropped::Malformed);
+        }
         if let Some(upstream) = &self.upstream
             && self.relayed_answer(upstream, answer, leg)
         {
             return;
-        }
-        // Its manager knows best what else it needs of it.
-        if answer.fault().is_some() {
-            return self.metrics.dropped(Dropped::Malformed);
         }
         match self.deliverer.answer(answer, &self.names) {
             Ok((manager, bytes)) => self.send_to_manager(manager, bytes),

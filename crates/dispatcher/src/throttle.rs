@@ -1,8 +1,10 @@
 //! How much a source may ask. Pure: time is an argument.
 //!
 //! Whoever it is, a source has so many requests a second and no more ([`Throttle::admit`]): a bound for what proves itself,
-//! repeats itself or stands in dialogs, far above what thousands of phones ask. For strangers what counts is not what a source sends but what it is told. Each refusal (4xx: a challenge, most of all) is owed by the
-//! source it went to; each success of a request that had to prove something takes one off again, and so does time.
+//! repeats itself or stands in dialogs, far above what thousands of phones ask.
+//!
+//! For strangers what counts is not what a source sends but what it is told. Each refusal (4xx: a challenge, most of all)
+//! is owed by the source it went to; each success of a request that had to prove something takes one off again, and so does time.
 //! Thousands of phones behind one NAT answer their challenges and come out even; a phone that asks again and again without
 //! a password does not. Where nobody is challenged (`auth = "open"`) next to nobody is throttled.
 //!
@@ -186,7 +188,7 @@ impl Throttle {
 
     /// How often sources were forgotten for lack of room since this was asked last.
     pub fn take_turns(&mut self) -> u64 {
-        self.accounts.take_turns() + self.asked.take_turns()
+        self.accounts.take_turns()
     }
 
     fn ceiling(&self) -> u64 {
@@ -205,8 +207,9 @@ fn told_of(answers: &mut Level, per_second: u32, now: Instant) -> Ruling {
 
 /// Were it only challenges, a request that is refused before it comes to one would be a way around. That the service is
 /// overloaded is nobody's debt.
+/// A 480 says that somebody who is known asks for too much.
 fn owes(status: u16) -> bool {
-    matches!(status, 400..=499)
+    matches!(status, 400..=499) && status != 480
 }
 
 /// Nobody but who has proved who they are has success; only OPTIONS is answered to all.

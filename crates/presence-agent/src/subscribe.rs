@@ -51,6 +51,9 @@ pub(crate) enum SubscribeKind {
     InDialog,
 }
 
+/// In bytes. With the longest other headers a dialog then fits a record.
+const LONGEST_ROUTE_SET: usize = 16 * 1024;
+
 /// What our answer may require of the peer, and understand when it requires it of us.
 const SUPPORTED: &[&str] = &["gruu"];
 
@@ -82,6 +85,10 @@ impl Subscribe {
         let expires = lifetime(request.expires().map_err(Refuse::Fault)?, config.subscribe)?;
         let accept = accepted(request, package)?;
         remote_target(request)?;
+        if request.values(Name::RecordRoute).map(|route| route.len() + 16).sum::<usize>() > LONGEST_ROUTE_SET
+        {
+            return Err(Refuse::Fault(sip::Fault { status: 400, reason: "Route Set Too Long" }));
+        }
         let kind = match &quoted {
             Some(_) => SubscribeKind::InDialog,
             None if expires == 0 => SubscribeKind::Fetch,

@@ -90,6 +90,10 @@ impl StreamFramer {
                 return None;
             }
             ContentLength::Bytes(length) => self.take(head_end + length, head),
+            // What is wrong with the head may be its length, for somebody else who reads it.
+            ContentLength::Absent if head.is_none() && self.is_faulty(head_end) => {
+                self.take_last(head_end, NotSip::Unframed)
+            }
             ContentLength::Absent => self.take(head_end, head),
         };
         Some(Ok(frame))
@@ -124,6 +128,11 @@ impl StreamFramer {
     fn read_head(&self, end: usize) -> Option<Head> {
         let head = Head::read(&self.buffer[..end], &self.limits).ok()??;
         head.fault.is_none().then_some(head)
+    }
+
+    fn is_faulty(&self, head_end: usize) -> bool {
+        let head = Bytes::copy_from_slice(&self.buffer[..head_end]);
+        Message::parse(head, &self.limits).is_ok_and(|message| message.fault().is_some())
     }
 
     fn take_last(&mut self, length: usize, error: NotSip) -> Frame {
@@ -248,6 +257,16 @@ mod tests {
 
         assert_eq!(frames[1..], [Err(NotSip::TooLarge)]);
         assert_eq!(fault_of(&frames[0]), Fault::bad("Head Not Terminated"));
+    }
+
+    #[test]
+    fn a_head_whose_length_others_may_read_differently_ends_the_stream() {
+        let odd = ["X: a\nContent-Length: 4", "Content Length: 4", "Content-Length\x0c: 4"];
+        for line in odd {
+            let head = format!("OPTIONS sip:a SIP/2.0\r\n{line}\r\n\r\n");
+            let frames = frames(&[head.as_bytes(), b"BYE sip:a SIP/2.0\r\n\r\n"]);
+            assert_eq!(frames, [message(&head), Err(NotSip::Unframed)], "{line:?}");
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl ContentLength {
         });
         ContentLength::of(lines.filter_map(|line| {
             let colon = memchr(b':', line)?;
-            let ours = Name::parse(line[..colon].trim_ascii_end()) == Name::ContentLength;
+            let ours = Name::parse(lex::trim(&line[..colon])) == Name::ContentLength;
             ours.then(|| lex::trim(&line[colon + 1..]))
         }))
     }

@@ -241,7 +241,7 @@ impl<'a> Reader<'a> {
 fn header(line: &RawLine, next: usize) -> Option<Line> {
     let RawLine { text, start, .. } = *line;
     let name = &text[..lex::token_length(text)];
-    let spaces = text[name.len()..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let spaces = text[name.len()..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     let colon = name.len() + spaces;
     if name.is_empty() || text.get(colon) != Some(&b':') {
         return None;

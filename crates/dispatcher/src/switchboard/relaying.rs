@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sip::{Message, Method, Transport};
+use sip::{Message, Method, Scheme, Transport};
 use smallvec::SmallVec;
 
 use super::Switchboard;
@@ -71,7 +71,9 @@ impl Switchboard {
         }
         let unavailable = Refusal::Unavailable(self.timings.retry_after);
         if way.is_none() && targets.is_empty() {
-            return self.refuse(request, leg, unavailable);
+            // That nobody is there over TLS is no overload.
+            let is_sips = Scheme::of(request.request_uri()) == Scheme::Sips;
+            return self.refuse(request, leg, if is_sips { Refusal::Insecure } else { unavailable });
         }
         let is_many = self.forwarder.is_trusted(leg.remote.ip());
         let toll = Toll { bytes: request.bytes().len(), source: (!is_many).then(|| Source::of(leg)) };

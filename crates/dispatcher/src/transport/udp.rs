@@ -58,9 +58,8 @@ impl UdpPort {
     pub fn end_batch(&self) {
         let mut waiting = self.waiting.lock();
         waiting.batches -= 1;
-        if waiting.batches == 0 {
-            self.send_waiting(&mut waiting);
-        }
+        // Others may go on for long, and more may begin.
+        self.send_waiting(&mut waiting);
     }
 
     pub fn send(&self, datagram: Bytes, to: SocketAddr) -> Result<(), Full> {

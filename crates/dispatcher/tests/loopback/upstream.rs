@@ -44,6 +44,38 @@ async fn a_registration_is_relayed_over_tcp() {
 }
 
 #[tokio::test]
+async fn an_answer_in_which_two_may_be_read_does_not_reach_the_upstream() {
+    let manager = FakeManager::start().await;
+    let (upstream, phone) = (Phone::new().await, Phone::new().await);
+    let server = Running::start(before(&manager, &upstream.address().to_string())).await;
+    let register = request(Method::Register, "UDP", phone.address(), "1");
+    phone.send(register.replacen("\r\n", "\r\nSupported: path\r\n", 1), server.public).await;
+    let (register, us) = upstream.receive().await;
+    let path = register.values(Name::Path).next().map(|path| String::from_utf8_lossy(path).into_owned());
+    let route = path.expect("the dispatcher is on the Path");
+    let options = |branch: &str| {
+        let text = format!(
+            "OPTIONS sip:bob@{} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bK{branch}\r\nRoute: {route}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:u@v>;tag=1\r\nTo: <sip:bob@v>\r\nCall-ID: {branch}\r\nCSeq: 1 OPTIONS\r\n\
+             Content-Length: 0\r\n\r\n",
+            phone.address(),
+            upstream.address()
+        );
+        Message::parse(text.into(), &Default::default()).unwrap()
+    };
+    for branch in ["a", "b"] {
+        upstream.send(options(branch).bytes().clone(), us).await;
+    }
+    let [(first, us), (second, _)] = [phone.receive().await, phone.receive().await];
+
+    let twice = String::from_utf8(ok(&first).to_vec()).unwrap().replace("\r\n\r\n", "\r\nl: 30\r\n\r\n");
+    phone.send(format!("{twice}BYE sip:a SIP/2.0\r\nVia: x\r\n\r\n"), us).await;
+    phone.send(ok(&second), us).await;
+
+    assert_eq!(upstream.receive().await.0.call_id(), second.call_id());
+}
+
+#[tokio::test]
 async fn an_answer_to_a_registration_counts_only_from_the_registrar() {
     let manager = FakeManager::start().await;
     let (registrar, stranger, phone) = (Phone::new().await, Phone::new().await, Phone::new().await);

@@ -9,7 +9,7 @@ use crate::answer::Refuse;
 use crate::bound::Bound;
 use crate::pending::{Client, Intent};
 use crate::rates::{Forgot, TooOften};
-use crate::shard::Network;
+use crate::shard::{Network, SubscriptionId};
 use crate::subscribe::{SubscribeKind, flow};
 use crate::verdict::{Proof, Question};
 
@@ -28,7 +28,7 @@ impl Agent {
         let begins =
             matches!(intent, Intent::Subscribe(subscribe) if subscribe.kind == SubscribeKind::Initial);
         // A peer that says who sends brings the subscriptions of many.
-        if most == 0 || !begins || matches!(question.proof, Proof::Asserted(_)) {
+        if most == 0 || !begins || matches!(question.proof, Proof::Asserted(_)) || self.is_recorded(intent) {
             return Ok(());
         }
         let source: Option<IpAddr> = flow(&client.request, &self.flow_key).map(|flow| flow.remote.ip());
@@ -39,10 +39,24 @@ impl Agent {
         }
     }
 
+    /// Whether this is a copy of a request that began a dialog: it came another way, and gets the first answer.
+    fn is_recorded(&self, intent: &Intent) -> bool {
+        let Intent::Subscribe(subscribe) = intent else { return false };
+        let begins = subscribe.kind == SubscribeKind::Initial;
+        begins && self.shard.subscription(&SubscriptionId::from(subscribe.local_tag.as_str())).is_some()
+    }
+
     /// Charges the account for a request that is about to be recorded.
-    pub(super) fn charge(&mut self, client: &Client, account: &str, now: Now) -> Result<(), Refuse> {
-        // A copy that came another way is not charged again.
-        if self.config.open || self.pending.is_proposed(client.repeat) {
+    pub(super) fn charge(
+        &mut self,
+        client: &Client,
+        intent: &Intent,
+        account: &str,
+        now: Now,
+    ) -> Result<(), Refuse> {
+        // A copy is not charged again.
+        let is_copy = self.pending.is_proposed(client.repeat) || self.is_recorded(intent);
+        if self.config.open || is_copy {
             return Ok(());
         }
         match self.rates.charge(account, now.monotonic) {

@@ -172,7 +172,7 @@ impl Agent {
         }
         // Nobody needs a grant to end what is known to be his.
         if intent.ends_dialog() && !question.proof.is_digest() {
-            return match self.charge(&client, &question.subject.account, now) {
+            return match self.charge(&client, &intent, &question.subject.account, now) {
                 Ok(()) => self.record(client, intent, &question.subject.account),
                 Err(refuse) => self.turn_away(client, &refuse),
             };
@@ -230,7 +230,7 @@ impl Agent {
     ) {
         let granted = self.granted(&client.request, &mut intent, question, verdict);
         let counted = granted.and_then(|()| self.counted(&client, question, now));
-        match counted.and_then(|()| self.charge(&client, &question.subject.account, now)) {
+        match counted.and_then(|()| self.charge(&client, &intent, &question.subject.account, now)) {
             Ok(()) => self.record(client, intent, &question.subject.account),
             Err(refuse) => {
                 if verdict.decision == Decision::Deny && !question.proof.is_digest() {

@@ -84,15 +84,15 @@ impl SlotState {
                 return Applied::refused(Refusal::QuotaUsedUp(request.max_subscriptions));
             }
             None => {
+                let subscription = match Subscription::new(request, moment) {
+                    Ok(subscription) => Arc::new(subscription),
+                    Err(refusal) => return Applied::refused(refusal),
+                };
                 let key = PresentityKey::restored(&request.presentity);
                 let watchers = &mut self.presentity_mut(&key).watchers;
                 if watchers.len() >= Presentity::MAX_WATCHERS {
                     return Applied::refused(Refusal::TooMany(Presentity::MAX_WATCHERS, Bound::Watchers));
                 }
-                let subscription = match Subscription::new(request, moment) {
-                    Ok(subscription) => Arc::new(subscription),
-                    Err(refusal) => return Applied::refused(refusal),
-                };
                 watchers.insert(id.clone());
                 self.subscriptions.insert(id.clone(), subscription);
             }

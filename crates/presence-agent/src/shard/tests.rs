@@ -70,6 +70,17 @@ fn delivered(node: u64, upto: Position) -> Kind {
 }
 
 #[test]
+fn a_dialog_that_is_too_long_leaves_nothing_behind() {
+    let mut shard = Shard::default();
+    let said = v1::Subscribe { remote_party: "x".repeat(65_536), ..subscribe(1, 1, 600, 1) };
+
+    let applied = shard.apply(Kind::Subscribe(said), Position::new(1, 0), Timestamp(0));
+
+    assert!(matches!(applied.outcome, Outcome::Refused(Refusal::Malformed(_))), "{applied:?}");
+    assert_eq!(shard.presentities().count(), 0);
+}
+
+#[test]
 fn a_repeat_of_a_publish_gets_its_first_answer_and_changes_nothing() {
     let mut shard = Shard::default();
     let first = shard.apply(publish(1, "", "open", 60), at(1), Timestamp(0));
