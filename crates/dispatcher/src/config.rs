@@ -156,7 +156,7 @@ pub struct Limits {
     pub udp_sockets: usize,
     /// Receive buffer asked of the kernel for each UDP socket, in bytes.
     pub udp_receive_buffer: usize,
-    /// Datagrams or stream reads handled before a reader lets others run.
+    /// Datagrams that come in one call, each into a buffer of 64 KiB; after them others have their turn.
     pub batch: usize,
 }
 
@@ -317,7 +317,7 @@ impl Default for Limits {
             datagram: 1_300,
             udp_sockets: 1,
             udp_receive_buffer: 4 << 20,
-            batch: 64,
+            batch: 32,
         }
     }
 }

@@ -37,8 +37,6 @@ pub struct Full;
 
 /// So many datagrams leave in one call. A batch that causes more of them does not keep the first ones waiting.
 const AT_ONCE: usize = 64;
-/// So many come in one call, each into a buffer of its own.
-const BUFFERS: usize = 32;
 
 impl UdpPort {
     /// `sockets` are bound to one address and not empty; `limit` bounds the bytes that wait.
@@ -119,7 +117,7 @@ impl UdpPort {
         mut take: impl FnMut(Bytes, SocketAddr),
     ) {
         let socket = &self.sockets[socket];
-        let mut buffers = Buffers::new(batch.min(BUFFERS));
+        let mut buffers = Buffers::new(batch);
         loop {
             if socket.readable().await.is_err() {
                 continue;
