@@ -343,25 +343,22 @@ impl<R: Clone> Transit<R> {
         let life = if is_final { self.bounds.give_up } else { self.bounds.ringing };
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let before = (entry.due, key);
-        match std::mem::replace(
-            &mut entry.state,
-            State::Taken { answered: is_final, kept: None, repeated: None },
-        ) {
+        let empty = State::Taken { answered: is_final, kept: None, repeated: None };
+        entry.state = match std::mem::replace(&mut entry.state, empty) {
             State::Tried { request, toll, .. } => {
-                match word.is_call && entry.reached > 0 {
-                    true => {
-                        let kept = Some((request, toll));
-                        entry.state = State::Taken { answered: is_final, kept, repeated: None };
-                    }
-                    false => self.shares.give_back(toll),
-                }
                 self.timers.remove(&before);
+                let may_refuse_yet = word.is_call && entry.reached > 0;
+                if !may_refuse_yet {
+                    self.shares.give_back(toll);
+                }
+                let kept = may_refuse_yet.then_some((request, toll));
+                State::Taken { answered: is_final, kept, repeated: None }
             }
             State::Taken { answered, kept, repeated } => {
-                entry.state = State::Taken { answered: answered | is_final, kept, repeated };
                 self.endings.remove(&before);
+                State::Taken { answered: answered | is_final, kept, repeated }
             }
-        }
+        };
         entry.due = now + life;
         self.endings.insert((entry.due, key));
         if self.endings.len() > self.bounds.taken
