@@ -41,7 +41,7 @@ impl Deliverer {
         let to = leg(&flow, names)?;
         let branch = self.branches.of(manager_branch(request)?);
         let via = [names.public_via(to.listener, to.transport), branch.as_str()];
-        let edit = Edit::new(request).max_forwards(hops).pop_routes(own).push_via_of(&via);
+        let edit = Edit::new(request).max_forwards(hops).pop_routes(own).push_via(&via);
         let bytes = record_route(request, &to, names, edit).finish();
         if !to.transport.reliable() && bytes.len() > LARGEST_DATAGRAM {
             return Err(Refusal::TooLarge);

@@ -45,7 +45,7 @@ impl Forwarder {
         let hops = vet(request)?;
         let branch = InnerBranch::of(request, from);
         let via = [names.inner_via(), &branch.text()];
-        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via_of(&via);
+        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via(&via);
         let edit = self.pop_own_routes(request, names, edit);
         let edit = self.strip_claims(request, from, edit);
         let edit = self.record_route(request, from, names, edit);

@@ -4,7 +4,8 @@
 //! repeats itself or stands in dialogs, far above what thousands of phones ask.
 //!
 //! For strangers what counts is not what a source sends but what it is told. Each refusal (4xx: a challenge, most of all)
-//! is owed by the source it went to; each success of a request that had to prove something takes one off again, and so does time.
+//! is owed by the source it went to; each success of a request that had to prove something takes one off again, and so does
+//! time.
 //! Thousands of phones behind one NAT answer their challenges and come out even; a phone that asks again and again without
 //! a password does not. Where nobody is challenged (`auth = "open"`) next to nobody is throttled.
 //!
@@ -12,18 +13,12 @@
 //! wrong, except in its dialogs. A few times a second it is told so, with 480: a 503 would make a proxy leave all of us
 //! alone. The rest is dropped, which is the cheapest for us, and sends nothing to whom a forged source belongs to.
 //!
-//! Who owes more, or asks for too much, is remembered ([`recent`]); who did neither for long is forgotten first, with what
+//! Who owes more, or asks for too much, is remembered ([`Recent`]); who did neither for long is forgotten first, with what
 //! it owed.
 
-use std::net::{IpAddr, Ipv6Addr};
-
-use sip::{Instant, Level, Method};
+use sip::{Instant, Level, Method, Network, Recent};
 
 use crate::names::Leg;
-
-mod recent;
-
-use recent::Recent;
 
 /// Requests of each source, of which no more than a burst at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +40,11 @@ pub struct Bounds {
     pub sources: usize,
 }
 
-/// Who asks. A client has a /64 of IPv6. Everybody can write somebody else's address into a datagram, so what datagrams
+/// Who asks. Everybody can write somebody else's address into a datagram, so what datagrams
 /// owe is not held against the connections from there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
-    network: IpAddr,
+    network: Network,
     datagrams: bool,
 }
 
@@ -79,9 +74,9 @@ pub enum Ruling {
 pub struct Throttle {
     rate: Rate,
     bounds: Bounds,
-    accounts: Recent<Account>,
+    accounts: Recent<Source, Account>,
     /// What each asked and was told in answer to too much of it.
-    asked: Recent<Asked>,
+    asked: Recent<Source, Asked>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,11 +114,7 @@ impl Excess {
 
 impl Source {
     pub fn of(leg: &Leg) -> Source {
-        let network = match leg.remote.ip().to_canonical() {
-            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
-            four => four,
-        };
-        Source { network, datagrams: leg.connection == 0 }
+        Source { network: Network::of(leg.remote.ip()), datagrams: leg.connection == 0 }
     }
 }
 
@@ -139,7 +130,7 @@ impl Throttle {
         if per_second == 0 {
             return Ruling::Pass;
         }
-        let mut asked = self.asked.get(source).unwrap_or_default();
+        let mut asked = self.asked.get(&source).unwrap_or_default();
         let ruling = match asked.requests.has_room(burst.into(), per_second, now) {
             true => {
                 asked.requests.raise(burst.into(), per_second, now);
@@ -153,7 +144,7 @@ impl Throttle {
 
     /// About a request that is not known to be in a dialog.
     pub fn rule(&mut self, source: Source, shown: Shown, now: Instant) -> Ruling {
-        let Some(mut account) = self.accounts.get(source) else { return Ruling::Pass };
+        let Some(mut account) = self.accounts.get(&source) else { return Ruling::Pass };
         let most = match shown {
             Shown::Nothing => u64::from(self.bounds.burst),
             Shown::Credentials => self.ceiling(),
@@ -173,7 +164,7 @@ impl Throttle {
         if rate == 0 {
             return;
         }
-        let known = self.accounts.get(source);
+        let known = self.accounts.get(&source);
         if owes(status) {
             let mut account = known.unwrap_or_default();
             account.owed.raise(self.ceiling(), rate, now);
@@ -206,8 +197,7 @@ fn told_of(answers: &mut Level, per_second: u32, now: Instant) -> Ruling {
 }
 
 /// Were it only challenges, a request that is refused before it comes to one would be a way around. That the service is
-/// overloaded is nobody's debt.
-/// A 480 says that somebody who is known asks for too much.
+/// overloaded is nobody's debt, and a 480 says that somebody who is known asks for too much.
 fn owes(status: u16) -> bool {
     matches!(status, 400..=499) && status != 480
 }

@@ -1,11 +1,8 @@
 //! How often each account may change something: a bucket that leaks, for as many accounts as there is room for.
 //!
-//! Only what an account has proven to be its own is counted, so nobody uses up somebody else's. The table has two halves:
-//! whoever asks is in the young one; when that is full it becomes the old one, and who has not asked since is forgotten.
+//! Only what an account has proven to be its own is counted, so nobody uses up somebody else's.
 
-use std::collections::BTreeMap;
-
-use sip::{Instant, Level};
+use sip::{Instant, Level, Recent};
 
 /// Requests of each account, of which no more than a burst at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +17,7 @@ pub struct Rate {
 pub(crate) struct Rates {
     rate: Rate,
     /// By the hash of the account's name; should two share one, they share their rate.
-    young: BTreeMap<u64, Level>,
-    old: BTreeMap<u64, Level>,
+    levels: Recent<u64, Level>,
 }
 
 /// The account has asked for too much.
@@ -31,39 +27,31 @@ pub(crate) struct TooOften {
     pub after: u32,
 }
 
-/// Somebody else was forgotten for lack of room.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Forgot(pub bool);
-
 impl Rates {
     pub fn new(rate: Rate) -> Rates {
-        Rates { rate, young: BTreeMap::new(), old: BTreeMap::new() }
+        Rates { rate, levels: Recent::new(rate.accounts) }
     }
 
     /// Charges an account for one request.
-    pub fn charge(&mut self, account: &str, now: Instant) -> Result<Forgot, TooOften> {
+    pub fn charge(&mut self, account: &str, now: Instant) -> Result<(), TooOften> {
         let Rate { per_second, burst, .. } = self.rate;
         if per_second == 0 {
-            return Ok(Forgot(false));
+            return Ok(());
         }
         let key = placement::hash(account.as_bytes());
-        let mut level = self.young.get(&key).or_else(|| self.old.get(&key)).copied().unwrap_or_default();
+        let mut level = self.levels.get(&key).unwrap_or_default();
         if !level.has_room(burst.into(), per_second, now) {
             let after = level.room_in(burst.into(), per_second, now);
             return Err(TooOften { after: u32::try_from(after).unwrap_or(u32::MAX) });
         }
         level.raise(burst.into(), per_second, now);
-        Ok(self.put(key, level))
+        self.levels.put(key, level);
+        Ok(())
     }
 
-    fn put(&mut self, key: u64, level: Level) -> Forgot {
-        let turns = self.young.len() >= (self.rate.accounts / 2).max(1) && !self.young.contains_key(&key);
-        let forgets = turns && !self.old.is_empty();
-        if turns {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, level);
-        Forgot(forgets)
+    /// Whether an account was forgotten for lack of room since this was asked last.
+    pub fn take_overflowed(&mut self) -> bool {
+        self.levels.take_turns() > 0
     }
 }
 
@@ -92,13 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn no_more_accounts_are_remembered_than_there_is_room_for() {
+    fn that_an_account_was_forgotten_for_lack_of_room_is_told_once() {
         let mut rates = Rates::new(RATE);
-        let forgot: Vec<_> =
-            (0..100).map(|n| rates.charge(&format!("{n}@x"), Instant(0)).unwrap().0).collect();
+        let mut charge = |from, to| {
+            (from..to).for_each(|n| rates.charge(&format!("{n}@x"), Instant(0)).unwrap());
+            rates.take_overflowed()
+        };
 
-        assert!(rates.young.len() + rates.old.len() <= RATE.accounts);
-        assert!(!forgot[..8].contains(&true) && forgot.contains(&true));
+        assert_eq!([charge(0, 8), charge(8, 100), charge(99, 100)], [false, true, false]);
     }
 
     #[test]

@@ -5,8 +5,7 @@
 
 use placement::Slot;
 use presence::repeat::RepeatKey;
-use sip::Message;
-use sip::Secret;
+use sip::{Message, Secret, hex};
 
 #[derive(Clone, Debug)]
 pub struct Tags {
@@ -60,11 +59,6 @@ impl Tags {
     fn seal(&self, name: &str, call_id: &str, from_tag: &str) -> String {
         hex(&self.key.sign(&[name.as_bytes(), call_id.as_bytes(), from_tag.as_bytes()])[..8])
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

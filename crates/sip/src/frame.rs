@@ -10,7 +10,7 @@ use std::fmt;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::fault::NotSip;
-use crate::lines::{ContentLength, LineEnds};
+use crate::line_ends::{ContentLength, LineEnds};
 use crate::message::Message;
 use crate::wire::{self, Head, Limits, Scanned};
 

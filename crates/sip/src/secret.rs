@@ -22,13 +22,23 @@ impl Secret {
     /// A keyed hash of `parts`, each with its length, so that no two lists of parts look alike. BLAKE3, because every
     /// message is signed or looked at several times on its way, and what is signed is a few dozen bytes.
     pub fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        for part in parts {
-            hasher.update(&(part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
-        hasher.finalize().into()
+        hashed(blake3::Hasher::new_keyed(&self.0), parts)
     }
+}
+
+/// A hash of `parts`, each with its length.
+pub(crate) fn hashed(mut hasher: blake3::Hasher, parts: &[&[u8]]) -> [u8; 32] {
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+/// In lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 impl fmt::Debug for Secret {

@@ -4,7 +4,7 @@
 //! result points into the bytes received; they are copied once, and only if a header is folded or
 //! lines end in a bare LF, so that everything behind the scanner knows one form.
 //!
-//! Leniency ends where two readers could see two messages (`lines`). A flaw does not stop the scan, since the sender
+//! Leniency ends where two readers could see two messages (`line_ends`). A flaw does not stop the scan, since the sender
 //! is owed an answer that is built from the readable rest; the first flaw is kept for
 //! `Message::check`. Whether the headers make sense is not asked here.
 
@@ -14,7 +14,7 @@ use memchr::{memchr, memchr2};
 use crate::fault::{Fault, NotSip};
 use crate::header::{Name, lex};
 use crate::header_lines::{Line, Lines};
-use crate::lines::{self, ContentLength, LineEnds};
+use crate::line_ends::{ContentLength, LineEnds, unfold};
 use crate::method::Method;
 
 /// What one message may cost. Beyond `message` bytes it is cut and answered 413; beyond the others it is
@@ -91,7 +91,7 @@ pub(crate) fn scan(bytes: Bytes, limits: &Limits) -> Result<Scanned, NotSip> {
         None => {
             let ends = LineEnds::of(&bytes).ok_or(NotSip::NoStartLine)?;
             let head_end = ends.head_end(&bytes, 0);
-            let (plain, body_at) = lines::unfold(ends, &bytes, head_end.unwrap_or(bytes.len()));
+            let (plain, body_at) = unfold(ends, &bytes, head_end.unwrap_or(bytes.len()));
             bytes = plain;
             Head::read_unfolded(&bytes[..body_at], limits, head_end.is_some())?
         }

@@ -87,7 +87,7 @@ impl Relay {
         let via = names.line_via(facing, target.transport);
         let via = [&*via, &branch];
         let hops = forward::hops_left(request).ok()?;
-        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via_of(&via);
+        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via(&via);
         let edit = forwarder.pop_own_routes(request, names, edit);
         let edit = forwarder.strip_claims(request, from, edit);
         let token = flow(from, names).seal(&self.flow_key);
@@ -119,7 +119,7 @@ impl Relay {
         let branch =
             RelayBranch { key, towards: Towards::Phone, attempt: 0, back }.text(names, &self.branch_key);
         let via = [names.public_via(to.listener, to.transport), &branch];
-        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via_of(&via);
+        let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via(&via);
         let edit = forwarder.pop_own_routes(request, names, edit);
         let edit = if records(request.method()) {
             let scheme = forward::scheme(request);

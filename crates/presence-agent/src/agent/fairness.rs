@@ -1,15 +1,14 @@
 //! What one account or one address may have of the whole: decided where a request comes in, so it is this node's own
 //! word and nothing that replicas would have to agree on.
 
-use std::net::IpAddr;
+use sip::Network;
 
-use super::Agent;
-use super::Now;
+use super::{Agent, Now};
 use crate::answer::Refuse;
 use crate::bound::Bound;
 use crate::pending::{Client, Intent};
-use crate::rates::{Forgot, TooOften};
-use crate::shard::{Network, SubscriptionId};
+use crate::rates::TooOften;
+use crate::shard::SubscriptionId;
 use crate::subscribe::{SubscribeKind, flow};
 use crate::verdict::{Proof, Question};
 
@@ -31,8 +30,8 @@ impl Agent {
         if most == 0 || !begins || matches!(question.proof, Proof::Asserted(_)) || self.is_recorded(intent) {
             return Ok(());
         }
-        let source: Option<IpAddr> = flow(&client.request, &self.flow_key).map(|flow| flow.remote.ip());
-        let held = source.map_or(0, |source| self.shard.subscriptions_from(Network::of(source)));
+        let source = flow(&client.request, &self.flow_key).map(|flow| Network::of(flow.remote.ip()));
+        let held = source.map_or(0, |source| self.shard.subscriptions_from(source));
         match held < most {
             true => Ok(()),
             false => Err(Refuse::TooMuch { bound: Bound::SubscriptionsPerSource, after: AFTER }),
@@ -59,13 +58,7 @@ impl Agent {
         if self.config.open || is_copy {
             return Ok(());
         }
-        match self.rates.charge(account, now.monotonic) {
-            Ok(Forgot(false)) => Ok(()),
-            Ok(Forgot(true)) => {
-                self.full(Bound::RequestingAccounts);
-                Ok(())
-            }
-            Err(TooOften { after }) => Err(Refuse::TooMuch { bound: Bound::RequestsPerAccount, after }),
-        }
+        let too_often = |TooOften { after }| Refuse::TooMuch { bound: Bound::RequestsPerAccount, after };
+        self.rates.charge(account, now.monotonic).map_err(too_often)
     }
 }

@@ -106,6 +106,7 @@ impl Agent {
             (Bound::Verdicts, self.verdicts.take_overflowed()),
             (Bound::Documents, self.documents.take_overflowed()),
             (Bound::NonceCounts, self.identification.take_overflowed()),
+            (Bound::RequestingAccounts, self.rates.take_overflowed()),
         ];
         for (bound, _) in overflowed.into_iter().filter(|(_, overflowed)| *overflowed) {
             self.full(bound);

@@ -49,7 +49,6 @@ pub use owners::owed;
 use presentity::{Changed, Expired};
 pub use presentity::{Presentity, Source};
 pub use snapshot::{BadSnapshot, Picture};
-pub use sources::Network;
 use sources::Sources;
 pub use subscription::{Subscription, SubscriptionId};
 use totals::Totals;

@@ -1,8 +1,8 @@
 //! Digest access authentication (RFC 7616, RFC 8760, RFC 3261 §22), as presence needs it.
 //!
-//! Real phones repeat a nonce with any `nc` (so it counts only where an operator wants that), volunteer Proxy-Authorization before they were asked, and
-//! write their own idea of the `uri`; none of that is refused here. Session algorithms (`-sess`) and
-//! hashed user names are not built: no phone we know sends them.
+//! Real phones repeat a nonce with any `nc` (so it counts only where an operator wants that), volunteer
+//! Proxy-Authorization before they were asked, and write their own idea of the `uri`; none of that is refused here.
+//! Session algorithms (`-sess`) and hashed user names are not built: no phone we know sends them.
 
 mod challenge;
 mod counts;
@@ -16,6 +16,8 @@ pub use nonce::{NonceState, Nonces};
 
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512_256};
+
+use crate::secret::hex;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
@@ -59,7 +61,5 @@ fn hash<D: Digest>(parts: &[&[u8]]) -> String {
         }
         digest.update(part);
     }
-    let hex =
-        |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]));
-    digest.finalize().iter().flat_map(hex).collect()
+    hex(&digest.finalize())
 }

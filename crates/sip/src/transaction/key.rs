@@ -3,6 +3,7 @@
 use crate::header::Name;
 use crate::message::Message;
 use crate::method::Method;
+use crate::secret::hashed;
 
 /// 128 bits of a hash over what must match: equal for a retransmission, different for all else.
 /// A plain value of fixed size, whatever a peer puts into its branch.
@@ -46,13 +47,8 @@ impl TransactionKey {
 }
 
 fn hash(parts: &[&[u8]]) -> TransactionKey {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    let digest = hasher.finalize();
-    TransactionKey(std::array::from_fn(|at| digest.as_bytes()[at]))
+    let hash = hashed(blake3::Hasher::new(), parts);
+    TransactionKey(std::array::from_fn(|at| hash[at]))
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@ fn every_captured_message_survives_a_proxy() {
     for sample in corpus::shared(CAPTURES) {
         let message = sample.parse().unwrap();
 
-        let forwarded = Edit::new(&message).push_via("SIP/2.0/TCP 192.0.2.1:5070;branch=z9hG4bKx").finish();
+        let forwarded =
+            Edit::new(&message).push_via(&["SIP/2.0/TCP 192.0.2.1:5070;branch=z9hG4bKx"]).finish();
         let forwarded = Message::parse(forwarded, &Limits::default()).unwrap();
         let returned = Edit::new(&forwarded).pop_via().finish();
 

@@ -72,7 +72,7 @@ fn edit(message: &Message) {
         .append("X", "y")
         .finish();
     let popped = Edit::new(message).pop_via().pop_via().finish();
-    let pushed = Edit::new(message).push_via("SIP/2.0/TCP us;branch=z9hG4bKx").finish();
+    let pushed = Edit::new(message).push_via(&["SIP/2.0/TCP us;branch=z9hG4bKx"]).finish();
     if message.check().is_ok() {
         assert!(Message::parse(all, &limits).is_ok());
         assert!(Message::parse(popped, &limits).is_ok());

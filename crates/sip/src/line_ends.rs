@@ -93,7 +93,7 @@ impl ContentLength {
 }
 
 /// Whether `unfold` would change anything.
-pub(crate) fn need_unfolding(ends: LineEnds, head: &[u8]) -> bool {
+fn need_unfolding(ends: LineEnds, head: &[u8]) -> bool {
     let folded = |at| matches!(head.get(at + 1), Some(b' ' | b'\t'));
     ends == LineEnds::Lf || memchr_iter(b'\n', head).any(folded)
 }
