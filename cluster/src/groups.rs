@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use placement::{GroupId, NodeId};
 
-use crate::clocks::SharedClock;
+use crate::leadership::clocks::SharedClock;
 use crate::propose::Proposals;
 use crate::raft::group::RaftGroup;
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use placement::NodeId;
 use tonic::{Code, Status};
 
-use crate::front::Front;
+use crate::membership::front::Front;
 use crate::raft::network::Peer;
 
 /// Clones share the connections.

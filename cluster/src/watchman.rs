@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 
 use crate::config::Declared;
 use crate::directory::Keeper;
-use crate::front::Front;
-use crate::hello::Asker;
-use crate::tenure::{self, Moment, Tenure};
+use crate::membership::front::Front;
+use crate::membership::hello::Asker;
+use crate::membership::tenure::{self, Moment, Tenure};
 
 /// Peers that refuse many messages are asked why no more often than this.
 const PAUSE: Duration = Duration::from_secs(1);

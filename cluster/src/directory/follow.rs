@@ -11,7 +11,7 @@ use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
 use super::wire;
-use crate::front::Front;
+use crate::membership::front::Front;
 
 /// Streams at one time. At the limit another one is refused with RESOURCE_EXHAUSTED.
 const FOLLOWERS: usize = 1_024;

@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
 use crate::events::{CaptureReply, Entry, Event, GroupEvents};
-use crate::front::Front;
 use crate::groups::Group;
+use crate::membership::front::Front;
 use crate::metrics::{DIRECTORY_REFUSED, DIRECTORY_VERSION, LEVEL, MEMBERS};
 
 const TICK: Duration = Duration::from_millis(100);

@@ -8,7 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 
 use crate::calls::{Call, Calls};
-use crate::front::Letterhead;
+use crate::membership::front::Letterhead;
 use crate::peers::Peers;
 use crate::raft::network::{Peer, client};
 

@@ -14,9 +14,9 @@ use proto::v1::LogItem;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::clocks::SharedClock;
 use crate::config::Limits;
 use crate::entry::{self, ITEM_OVERHEAD};
+use crate::leadership::clocks::SharedClock;
 use crate::propose::Proposals;
 use crate::propose::gather::Gather;
 use crate::raft::group::{InFlight, Leadership, LeadershipWatch, RaftGroup};

@@ -17,11 +17,11 @@ use tracing::{error, info};
 
 use super::wire::{self, Malformed};
 use super::{LogId, Payload, RaftEntry, SnapshotMeta, StorageError, StoredMembership, TypeConfig};
-use crate::clocks::SharedClock;
 use crate::entry;
 use crate::events::{self, Encode, Entry, Event};
+use crate::leadership::clocks::SharedClock;
 use crate::propose::Proposals;
-use crate::snapshot_file::{Snapshot, SnapshotError};
+use crate::snapshots::format::{Snapshot, SnapshotError};
 use crate::snapshots::{SnapshotData, Snapshots};
 
 /// Pause before a snapshot that could not be made is tried again.

@@ -20,10 +20,10 @@ use super::group::{CALLS_AT_ONCE, RaftGroup};
 use super::network::Network;
 use super::wire;
 use crate::config::Timings;
-use crate::liveness::Step;
+use crate::leadership::liveness::Step;
+use crate::leadership::pulse::Pulse;
+use crate::leadership::standing::{Standing, Voters};
 use crate::metrics::ElectionMetrics;
-use crate::pulse::Pulse;
-use crate::standing::{Standing, Voters};
 
 /// Answers that wait to be read. A round brings one of each voter, and one that finds no room counts as a refusal.
 const ANSWERS: usize = 64;

@@ -21,12 +21,12 @@ use super::elections::Elections;
 use super::network::Network;
 use super::storage::GroupLog;
 use super::{LogId, Payload, Raft, SnapshotMeta, TypeConfig, Vote};
-use crate::clocks::SharedClock;
 use crate::config::{Limits, Timings};
 use crate::groups::{GroupStatus, Role};
+use crate::leadership::clocks::SharedClock;
+use crate::leadership::pulse::{Pulse, Word};
 use crate::metrics::ElectionMetrics;
-use crate::pulse::{Pulse, Word};
-use crate::snapshot_file::SnapshotError;
+use crate::snapshots::format::SnapshotError;
 use crate::snapshots::{SnapshotData, Snapshots};
 
 /// Records in one AppendEntries; their bytes are limited by the log.

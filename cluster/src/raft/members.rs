@@ -8,8 +8,8 @@ use placement::{Directory, NodeId};
 use tracing::{debug, info};
 
 use super::group::RaftGroup;
-use crate::front::Front;
-use crate::roster::{Roster, Step};
+use crate::membership::front::Front;
+use crate::membership::roster::{Roster, Step};
 
 /// How often a leader looks whether its group has the right members.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

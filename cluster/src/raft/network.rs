@@ -29,12 +29,12 @@ use super::storage::GroupLog;
 use super::wire::{self, Malformed};
 use super::{LogId, TypeConfig, Vote};
 use crate::calls::{Call, Calls};
-use crate::clocks::SharedClock;
-use crate::front::Letterhead;
+use crate::leadership::clocks::SharedClock;
+use crate::leadership::pulse::Pulse;
+use crate::leadership::standing::Reign;
+use crate::membership::front::Letterhead;
 use crate::peers::Peers;
-use crate::pulse::Pulse;
 use crate::snapshots::SnapshotData;
-use crate::standing::Reign;
 
 /// Largest message between nodes; an AppendEntries is about 1 MiB.
 pub const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;

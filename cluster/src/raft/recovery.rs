@@ -11,8 +11,8 @@ use super::log_view::{View, next};
 use super::record::{self, Damaged};
 use super::watermark::Mark;
 use super::{LogId, Payload, RaftEntry, Vote};
-use crate::clocks::SharedClock;
 use crate::entry;
+use crate::leadership::clocks::SharedClock;
 
 /// The log on the disk is not the one that was written.
 #[derive(Debug, thiserror::Error)]

@@ -21,11 +21,11 @@ use super::group::{RaftGroup, Stopped};
 use super::network::MESSAGE_LIMIT;
 use super::wire::{self, Malformed};
 use super::{LogId, SnapshotMeta, TypeConfig, Vote};
-use crate::front::Front;
-use crate::gate::Gate;
+use crate::leadership::pulse::Word;
+use crate::membership::front::Front;
+use crate::membership::gate::Gate;
 use crate::metrics::MESSAGES_REFUSED;
 use crate::propose::intake::Intake;
-use crate::pulse::Word;
 use crate::snapshots::SnapshotData;
 
 /// Appends of one stream that are worked on at a time; a well-behaved peer has one or two for each group.

@@ -22,8 +22,8 @@ use super::recovery::{self, BadLog};
 use super::watermark::{Mark, Reach};
 use super::writer::Writer;
 use super::{LogId, Payload, RaftEntry, StorageError, TypeConfig, Vote};
-use crate::clocks::SharedClock;
 use crate::entry;
+use crate::leadership::clocks::SharedClock;
 
 /// What one AppendEntries may carry, unless a single record is larger: it must arrive within a heartbeat interval.
 const APPEND_BYTES: usize = 1024 * 1024;

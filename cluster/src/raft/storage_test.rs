@@ -15,8 +15,8 @@ use super::storage::GroupLog;
 use super::watermark::{Mark, Watermark};
 use super::writer::Writer;
 use super::{LogId, Payload, RaftEntry, Vote};
-use crate::clocks::SharedClock;
 use crate::entry;
+use crate::leadership::clocks::SharedClock;
 
 const GROUP: GroupId = GroupId(1);
 

@@ -16,9 +16,9 @@ use super::storage::GroupLog;
 use super::watermark::{Mark, Watermark};
 use super::writer::Writer;
 use super::{StorageError, TypeConfig};
-use crate::clocks::SharedClock;
 use crate::config::Limits;
 use crate::events::{self, Event};
+use crate::leadership::clocks::SharedClock;
 use crate::propose::Proposals;
 use crate::snapshots::Snapshots;
 

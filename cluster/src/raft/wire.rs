@@ -10,7 +10,7 @@ use placement::NodeId;
 use proto::v1;
 
 use super::{LogId, Membership, Payload, RaftEntry, StoredMembership, Vote};
-use crate::standing::Reign;
+use crate::leadership::standing::Reign;
 
 /// A message between nodes, or a record on the disk, lacks a part that it must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

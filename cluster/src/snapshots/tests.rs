@@ -61,7 +61,7 @@ fn a_snapshot_that_lacks_a_chunk_or_has_one_too_many_is_refused() {
     let path = folder.path().join("group-2.snapshot");
     for promised in [2, 4] {
         let header = SnapshotHeader { chunks: promised, ..header(9) };
-        snapshot_file::write(&path, header, &chunks()).unwrap();
+        format::write(&path, header, &chunks()).unwrap();
 
         let refused = Snapshots::open(folder.path(), GROUP).err().expect("the chunks are counted");
 

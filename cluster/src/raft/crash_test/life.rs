@@ -23,8 +23,8 @@ use super::super::writer::{Rounds, Writer};
 use super::super::{LogId, Payload, RaftEntry, StorageError, Vote};
 use super::dice::Dice;
 use super::ledger::{Broken, Content, Ledger, Operation};
-use crate::clocks::SharedClock;
 use crate::entry;
+use crate::leadership::clocks::SharedClock;
 
 pub const GROUPS: usize = 3;
 

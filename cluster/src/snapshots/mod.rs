@@ -4,6 +4,8 @@
 //!
 //! Everything here blocks; call it from a thread that may.
 
+pub mod format;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +17,7 @@ use parking_lot::Mutex;
 use placement::GroupId;
 use proto::v1::{LogId, SnapshotHeader};
 
-use crate::snapshot_file::{self, ReadAt, Snapshot, SnapshotError, create, io_error};
+use format::{ReadAt, Snapshot, SnapshotError, create, io_error};
 
 /// The snapshots of one group.
 pub struct Snapshots {
@@ -52,7 +54,7 @@ impl Snapshots {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((snapshots, Vec::new())),
             Err(error) => return Err(io_error(&path)(error)),
         };
-        let (snapshot, chunks) = snapshot_file::check(file, &path, group)?;
+        let (snapshot, chunks) = format::check(file, &path, group)?;
         *snapshots.current.lock() = Some(snapshot);
         Ok((snapshots, chunks))
     }
@@ -65,7 +67,7 @@ impl Snapshots {
     pub fn write(&self, mut header: SnapshotHeader, chunks: &[Bytes]) -> Result<Snapshot, SnapshotError> {
         header.chunks = chunks.len() as u64;
         let temporary = self.temporary();
-        let snapshot = snapshot_file::write(&temporary.0, header, chunks)?;
+        let snapshot = format::write(&temporary.0, header, chunks)?;
         self.publish(temporary, snapshot)
     }
 
@@ -85,7 +87,7 @@ impl Snapshots {
         };
         let path = &temporary.0;
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(io_error(path))?;
-        let (snapshot, chunks) = snapshot_file::check(file, path, self.group)?;
+        let (snapshot, chunks) = format::check(file, path, self.group)?;
         snapshot.file.sync_all().map_err(io_error(path))?;
         Ok(SnapshotData {
             file: Some(snapshot.file.clone()),
@@ -114,7 +116,7 @@ impl Snapshots {
     fn read_current(&self) -> Result<(Snapshot, Vec<Bytes>), SnapshotError> {
         let path = self.path();
         let file = File::open(&path).map_err(io_error(&path))?;
-        snapshot_file::check(file, &path, self.group)
+        format::check(file, &path, self.group)
     }
 
     fn publish(&self, mut temporary: Temporary, snapshot: Snapshot) -> Result<Snapshot, SnapshotError> {

@@ -20,7 +20,7 @@ use placement::{GroupId, NodeId};
 
 use crate::config::Timings;
 use crate::draws::Draws;
-use crate::standing::{Standing, Voters};
+use crate::leadership::standing::{Standing, Voters};
 
 #[cfg(test)]
 mod tests;

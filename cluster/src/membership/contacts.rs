@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use placement::NodeId;
 
-use crate::standing::Standing;
+use crate::leadership::standing::Standing;
 
 #[derive(Debug, Default)]
 pub struct Contacts {

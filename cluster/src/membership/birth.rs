@@ -20,7 +20,7 @@ use placement::directory::Member;
 use placement::{ClusterId, Directory, NodeId};
 
 use crate::config::Declared;
-use crate::introduction::{Heard, Introduction, newest, said_by};
+use crate::membership::introduction::{Heard, Introduction, newest, said_by};
 
 /// What a node that belongs to no cluster does next.
 #[derive(Clone, Debug, PartialEq, Eq)]

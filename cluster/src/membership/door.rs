@@ -16,21 +16,21 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 use tracing::{error, info};
 
-use crate::birth::{self, Verdict, Waiting};
 use crate::config::NodeConfig;
 use crate::directory::copy::{self, CopyError};
 use crate::directory::{follow::Follow, wire};
 use crate::events::GroupEvents;
-use crate::front::Front;
 use crate::groups::Group;
-use crate::hello::Asker;
-use crate::identity::{self, Identity};
-use crate::introduction::{Heard, Introduction, newest};
+use crate::membership::birth::{self, Verdict, Waiting};
+use crate::membership::front::Front;
+use crate::membership::hello::Asker;
+use crate::membership::identity::{self, Identity};
+use crate::membership::introduction::{Heard, Introduction, newest};
+use crate::membership::quarantine;
+use crate::membership::reception::Reception;
+use crate::membership::tenure::{self, Moment, Tenure};
 use crate::node::{Node, StartError};
-use crate::quarantine;
 use crate::raft::service::Service;
-use crate::reception::Reception;
-use crate::tenure::{self, Moment, Tenure};
 
 /// Pause between two rounds of questions.
 const ASK_EVERY: Duration = Duration::from_millis(200);

@@ -10,8 +10,8 @@ use proto::v1::Envelope;
 use tokio::sync::{Notify, watch};
 
 use crate::config::NodeConfig;
-use crate::identity::Identity;
-use crate::introduction::{Introduction, LEVEL};
+use crate::membership::identity::Identity;
+use crate::membership::introduction::{Introduction, LEVEL};
 
 /// Clones are the same.
 #[derive(Clone)]

@@ -13,8 +13,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::config::Declared;
 use crate::directory::wire;
-use crate::front::Front;
-use crate::introduction::{Heard, Introduction};
+use crate::membership::front::Front;
+use crate::membership::introduction::{Heard, Introduction};
 use crate::raft::network::{KEEP_ALIVE_EVERY, KEEP_ALIVE_WAIT};
 
 /// Whoever takes longer to say who it is counts as silent.

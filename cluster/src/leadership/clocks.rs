@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use crate::log_clock::{LogClock, Monotonic, Wall};
+use crate::leadership::log_clock::{LogClock, Monotonic, Wall};
 
 /// A group's log clock with the machine's clocks behind it. Clones are the same clock.
 #[derive(Clone)]

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use placement::{ClusterId, NodeId};
 
-use crate::{quarantine, whole_file};
+use crate::membership::quarantine;
+use crate::whole_file;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use placement::{GroupId, NodeId};
 
-use crate::clocks;
 use crate::config::Timings;
-use crate::contacts::Contacts;
-use crate::lease::Lease;
-use crate::liveness::{Liveness, Step};
-use crate::standing::{Reign, Standing};
+use crate::leadership::clocks;
+use crate::leadership::lease::Lease;
+use crate::leadership::liveness::{Liveness, Step};
+use crate::leadership::standing::{Reign, Standing};
+use crate::membership::contacts::Contacts;
 
 pub struct Pulse {
     me: NodeId,

@@ -1,7 +1,7 @@
 use placement::NodeId;
 
 use super::*;
-use crate::birth::tests::{born, certificate, declared, node, says, silent, with};
+use crate::membership::birth::tests::{born, certificate, declared, node, says, silent, with};
 
 #[test]
 fn a_member_goes_on_when_nobody_answers() {

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use placement::GroupId;
 
-use crate::birth::Refusal;
 use crate::config::{BadConfig, BadTimings};
 use crate::directory::copy::CopyError;
-use crate::identity::IdentityError;
+use crate::membership::birth::Refusal;
+use crate::membership::identity::IdentityError;
 use crate::raft::recovery::BadLog;
-use crate::snapshot_file::SnapshotError;
+use crate::snapshots::format::SnapshotError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

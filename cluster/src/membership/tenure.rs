@@ -9,9 +9,9 @@
 
 use placement::{ClusterId, Directory};
 
-use crate::birth::{Refusal, Waiting, clash, missed};
 use crate::config::Declared;
-use crate::introduction::{Heard, Introduction, newest, said_by};
+use crate::membership::birth::{Refusal, Waiting, clash, missed};
+use crate::membership::introduction::{Heard, Introduction, newest, said_by};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tenure {

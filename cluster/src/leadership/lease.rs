@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use placement::NodeId;
 
-use crate::standing::{Reign, Standing};
+use crate::leadership::standing::{Reign, Standing};
 
 #[derive(Debug)]
 pub struct Lease {
@@ -121,7 +121,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::standing::Voters;
+    use crate::leadership::standing::Voters;
 
     /// Everything is applied.
     const ALL: u64 = u64::MAX;

@@ -15,8 +15,8 @@ use tonic::Status;
 use tracing::info;
 
 use crate::directory::{Outcome, Request};
-use crate::front::Front;
-use crate::hello::Asker;
+use crate::membership::front::Front;
+use crate::membership::hello::Asker;
 use crate::raft::group::RaftGroup;
 
 const COMMIT_WAIT: Duration = Duration::from_secs(5);

@@ -9,11 +9,11 @@ use proto::v1::{self, DirectoryRecord, HelloRequest, JoinRequest};
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
-use crate::admission::Admission;
 use crate::config::is_address;
 use crate::directory::wire;
-use crate::front::Front;
-use crate::hello::introduce;
+use crate::membership::admission::Admission;
+use crate::membership::front::Front;
+use crate::membership::hello::introduce;
 
 /// Nodes that ask to join at a time; another one is told to come again.
 const JOINING: usize = 8;

@@ -8,7 +8,7 @@ use placement::directory::Seen;
 
 use super::tests::{declared, says, silent};
 use super::*;
-use crate::tenure::{self, Moment, Tenure};
+use crate::membership::tenure::{self, Moment, Tenure};
 
 const WIPES: usize = 2;
 
