@@ -14,8 +14,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-/// About as long as what a PUBLISH becomes in the log.
-const COMMAND: [u8; 900] = [b'c'; 900];
 const NODES: usize = 3;
 const LONG: Duration = Duration::from_secs(3);
 
@@ -51,7 +49,26 @@ fn main() {
 
 fn propose(group: &Group, commands: &mut u64) {
     *commands += 1;
-    group.propose(*commands, Bytes::from_static(&COMMAND)).expect("fewer are under way than are allowed");
+    group.propose(*commands, command(*commands)).expect("fewer are under way than are allowed");
+}
+
+/// Like what a PUBLISH becomes in the log, as long and with as much that differs.
+fn command(number: u64) -> Bytes {
+    let (random, note) = (blake3::hash(&number.to_le_bytes()), "On the phone");
+    let tag = random.to_hex();
+    let user = number.wrapping_mul(7919) % 10_000;
+    format!(
+        "sip:user{user}@example.com;{tag};presence;3600;<sip:user{user}@192.0.2.{}:5060;transport=udp>;{}\
+         <?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
+         xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\" \
+         entity=\"sip:user{user}@example.com\"><tuple id=\"t{}\"><status><basic>open</basic></status>\
+         <contact>sip:user{user}@example.com</contact></tuple><dm:person id=\"p{user}\"><rpid:activities>\
+         <rpid:on-the-phone/></rpid:activities><dm:note>{note} {number}</dm:note></dm:person></presence>",
+        user % 250,
+        &tag[..32],
+        &tag[8..16]
+    )
+    .into()
 }
 
 fn last_entry(members: &[Member]) -> u64 {

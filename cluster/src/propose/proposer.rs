@@ -14,7 +14,7 @@ use proto::v1::LogItem;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use crate::config::Limits;
+use crate::config::{Limits, MAX_UNPACKED_BYTES};
 use crate::entry::{self, ITEM_OVERHEAD};
 use crate::leadership::clocks::SharedClock;
 use crate::propose::Proposals;
@@ -97,16 +97,28 @@ impl Proposer {
 
     /// The entry, and how many commands it holds.
     fn next_entry(&self, held: &mut VecDeque<LogItem>) -> (Bytes, usize) {
-        let mut bytes = 0;
-        let fits = |item: &&LogItem| {
-            let first = bytes == 0;
-            bytes += item.command.len() + ITEM_OVERHEAD;
-            first || bytes <= self.limits.entry_bytes
-        };
-        let count = held.iter().take(self.limits.entry_commands.max(1)).take_while(fits).count();
+        let (entry, count) = fill(self.clock.stamp(), held, &self.limits);
+        held.drain(..count);
         self.proposals.metrics.entries_proposed.increment(1);
         self.proposals.metrics.commands_per_entry.record(count as f64);
-        (entry::encode(self.clock.stamp(), held.drain(..count).collect()), count)
+        (entry, count)
+    }
+}
+
+/// An entry of the first commands: as many as it has room for when they are packed, but always one.
+fn fill(stamp: u64, held: &VecDeque<LogItem>, limits: &Limits) -> (Bytes, usize) {
+    let mut bytes = 0;
+    let fits = |item: &&LogItem| {
+        bytes += item.command.len() + ITEM_OVERHEAD;
+        bytes <= MAX_UNPACKED_BYTES
+    };
+    let mut count = held.iter().take(limits.entry_commands.max(1)).take_while(fits).count();
+    loop {
+        let entry = entry::encode(stamp, held.iter().take(count).cloned().collect());
+        if count <= 1 || entry.len() <= limits.entry_bytes {
+            return (entry, count);
+        }
+        count = count.div_ceil(2);
     }
 }
 
@@ -129,5 +141,47 @@ async fn first(in_flight: &mut VecDeque<Flight>) -> Option<bool> {
 async fn sleep_until(until: Option<Instant>) {
     if let Some(until) = until {
         tokio::time::sleep_until(until.into()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMAND: usize = 1000;
+
+    /// Commands of which nothing is said twice.
+    fn held(count: u64) -> VecDeque<LogItem> {
+        let mut draw = 1_u64;
+        let mut byte = || {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (draw >> 56) as u8
+        };
+        let mut command = || -> Vec<u8> { (0..COMMAND).map(|_| byte()).collect() };
+        (0..count).map(|ticket| LogItem { ticket, command: command().into(), ..LogItem::default() }).collect()
+    }
+
+    fn commands_in(held: &VecDeque<LogItem>, limits: &Limits) -> usize {
+        let (entry, count) = fill(1, held, limits);
+        assert!(count == 1 || entry.len() <= limits.entry_bytes);
+        assert_eq!(entry::decode(1, entry).unwrap().commands.len(), count);
+        count
+    }
+
+    #[test]
+    fn commands_that_resemble_each_other_share_an_entry_beyond_its_bytes() {
+        let limits = Limits::default();
+        let alike = held(1).into_iter().cycle().take(200).collect();
+
+        assert_eq!(commands_in(&alike, &limits), 200);
+        assert!(commands_in(&held(200), &limits) < 200);
+    }
+
+    #[test]
+    fn an_entry_holds_one_command_whatever_its_length_and_never_more_than_its_number() {
+        let limits = Limits { entry_bytes: COMMAND / 2, entry_commands: 3, ..Limits::default() };
+
+        assert_eq!(commands_in(&held(2), &limits), 1);
+        assert_eq!(commands_in(&held(9), &Limits { entry_bytes: 9 * COMMAND, ..limits }), 3);
     }
 }
