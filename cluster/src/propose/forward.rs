@@ -1,7 +1,5 @@
 //! Carries proposals to leaders on other nodes. Each group has at most one batch under way.
 
-use std::time::Duration;
-
 use placement::{GroupId, NodeId};
 use proto::v1::{Proposal, ProposeOutcome, ProposeReply, ProposeRequest};
 use tokio_stream::wrappers::ReceiverStream;
@@ -11,9 +9,6 @@ use crate::calls::{Call, Calls};
 use crate::membership::front::Letterhead;
 use crate::peers::Peers;
 use crate::raft::network::{Peer, client};
-
-/// An answer is due after this time.
-const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 /// The way to all other nodes. Clones are the same way.
 #[derive(Clone)]
@@ -38,8 +33,7 @@ impl Forward {
     ) -> Option<ProposeOutcome> {
         let to = Some(self.letterhead.to(group, leader));
         let request = ProposeRequest { to, batch: 0, incarnation, proposals };
-        let answered = tokio::time::timeout(ANSWER_WAIT, self.calls.call(leader, request)).await;
-        Some(answered.ok()?.ok()?.outcome())
+        Some(self.calls.call(leader, request).await.ok()?.outcome())
     }
 
     pub fn name_of(&self, node: NodeId) -> String {
