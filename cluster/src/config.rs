@@ -163,7 +163,7 @@ pub struct Limits {
     pub repropose_after: Duration,
     /// Log entries between two snapshots.
     pub snapshot_every: u64,
-    /// Bytes of entries after which a snapshot is taken even if they are few: that much is replayed at a start.
+    /// Bytes of commands after which a snapshot is taken even if they are few: that much is replayed at a start.
     pub snapshot_bytes: u64,
     /// Log entries kept behind a snapshot for followers that lag a little.
     pub log_kept: u64,

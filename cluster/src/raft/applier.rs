@@ -122,9 +122,11 @@ impl Applier {
     }
 
     async fn perform(&mut self, log_id: LogId, bytes: Bytes) -> Result<(), StorageError> {
-        self.since_snapshot += bytes.len() as u64;
         let entry = entry::decode(log_id.index, bytes);
         let entry = entry.map_err(|error| StorageIOError::apply(log_id, &error))?;
+        // Unpacked: that is what a start has to do again.
+        self.since_snapshot +=
+            entry.commands.iter().map(|submitted| submitted.command.len() as u64).sum::<u64>();
         self.position.stamp = entry.stamp;
         self.proposals.committed(&entry);
         self.proposals.metrics.entries_applied.increment(1);
