@@ -25,6 +25,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(250);
 /// Messages that wait to be sent. A group has one at a time, and those that were given up.
 const QUEUE: usize = 64;
+/// The number of a message that asks for no answer; calls are counted from 1.
+pub const UNANSWERED: u64 = 0;
 
 /// What such a stream carries.
 pub trait Call: Sized + Send + 'static {
@@ -76,6 +78,12 @@ impl<C: Call> Calls<C> {
     pub async fn call(&self, target: NodeId, message: C) -> Answer<C::Reply> {
         let answered = self.stream(target).send(message)?;
         answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Sends what needs no answer. It may be lost.
+    pub fn tell(&self, target: NodeId, message: C) -> Result<(), Status> {
+        let stream = self.stream(target);
+        stream.outgoing.try_send(message.numbered(UNANSWERED)).map_err(|_| closed())
     }
 
     fn stream(&self, target: NodeId) -> Arc<Stream<C>> {

@@ -12,6 +12,7 @@ pub mod log_store;
 pub mod log_view;
 pub mod members;
 pub mod network;
+pub mod news;
 pub mod record;
 pub mod recovery;
 pub mod service;

@@ -25,6 +25,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::news::News;
 use super::storage::GroupLog;
 use super::wire::{self, Malformed};
 use super::{LogId, TypeConfig, Vote};
@@ -99,6 +100,7 @@ pub struct GroupLink {
     log: GroupLog,
     /// What the other node's clock showed in its last answer, and when that came.
     their_clock: Option<(u64, Instant)>,
+    news: News,
 }
 
 impl Network {
@@ -111,6 +113,7 @@ impl Network {
             pulse: self.pulse.clone(),
             log: self.log.clone(),
             their_clock: None,
+            news: News::default(),
         }
     }
 }
@@ -130,6 +133,7 @@ impl RaftNetwork<TypeConfig> for GroupLink {
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
         let (reign, sent) = (wire::reign(&rpc.vote), Instant::now());
+        let target = NodeId(self.to.target);
         let message = v1::AppendRequest {
             to: Some(self.to),
             vote: Some(wire::vote(&rpc.vote)),
@@ -142,11 +146,19 @@ impl RaftNetwork<TypeConfig> for GroupLink {
             log_end: self.log.last().map_or(0, |id| id.index),
             call: 0,
         };
+        if self.news.needs_no_answer(&rpc, sent) {
+            self.appends.tell(target, message).map_err(|status| self.failed(status))?;
+            return Ok(AppendEntriesResponse::Success);
+        }
+        self.news.ask();
         // openraft drops this after a heartbeat interval.
-        let reply = self.appends.call(NodeId(self.to.target), message).await;
+        let reply = self.appends.call(target, message).await;
         let reply = reply.map_err(|status| self.failed(status))?;
         self.their_clock = Some((reply.clock_ms, Instant::now()));
         let response = read_append_reply(&rpc, reply).map_err(nonsense)?;
+        if matches!(response, AppendEntriesResponse::Success) {
+            self.news.confirm(last_of(&rpc), sent);
+        }
         let followed = !matches!(response, AppendEntriesResponse::HigherVote(_));
         self.heard(followed.then_some((reign, sent)));
         Ok(response)
@@ -319,7 +331,7 @@ fn read_append_reply(
     rpc: &AppendEntriesRequest<TypeConfig>,
     reply: v1::AppendReply,
 ) -> Result<AppendEntriesResponse<u64>, Malformed> {
-    let last = rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id);
+    let last = last_of(rpc);
     match reply.outcome() {
         AppendOutcome::Success => Ok(AppendEntriesResponse::Success),
         AppendOutcome::Partial => match reply.matching.map(wire::read_log_id) {
@@ -335,6 +347,11 @@ fn read_append_reply(
         },
         AppendOutcome::Conflict | AppendOutcome::Unspecified => Err(Malformed("outcome")),
     }
+}
+
+/// The last record that a node has which follows this.
+fn last_of(rpc: &AppendEntriesRequest<TypeConfig>) -> Option<LogId> {
+    rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id)
 }
 
 /// The node says what makes no sense; it is not asked again at once.

@@ -21,6 +21,7 @@ use super::group::{RaftGroup, Stopped};
 use super::network::MESSAGE_LIMIT;
 use super::wire::{self, Malformed};
 use super::{LogId, SnapshotMeta, TypeConfig, Vote};
+use crate::calls::UNANSWERED;
 use crate::leadership::pulse::Word;
 use crate::membership::front::Front;
 use crate::membership::gate::Gate;
@@ -146,7 +147,10 @@ impl RaftService for Service {
             let service = service.clone();
             async move { service.append_one(request?).await }
         };
-        let answers = request.into_inner().map(answer).buffer_unordered(APPENDS_AT_ONCE);
+        let asked = |reply: &Result<v1::AppendReply, _>| {
+            std::future::ready(!matches!(reply, Ok(reply) if reply.call == UNANSWERED))
+        };
+        let answers = request.into_inner().map(answer).buffer_unordered(APPENDS_AT_ONCE).filter(asked);
         Ok(Response::new(Box::pin(answers)))
     }
 

@@ -1,5 +1,6 @@
 //! What another node sends is checked before it is believed.
 
+use futures_util::StreamExt;
 use proto::v1::raft_client::RaftClient;
 use proto::v1::{AppendReply, AppendRequest, Ballot, Envelope, LogId, LogRecord, VoteRequest};
 use tonic::transport::{Channel, Endpoint};
@@ -97,6 +98,21 @@ fn a_word_about_the_lease_that_makes_no_sense_gives_none() {
     }
 }
 
+#[test]
+fn an_append_without_a_number_is_heard_and_not_answered() {
+    let (_cluster, mut client, right) = one_node();
+    let vote = Some(Ballot { term: 9, node: 2, committed: true });
+    let number = |call| AppendRequest { to: Some(right), vote, call, ..Default::default() };
+    let appends = tokio_stream::iter([number(0), number(7)]);
+
+    let answers: Vec<_> = block_on(async {
+        let answers = client.append(appends).await.unwrap().into_inner();
+        answers.map(|answer| answer.unwrap().call).collect().await
+    });
+
+    assert_eq!(answers, [7]);
+}
+
 /// One member of three that is alone, and how somebody it does not know addresses it properly.
 fn one_node() -> (Cluster, RaftClient<Channel>, Envelope) {
     let mut cluster = Cluster::start(1, patient());
@@ -113,8 +129,9 @@ fn one_node() -> (Cluster, RaftClient<Channel>, Envelope) {
 
 /// On a stream of its own.
 async fn append(client: &mut RaftClient<Channel>, request: AppendRequest) -> Result<AppendReply, Status> {
+    let request = AppendRequest { call: 1, ..request };
     let mut answers = client.append(tokio_stream::once(request)).await?.into_inner();
-    answers.message().await.map(|answer| answer.expect("every append is answered"))
+    answers.message().await.map(|answer| answer.expect("every append that asks for it is answered"))
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
