@@ -57,8 +57,7 @@ impl SledDisk {
         File::open(folder)?.sync_all()?;
 
         let open = RwLock::new(Some(Files { db, tree, file }));
-        let blobs = Blobs { folder: folder.join("blobs"), empty_since: Mutex::default() };
-        blobs.refuse()?;
+        let blobs = Blobs::open(folder.join("blobs"))?;
         Ok(SledDisk { open, blobs, sync_seconds: metrics::histogram!(SYNC_SECONDS) })
     }
 }
@@ -66,6 +65,8 @@ impl SledDisk {
 /// Where sled moves what outgrows a page.
 struct Blobs {
     folder: PathBuf,
+    /// The folder, open: to ask it costs less than to look it up again.
+    handle: File,
     /// The folder as it was when it was last found empty.
     empty_since: Mutex<Option<SystemTime>>,
 }
@@ -74,9 +75,15 @@ impl Blobs {
     /// Below this age a folder may change again and still look the same.
     const SETTLED: Duration = Duration::from_secs(1);
 
+    fn open(folder: PathBuf) -> io::Result<Blobs> {
+        let blobs = Blobs { handle: File::open(&folder)?, folder, empty_since: Mutex::default() };
+        blobs.refuse()?;
+        Ok(blobs)
+    }
+
     /// Fails if there is one. The folder is read only when it has changed, for this is asked after every write.
     fn refuse(&self) -> io::Result<()> {
-        let changed = fs::metadata(&self.folder)?.modified()?;
+        let changed = self.handle.metadata()?.modified()?;
         let mut empty_since = self.empty_since.lock();
         if *empty_since == Some(changed) {
             return Ok(());
