@@ -82,7 +82,7 @@ impl OuterBranches {
 
     fn number(&self, manager_branch: &str) -> u128 {
         let mac = self.secret.sign(&[manager_branch.as_bytes()]);
-        mac[..16].iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+        u128::from_be_bytes(*mac.first_chunk().expect("it has 32 bytes"))
     }
 }
 
@@ -167,12 +167,17 @@ fn hash_request(request: &Message, hasher: &mut DefaultHasher) {
     }
 }
 
-/// Lower-case hexadecimal of at least `width` digits.
+/// Lower-case hexadecimal of at least `width` digits, which are 32 at most.
 fn push_hex(text: &mut String, number: u128, width: usize) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = (128 - number.leading_zeros()).div_ceil(4) as usize;
-    let nibbles = (0..digits.max(width)).rev().map(|digit| (number >> (4 * digit)) as usize & 0xf);
-    text.extend(nibbles.map(|nibble| char::from(DIGITS[nibble])));
+    let mut digits = [b'0'; 32];
+    let (mut rest, mut begins) = (number, digits.len());
+    while rest > 0 {
+        begins -= 1;
+        digits[begins] = b"0123456789abcdef"[(rest & 0xf) as usize];
+        rest >>= 4;
+    }
+    let digits = &digits[begins.min(digits.len() - width)..];
+    text.push_str(std::str::from_utf8(digits).expect("digits are ASCII"));
 }
 
 /// What `push_hex` wrote; `None` for other text, and for what no number of ours would fill.

@@ -309,7 +309,7 @@ impl<'a> Splice<'a> {
 fn pop<'a>(list: &'a [u8], count: &mut usize) -> Option<&'a [u8]> {
     let mut rest = list;
     while *count > 0 {
-        let comma = lex::find_outside(rest, b',');
+        let comma = lex::comma(rest);
         if !lex::trim(&rest[..comma.unwrap_or(rest.len())]).is_empty() {
             *count -= 1;
         }
@@ -322,7 +322,7 @@ fn pop<'a>(list: &'a [u8], count: &mut usize) -> Option<&'a [u8]> {
 fn push_with_source(new: &mut Vec<u8>, list: &[u8], source: SocketAddr) {
     let empty = list.iter().take_while(|byte| b", \t".contains(byte)).count();
     let list = &list[empty..];
-    let (first, behind) = list.split_at(lex::find_outside(list, b',').unwrap_or(list.len()));
+    let (first, behind) = list.split_at(lex::comma(list).unwrap_or(list.len()));
     let Some(via) = Via::parse(first) else { return new.extend_from_slice(list) };
     let params = via.params.as_str();
     new.extend_from_slice(first[..first.len() - params.len()].trim_ascii_end());

@@ -48,6 +48,7 @@ enum State {
 
 impl StreamFramer {
     pub fn new(limits: Limits) -> StreamFramer {
+        let limits = Limits { message: limits.message.min(wire::LONGEST), ..limits };
         StreamFramer { buffer: BytesMut::new(), limits, searched: 0, awaited: 0, state: State::Open }
     }
 
@@ -71,15 +72,18 @@ impl StreamFramer {
         if self.buffer.len() < self.awaited {
             return None;
         }
-        let head = self.head_end().filter(|(end, _)| *end <= self.limits.message);
-        let Some((head_end, ends)) = head else {
+        let head = self.whole_head();
+        let head_end = match &head {
+            Some(head) => Some(head.body_at),
+            None => self.head_end(),
+        };
+        let Some(head_end) = head_end.filter(|end| *end <= self.limits.message) else {
             let full = self.buffer.len() >= self.limits.message;
             return full.then(|| Ok(self.take_last(self.limits.message, NotSip::TooLarge)));
         };
-        let head = self.read_head(head_end);
         let length = match &head {
             Some(head) => head.content_length(&self.buffer),
-            None => ContentLength::of_head(&self.buffer[..head_end], ends),
+            None => ContentLength::of_head(&self.buffer[..head_end]),
         };
         let room = self.limits.message - head_end;
         let frame = match length {
@@ -115,19 +119,20 @@ impl StreamFramer {
         }
     }
 
-    fn head_end(&mut self) -> Option<(usize, LineEnds)> {
-        let ends = LineEnds::of(&self.buffer)?;
-        let found = ends.head_end(&self.buffer, self.searched);
+    /// `None` if it has not come to its end, or if the message has to be looked at as a whole, because it is odd or faulty.
+    fn whole_head(&mut self) -> Option<Head> {
+        // What comes a few bytes at a time is not read again with each of them, but only searched for its end.
+        let end = if self.searched == 0 { self.buffer.len() } else { self.head_end()? };
+        let head = Head::read(&self.buffer[..end], &self.limits).ok()??;
+        head.fault.is_none().then_some(head)
+    }
+
+    fn head_end(&mut self) -> Option<usize> {
+        let found = LineEnds::of(&self.buffer)?.head_end(&self.buffer, self.searched);
         // The end may have come in part, so the last bytes are looked at again; and so is an end that
         // was found, while its body is on the way.
         self.searched = found.unwrap_or(self.buffer.len()).saturating_sub(4);
-        found.map(|end| (end, ends))
-    }
-
-    /// `None` if the message has to be looked at as a whole, because it is odd or faulty.
-    fn read_head(&self, end: usize) -> Option<Head> {
-        let head = Head::read(&self.buffer[..end], &self.limits).ok()??;
-        head.fault.is_none().then_some(head)
+        found
     }
 
     fn is_faulty(&self, head_end: usize) -> bool {
@@ -247,6 +252,17 @@ mod tests {
 
         assert_eq!(frames, [message(head), Err(NotSip::TooLarge)]);
         assert_eq!(fault_of(&frames[0]).status, 413);
+    }
+
+    #[test]
+    fn whatever_is_allowed_no_message_is_longer_than_its_places_can_be_counted() {
+        let mut framer = StreamFramer::new(Limits { message: usize::MAX, ..LIMITS });
+        let head = format!("PUBLISH sip:a SIP/2.0\r\nContent-Length: {}\r\n\r\n", wire::LONGEST);
+
+        framer.push(head.as_bytes());
+
+        assert_eq!(framer.next(), Some(message(&head)));
+        assert_eq!(framer.next(), Some(Err(NotSip::TooLarge)));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::header::lex;
 pub(crate) fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
     let text = text.trim_ascii();
     let host_end = match text.starts_with('[') {
-        true => memchr::memchr(b']', text.as_bytes())? + 1,
-        false => memchr::memchr(b':', text.as_bytes()).unwrap_or(text.len()),
+        true => lex::find_any(text.as_bytes(), [b']'])? + 1,
+        false => lex::find_any(text.as_bytes(), [b':']).unwrap_or(text.len()),
     };
     let (host, rest) = (text[..host_end].trim_ascii_end(), text[host_end..].trim_ascii_start());
     let port = match rest.strip_prefix(':') {

@@ -75,7 +75,7 @@ impl<'a> Uri<'a> {
             Some((userinfo, rest)) => (Some(user(userinfo)?), rest),
             None => (None, rest),
         };
-        if !escapes_are_whole(rest) || memchr::memchr(b'@', rest.as_bytes()).is_some() {
+        if !escapes_are_whole(rest) || lex::find_any(rest.as_bytes(), [b'@']).is_some() {
             return Err(BadUri);
         }
         let (rest, headers) = cut(rest, b'?').unwrap_or((rest, ""));
@@ -141,7 +141,7 @@ pub fn unescape(text: &str) -> Cow<'_, str> {
 
 /// The text before and behind the first `separator`, which is ASCII.
 fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
-    let at = memchr::memchr(separator, text.as_bytes())?;
+    let at = lex::find_any(text.as_bytes(), [separator])?;
     Some((&text[..at], &text[at + 1..]))
 }
 
@@ -164,8 +164,14 @@ fn is_clean(text: &str) -> bool {
 const CLEAN: lex::Bytes = lex::Bytes::alphanumeric_and(b"!#$%&'()*+,-./:;=?@[\\]^_`{|}~");
 
 fn escapes_are_whole(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    memchr::memchr_iter(b'%', bytes).all(|at| escape(&bytes[at..]).is_some())
+    let mut rest = text.as_bytes();
+    while let Some(at) = lex::find_any(rest, [b'%']) {
+        if escape(&rest[at..]).is_none() {
+            return false;
+        }
+        rest = &rest[at + 1..];
+    }
+    true
 }
 
 fn escape(text: &[u8]) -> Option<u8> {

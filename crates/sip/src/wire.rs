@@ -9,7 +9,6 @@
 //! `Message::check`. Whether the headers make sense is not asked here.
 
 use bytes::Bytes;
-use memchr::{memchr, memchr2};
 
 use crate::fault::{Fault, NotSip};
 use crate::header::{Name, lex};
@@ -75,7 +74,7 @@ impl Span {
 }
 
 /// What offsets of 32 bits can address, with room for what unfolding may add.
-const LONGEST: usize = 1 << 30;
+pub(crate) const LONGEST: usize = 1 << 30;
 
 pub(crate) fn scan(bytes: Bytes, limits: &Limits) -> Result<Scanned, NotSip> {
     let line_ends = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -188,10 +187,11 @@ struct RawLine<'a> {
 
 impl<'a> Reader<'a> {
     /// `None` if it never ends.
+    #[inline]
     fn next_line(&mut self) -> Option<RawLine<'a>> {
         let (start, mut has_lone_ends, mut from) = (self.at, false, self.at);
         loop {
-            let end = from + memchr2(b'\r', b'\n', &self.bytes[from..])?;
+            let end = from + lex::find_any(&self.bytes[from..], *b"\r\n")?;
             if self.bytes[end] == b'\r' && self.bytes.get(end + 1) == Some(&b'\n') {
                 self.at = end + 2;
                 return Some(RawLine { text: &self.bytes[start..end], start, has_lone_ends });
@@ -212,6 +212,7 @@ impl<'a> Reader<'a> {
         Ok(start)
     }
 
+    #[inline]
     fn take(&mut self, line: &RawLine, lines: &mut Lines) {
         if lines.len() >= self.limits.headers {
             return self.note(Fault::bad("Too Many Headers"));
@@ -238,17 +239,21 @@ impl<'a> Reader<'a> {
 }
 
 /// A header that ends before `next`.
+#[inline]
 fn header(line: &RawLine, next: usize) -> Option<Line> {
     let RawLine { text, start, .. } = *line;
-    let name = &text[..lex::token_length(text)];
-    let spaces = text[name.len()..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    let colon = name.len() + spaces;
-    if name.is_empty() || text.get(colon) != Some(&b':') {
+    let colon = lex::find_any(text, [b':'])?;
+    let mut name = &text[..colon];
+    while let [before @ .., b' ' | b'\t'] = name {
+        name = before;
+    }
+    let known = Name::parse(name);
+    if known == Name::Other && !lex::is_token(name) {
         return None;
     }
     let value = trimmed(text, colon + 1, text.len());
     Some(Line {
-        name: Name::parse(name),
+        name: known,
         whole: Span::new(start, next),
         name_end: (start + name.len()) as u32,
         value: Span::new(start + value.start as usize, start + value.end as usize),
@@ -274,7 +279,7 @@ fn status_line(line: &[u8], fault: &mut Option<Fault>) -> StartLine {
 /// White space inside of the Request-URI is left for the URI to refuse.
 fn request_line(line: &[u8], fault: &mut Option<Fault>) -> Result<StartLine, NotSip> {
     let line = &line[..line.trim_ascii_end().len()];
-    let method_end = memchr(b' ', line).ok_or(NotSip::NoStartLine)?;
+    let method_end = lex::find_any(line, [b' ']).ok_or(NotSip::NoStartLine)?;
     let version_at = line.iter().rposition(|byte| *byte == b' ').ok_or(NotSip::NoStartLine)? + 1;
     let (method, version) = (&line[..method_end], &line[version_at..]);
     if !version.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"SIP/")) {
@@ -294,10 +299,9 @@ fn request_line(line: &[u8], fault: &mut Option<Fault>) -> Result<StartLine, Not
 
 /// The span from `start` to `end` without the white space at both ends.
 fn trimmed(text: &[u8], start: usize, end: usize) -> Span {
-    let inside = &text[start..end];
-    let value = lex::trim(inside);
-    let before = inside.len() - lex::trim_start(inside).len();
-    Span::new(start + before, start + before + value.len())
+    let behind = lex::trim_start(&text[start..end]);
+    let value = end - behind.len();
+    Span::new(value, value + lex::trim_end(behind).len())
 }
 
 fn note_version(version: &[u8], fault: &mut Option<Fault>) {

@@ -6,9 +6,8 @@
 use std::fmt::{self, Display, Write};
 
 use bytes::Bytes;
-use memchr::memchr3;
 
-use crate::header::Name;
+use crate::header::{Name, lex};
 use crate::message::Message;
 use crate::status;
 
@@ -172,7 +171,7 @@ pub(crate) fn push_decimal(bytes: &mut Vec<u8>, number: u32) {
 pub(crate) fn push_clean(bytes: &mut Vec<u8>, text: &str) {
     let begins = bytes.len();
     bytes.extend_from_slice(text.as_bytes());
-    if memchr3(b'\r', b'\n', 0, text.as_bytes()).is_some() {
+    if lex::find_any(text.as_bytes(), [b'\r', b'\n', 0]).is_some() {
         let ends = |byte: &&mut u8| matches!(**byte, b'\r' | b'\n' | 0);
         bytes[begins..].iter_mut().filter(ends).for_each(|byte| *byte = b' ');
     }

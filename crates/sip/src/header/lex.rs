@@ -7,7 +7,10 @@ use std::borrow::Cow;
 
 /// Without the white space at both ends.
 pub(crate) fn trim(text: &[u8]) -> &[u8] {
-    let text = trim_start(text);
+    trim_end(trim_start(text))
+}
+
+pub(crate) fn trim_end(text: &[u8]) -> &[u8] {
     let end = text.iter().rposition(|byte| !is_space(byte)).map_or(0, |last| last + 1);
     &text[..end]
 }
@@ -21,11 +24,32 @@ fn is_space(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// Where the first of the `wanted` bytes is. What is searched here is short: a search that is made for long texts has
+/// hardly begun when eight bytes at a time have come to the end.
+#[inline]
+pub(crate) fn find_any<const N: usize>(text: &[u8], wanted: [u8; N]) -> Option<usize> {
+    // Of the eight bytes of a word the lowest that is 0 has its high bit set, and none below it.
+    let zeros = |word: u64| word.wrapping_sub(EACH) & !word & (EACH << 7);
+    let (words, rest) = text.as_chunks();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = wanted.iter().fold(0, |found, byte| found | zeros(word ^ (EACH * u64::from(*byte))));
+        if found != 0 {
+            return Some(8 * at + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let found = rest.iter().position(|byte| wanted.contains(byte));
+    found.map(|at| text.len() - rest.len() + at)
+}
+
+/// A one in each byte.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
 /// The first `wanted` outside of quotes.
 pub(crate) fn find_unquoted(text: &[u8], wanted: u8) -> Option<usize> {
     let mut from = 0;
     loop {
-        let at = from + memchr::memchr2(wanted, b'"', &text[from..])?;
+        let at = from + find_any(&text[from..], [wanted, b'"'])?;
         if text[at] == wanted {
             return Some(at);
         }
@@ -37,14 +61,21 @@ pub(crate) fn find_unquoted(text: &[u8], wanted: u8) -> Option<usize> {
 pub(crate) fn find_outside(text: &[u8], wanted: u8) -> Option<usize> {
     let mut from = 0;
     loop {
-        let at = from + memchr::memchr3(wanted, b'"', b'<', &text[from..])?;
+        let at = from + find_any(&text[from..], [wanted, b'"', b'<'])?;
         from = at
             + match text[at] {
                 found if found == wanted => return Some(at),
                 b'"' => quoted_string(&text[at..])?,
-                _ => memchr::memchr(b'>', &text[at..])?,
+                _ => find_any(&text[at..], [b'>'])?,
             };
     }
+}
+
+/// The first comma that ends an element of a list.
+pub(crate) fn comma(list: &[u8]) -> Option<usize> {
+    // Nearly all lists have one element.
+    find_any(list, [b','])?;
+    find_outside(list, b',')
 }
 
 /// Where the quoted string that starts `text` ends (just after its closing quote).
@@ -64,7 +95,7 @@ pub(crate) fn quoted_string(text: &[u8]) -> Option<usize> {
 /// Whether every quoted string in `text` ends.
 pub(crate) fn quotes_are_closed(text: &[u8]) -> bool {
     let mut rest = text;
-    while let Some(open) = memchr::memchr(b'"', rest) {
+    while let Some(open) = find_any(rest, [b'"']) {
         let Some(end) = quoted_string(&rest[open..]) else { return false };
         rest = &rest[open + end..];
     }
@@ -76,7 +107,7 @@ pub(crate) fn list(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest.take()?;
-        let Some(at) = find_outside(text, b',') else { return Some(text) };
+        let Some(at) = comma(text) else { return Some(text) };
         rest = Some(&text[at + 1..]);
         Some(&text[..at])
     })
@@ -118,11 +149,6 @@ pub(crate) fn unquote(text: &str) -> Cow<'_, str> {
 /// A token of RFC 3261 §25.1.
 pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && TOKEN.holds_all(text)
-}
-
-/// How many bytes of `text` a token takes at its beginning.
-pub(crate) fn token_length(text: &[u8]) -> usize {
-    text.iter().position(|byte| !TOKEN.0[usize::from(*byte)]).unwrap_or(text.len())
 }
 
 const TOKEN: Bytes = Bytes::alphanumeric_and(b"-.!%*_+`'~");
@@ -185,6 +211,24 @@ mod tests {
     fn a_bracket_inside_quotes_and_a_quote_inside_brackets_are_plain_text() {
         assert_eq!(find_outside(br#""a < b" , x"#, b','), Some(8));
         assert_eq!(find_outside(br#"<sip:a"b@c> , x"#, b','), Some(12));
+    }
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands_and_whatever_is_around_it() {
+        for length in 0..40 {
+            let text = vec![0x8a; length];
+            assert_eq!(find_any(&text, *b"\r\n"), None);
+            for at in 0..length {
+                for end in *b"\r\n" {
+                    let mut text = text.clone();
+                    text[at] = end;
+                    text[at + 1..].fill(b'\x0b');
+                    assert_eq!(find_any(&text, *b"\r\n"), Some(at));
+                    text[at + 1..].fill(b'\n');
+                    assert_eq!(find_any(&text, *b"\r\n"), Some(at));
+                }
+            }
+        }
     }
 
     #[test]

@@ -30,7 +30,8 @@ macro_rules! names {
             fn find(shape: usize, text: &[u8]) -> Name {
                 let mut at = usize::from(SHAPES.first[shape]);
                 while let Some((name, canonical)) = FULL.get(at) {
-                    if text.eq_ignore_ascii_case(canonical.as_bytes()) {
+                    // Nearly everybody writes a name as we do.
+                    if text == canonical.as_bytes() || text.eq_ignore_ascii_case(canonical.as_bytes()) {
                         return *name;
                     }
                     at = usize::from(SHAPES.next[at]);

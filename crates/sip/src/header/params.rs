@@ -22,7 +22,7 @@ impl<'a> Params<'a> {
     /// Every parameter in order, with its value as written (quotes included).
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
         lex::split_text(self.text, b';').filter_map(|piece| {
-            let (name, value) = match memchr::memchr(b'=', piece.as_bytes()) {
+            let (name, value) = match lex::find_any(piece.as_bytes(), [b'=']) {
                 Some(at) => (piece[..at].trim_ascii(), Some(piece[at + 1..].trim_ascii())),
                 None => (piece.trim_ascii(), None),
             };

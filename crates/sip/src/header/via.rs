@@ -32,7 +32,7 @@ impl<'a> Via<'a> {
         let rest = rest.trim_ascii_start();
         let end = rest.bytes().position(|byte| matches!(byte, b' ' | b'\t'))?;
         let (transport, rest) = (&rest[..end], &rest[end + 1..]);
-        let (sent_by, params) = rest.split_at(memchr::memchr(b';', rest.as_bytes()).unwrap_or(rest.len()));
+        let (sent_by, params) = rest.split_at(lex::find_any(rest.as_bytes(), [b';']).unwrap_or(rest.len()));
         let (host, port) = host::split_host_port(sent_by)?;
         if !lex::is_token(transport.as_bytes()) || !lex::quotes_are_closed(params.as_bytes()) {
             return None;
