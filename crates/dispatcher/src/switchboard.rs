@@ -181,11 +181,15 @@ impl Switchboard {
 
     /// Whether its source may ask at all, told to it if not.
     fn is_admitted(&self, request: &Message, leg: &Leg) -> bool {
-        if self.forwarder.is_trusted(leg.remote.ip()) {
-            return true;
+        self.abide(request, leg, self.admission(leg), Excess::Requests)
+    }
+
+    /// Whether a source may ask at all, for whatever it is.
+    fn admission(&self, leg: &Leg) -> Ruling {
+        match self.forwarder.is_trusted(leg.remote.ip()) {
+            true => Ruling::Pass,
+            false => self.throttle.lock().admit(Source::of(leg), self.now()),
         }
-        let ruling = self.throttle.lock().admit(Source::of(leg), self.now());
-        self.abide(request, leg, ruling, Excess::Requests)
     }
 
     fn abide(&self, request: &Message, leg: &Leg, ruling: Ruling, excess: Excess) -> bool {
@@ -335,7 +339,7 @@ impl Switchboard {
 
     /// A phone keeps its flow open.
     fn keep_alive(&self, leg: &Leg, answer: Bytes) {
-        match self.throttle.lock().admit(Source::of(leg), self.now()) {
+        match self.admission(leg) {
             Ruling::Pass => self.send_back(leg, answer),
             _ => self.metrics.throttled(Excess::Requests, "dropped"),
         }

@@ -2,19 +2,25 @@
 //!
 //! They are verified by the host that was dialled, against a CA of their own or those that the system trusts; a
 //! certificate of ours is shown where they ask for one. All of it is read anew when it changes, the system's CAs excepted.
+//! A server of SIP must be named in full: a wildcard proves none (RFC 5922 section 7.2).
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use webpki::EndEntityCert;
 
 use crate::certificate::Certificate;
+use crate::complaints::complain;
 use crate::connect::{self, Connector};
 use crate::identity::{Identity, provider, trust};
+use crate::reason::Reason;
 use crate::watched::{BadFiles, File, OfFiles, Watched};
 use crate::{Protocol, Stream};
 
@@ -68,8 +74,25 @@ impl Outside {
         let _ = socket.set_nodelay(true);
         let mut config = self.watched.current().config.clone();
         config.alpn_protocols = protocol.alpn();
-        connect::handshake(&TlsConnector::from(Arc::new(config)), socket, connect::name_of(host)?).await
+        let connector = TlsConnector::from(Arc::new(config));
+        let stream = connect::handshake(&connector, socket, connect::name_of(host)?).await?;
+        if protocol == Protocol::Sip && !is_named_in_full(&stream, host) {
+            let text =
+                format!("the certificate is for {host} by a wildcard only, which proves no SIP server");
+            let reason = Reason::new("name", text);
+            complain(host, &reason);
+            return Err(reason.into());
+        }
+        Ok(stream)
     }
+}
+
+/// Of a certificate that was found good for this host. Addresses know no wildcards.
+fn is_named_in_full(stream: &Stream, host: &str) -> bool {
+    let shown = stream.peer_certificate().map(CertificateDer::from);
+    let shown = shown.as_ref().and_then(|der| EndEntityCert::try_from(der).ok());
+    let mut names = shown.iter().flat_map(|certificate| certificate.valid_dns_names());
+    host.parse::<IpAddr>().is_ok() || names.any(|name| name.eq_ignore_ascii_case(host))
 }
 
 impl Client {

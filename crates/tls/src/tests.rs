@@ -322,6 +322,26 @@ async fn peers_that_say_nothing_keep_nobody_out_and_the_oldest_of_them_give_way(
     drop(done);
 }
 
+#[tokio::test]
+async fn a_wildcard_proves_no_sip_server_but_any_other() {
+    let ca = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let client = outsider(&folder, &ca, None);
+    let asked = async |names: &[&str], protocol| {
+        let (_folder, front) = ca.front(names);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let shaken = async { front.accept(listener.accept().await.unwrap().0).await };
+        let (opened, _) = tokio::join!(client.open(socket, "pbx.lab.test", protocol), shaken);
+        opened.map(drop).map_err(|error| error.to_string())
+    };
+
+    let refused = asked(&["*.lab.test", "lab.test"], Protocol::Sip).await.unwrap_err();
+    assert!(refused.contains("by a wildcard only"), "{refused}");
+    assert_eq!(asked(&["*.lab.test"], Protocol::Http).await, Ok(()));
+    assert_eq!(asked(&["*.lab.test", "PBX.lab.test"], Protocol::Sip).await, Ok(()));
+}
+
 /// A listener that hands on what comes.
 struct Door {
     address: SocketAddr,

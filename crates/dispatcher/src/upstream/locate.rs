@@ -17,6 +17,9 @@ use crate::names;
 /// Whom to reach, as a URI says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
+    /// Who is asked for.
+    domain: Host,
+    /// Where that is looked for: there, unless a `maddr` says otherwise.
     host: Host,
     port: Option<u16>,
     transport: Option<Transport>,
@@ -94,7 +97,7 @@ impl Destination {
         }
     }
 
-    /// A `maddr` stands for the host (RFC 3263 4).
+    /// A `maddr` stands for the host (RFC 3263 4), but not for the domain that is asked for.
     pub fn of(uri: &Uri) -> Result<Destination, BadDestination> {
         let secure = match uri.scheme {
             Scheme::Sip => false,
@@ -109,16 +112,13 @@ impl Destination {
             Some(_) => return Err(BadDestination::Transport),
         };
         let host = uri.params.get("maddr").flatten().unwrap_or(uri.host);
-        let host = match names::literal(host) {
-            Some(address) => Host::Address(address),
-            None => Host::Name(host.to_ascii_lowercase()),
-        };
-        Ok(Destination { host, port: uri.port, transport, secure })
+        let (domain, host) = (Host::of(uri.host), Host::of(host));
+        Ok(Destination { domain, host, port: uri.port, transport, secure })
     }
 
     /// Who is asked for, as a certificate names it (RFC 5922 section 7.1).
-    pub fn host(&self) -> String {
-        match &self.host {
+    pub fn domain(&self) -> String {
+        match &self.domain {
             Host::Address(address) => address.to_string(),
             Host::Name(name) => name.trim_end_matches('.').to_owned(),
         }
@@ -137,6 +137,15 @@ impl Destination {
     /// RFC 3263 4.1 for whoever is named by number or with a port.
     fn default_transport(&self) -> Transport {
         self.transport.unwrap_or(if self.secure { Transport::Tls } else { Transport::Udp })
+    }
+}
+
+impl Host {
+    fn of(text: &str) -> Host {
+        match names::literal(text) {
+            Some(address) => Host::Address(address),
+            None => Host::Name(text.to_ascii_lowercase()),
+        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Upstream {
     /// TLS to a server that must prove to be who was asked for, not whom the DNS named (RFC 5922 section 4).
     pub(crate) async fn secure(&self, socket: TcpStream) -> io::Result<tls::Stream> {
         let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-        tls.open(socket, &self.destination.host(), tls::Protocol::Sip).await
+        tls.open(socket, &self.destination.domain(), tls::Protocol::Sip).await
     }
 
     /// Takes up new certificates.

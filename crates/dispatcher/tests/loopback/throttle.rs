@@ -1,11 +1,11 @@
 //! Sources that are told too many refusals.
 
 use dispatcher::config::Limits;
-use dispatcher::throttle::Bounds;
+use dispatcher::throttle::{Bounds, Rate};
 use sip::{Message, Method};
 use tokio::net::UdpSocket;
 
-use crate::support::{FakeManager, Phone, Running, config, request};
+use crate::support::{FakeManager, Phone, Running, config, request, soon};
 
 /// Nothing is forgiven while a test lasts, and one answer a second is given.
 const BOUNDS: Bounds = Bounds { per_second: 1, burst: 100, answers: 1, sources: 16 };
@@ -73,6 +73,23 @@ async fn a_trusted_peer_carries_the_requests_of_many() {
         let heard = manager.receive().await;
         manager.answer(&heard, 401);
         assert_eq!(sbc.receive().await.0.status(), Some(401));
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_peer_keeps_its_flows_open_as_often_as_it_likes() {
+    let mut config = config(&[]);
+    config.limits = Limits { requests_per_source: Rate { per_second: 1, burst: 1 }, ..Limits::default() };
+    config.trusted_peers = vec!["127.0.0.2/32".parse().unwrap()];
+    let server = Running::start(config).await;
+    let sbc = phone("127.0.0.2").await;
+
+    for n in 0..3u8 {
+        let ask = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[n; 12]].concat();
+        sbc.send(&ask, server.public).await;
+        let mut answer = [0; 64];
+        soon(sbc.socket.recv(&mut answer)).await.unwrap();
+        assert_eq!(answer[8..20], [n; 12]);
     }
 }
 

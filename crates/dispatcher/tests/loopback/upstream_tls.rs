@@ -94,6 +94,26 @@ async fn the_domain_is_what_a_server_proves_and_not_the_name_that_the_dns_gave()
     assert!(!believed.is_finished());
 }
 
+#[tokio::test]
+async fn a_server_that_is_to_be_found_elsewhere_still_proves_the_domain() {
+    let lab = Lab::new().await;
+    let (domain, elsewhere) = (lab.listener(&["pbx.test"]).await, lab.listener(&["127.0.0.1"]).await);
+
+    for (server, expected) in [(domain, Some(Method::Invite)), (elsewhere, None)] {
+        let uri = format!("sips:pbx.test:{};maddr=127.0.0.1", server.port());
+        let running = Running::start(lab.before(&uri)).await;
+        let phone = Phone::new().await;
+
+        phone.send(request(Method::Invite, "UDP", phone.address(), "1"), running.public).await;
+
+        let heard = match soon(server.try_accept()).await {
+            Some(mut stream) => Some(stream.receive().await.method()),
+            None => None,
+        };
+        assert_eq!(heard, expected);
+    }
+}
+
 struct Lab {
     manager: FakeManager,
     authority: Authority,

@@ -54,7 +54,9 @@ fn what_the_dns_names_is_whole_and_what_an_operator_names_is_as_it_stands() {
     let questions = ["NAPTR pbx.test", "SRV _sip._udp.pbx.test.", "A one.pbx.test."];
     assert_eq!(asked("sip:pbx.test", &zone), questions);
     assert_eq!(asked("sip:pbx.test.", &zone)[0], "NAPTR pbx.test.");
-    assert_eq!(Destination::parse("sip:PBX.test.").unwrap().host(), "pbx.test", "as certificates name it");
+    assert_eq!(Destination::parse("sip:PBX.test.").unwrap().domain(), "pbx.test", "as certificates name it");
+    let elsewhere = Destination::parse("sips:pbx.test;maddr=192.0.2.9").unwrap();
+    assert_eq!(elsewhere.domain(), "pbx.test", "wherever it is to be found");
 }
 
 #[test]
