@@ -1,6 +1,6 @@
 //! The branches of our Via, which carry all that is needed to take an answer back.
 //!
-//! Towards a manager the branch is a hash of the phone's transaction (RFC 3261 16.11), so a repeat gets the same one,
+//! Towards a manager the branch is a hash of the phone's transaction (RFC 3261 16.11, 17.2.3), so a repeat gets the same one,
 //! followed by the number of the attempt and by the phone's listener and connection: an answer finds its way even when
 //! nothing is remembered of the request. Towards a phone it is a keyed hash of the manager's branch: the answer to a NOTIFY may come to any
 //! dispatcher that shares the listener, and an answer to a request that no manager sent is recognised as forged.
@@ -8,7 +8,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
-use sip::{Message, Method, Name, Secret};
+use sip::{Checked, Message, Method, Name, Secret};
 
 use crate::names::Leg;
 
@@ -30,9 +30,9 @@ pub struct InnerBranch {
 
 impl InnerBranch {
     /// The same for every repeat of a request over the same flow.
-    pub fn of(request: &Message, leg: &Leg) -> InnerBranch {
+    pub fn of(request: &Message, checked: &Checked, leg: &Leg) -> InnerBranch {
         InnerBranch {
-            key: key(request, request.method_text(), leg),
+            key: key(request, checked, request.method_text(), leg),
             listener: leg.listener,
             connection: leg.connection,
         }
@@ -118,7 +118,7 @@ pub fn ping_sequence(branch: &str) -> Option<u32> {
 }
 
 /// The requests that a CANCEL may be about: it differs from its request in the method alone (RFC 3261 9.1).
-pub fn cancelled(cancel: &Message, leg: &Leg) -> impl Iterator<Item = Key> {
+pub fn cancelled(cancel: &Message, checked: &Checked, leg: &Leg) -> impl Iterator<Item = Key> {
     const METHODS: [Method; 8] = [
         Method::Subscribe,
         Method::Publish,
@@ -129,7 +129,7 @@ pub fn cancelled(cancel: &Message, leg: &Leg) -> impl Iterator<Item = Key> {
         Method::Invite,
         Method::Refer,
     ];
-    METHODS.iter().map(move |method| key(cancel, method.as_str(), leg))
+    METHODS.iter().map(move |method| key(cancel, checked, method.as_str(), leg))
 }
 
 /// The To-tag of an answer that we give ourselves: the same for every repeat of the request.
@@ -143,15 +143,18 @@ pub fn to_tag(request: &Message) -> String {
 }
 
 /// The same for every repeat of the request, if `method` is its method.
-fn key(request: &Message, method: &str, leg: &Leg) -> Key {
+fn key(request: &Message, checked: &Checked, method: &str, leg: &Leg) -> Key {
     let mut hasher = DefaultHasher::new();
-    if let Ok(via) = request.via() {
-        (via.branch, via.host, via.port).hash(&mut hasher);
-    }
+    let Checked { via, cseq, .. } = checked;
+    (via.branch, via.host, via.port).hash(&mut hasher);
     // Two phones that share everything above, as copies of one configuration do behind two NATs, are still two.
     (leg.listener, leg.remote, leg.connection).hash(&mut hasher);
-    hash_request(request, &mut hasher);
-    (request.cseq().map(|cseq| cseq.number).ok(), method).hash(&mut hasher);
+    match via.unique_branch() {
+        // More than it names a transaction by, for phones that use a branch again.
+        Some(_) => request.header(Name::CallId).hash(&mut hasher),
+        None => hash_request(request, &mut hasher),
+    }
+    (cseq.number, method).hash(&mut hasher);
     let halves = [0u8, 1].map(|half| {
         let mut hasher = hasher.clone();
         half.hash(&mut hasher);
@@ -261,12 +264,18 @@ mod tests {
             remote: "192.0.2.9:5060".parse().unwrap(),
             connection: 0,
         };
-        let key = |branch: &str| InnerBranch::of(&request("PUBLISH", branch), &leg).key;
+        let key = |branch: &str| {
+            let publish = request("PUBLISH", branch);
+            InnerBranch::of(&publish, &publish.checked().unwrap(), &leg).key
+        };
 
-        let about: Vec<_> = cancelled(&request("CANCEL", "z9hG4bK1"), &leg).collect();
+        for branch in ["z9hG4bK1", "1"] {
+            let cancel = request("CANCEL", branch);
+            let about: Vec<_> = cancelled(&cancel, &cancel.checked().unwrap(), &leg).collect();
 
-        assert!(about.contains(&key("z9hG4bK1")));
-        assert!(!about.contains(&key("z9hG4bK2")));
+            assert!(about.contains(&key(branch)));
+            assert!(!about.contains(&key("z9hG4bK2")) && !about.contains(&key("2")));
+        }
     }
 
     fn request(method: &str, branch: &str) -> Message {

@@ -8,7 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use ipnet::IpNet;
-use sip::{Edit, Flow, Limits, Message, Method, Name, NameAddr, Scheme, Secret, Transport, Uri, Via};
+use sip::{
+    Checked, Edit, Flow, Limits, Message, Method, Name, NameAddr, Scheme, Secret, Transport, Uri, Via,
+};
 
 use crate::branch::{InnerBranch, Key};
 use crate::metrics::Dropped;
@@ -42,14 +44,14 @@ impl Forwarder {
     }
 
     pub fn request(&self, request: &Message, from: &Leg, names: &Names) -> Result<Forwarded, Refusal> {
-        let hops = vet(request)?;
-        let branch = InnerBranch::of(request, from);
+        let (checked, hops) = vet(request)?;
+        let branch = InnerBranch::of(request, &checked, from);
         let via = [names.inner_via(), &branch.text()];
         let edit = Edit::new(request).note_source(from.remote).max_forwards(hops).push_via(&via);
         let edit = self.pop_own_routes(request, names, edit);
         let edit = self.strip_claims(request, from, edit);
         let edit = self.record_route(request, from, names, edit);
-        Ok(Forwarded { key: branch.key, priority: priority(request), bytes: edit.finish() })
+        Ok(Forwarded { key: branch.key, priority: priority(&checked.to), bytes: edit.finish() })
     }
 
     /// Whether a request stands in a dialog: To has a tag, and its Route holds what we recorded. Anybody who was told a
@@ -86,7 +88,7 @@ impl Forwarder {
     pub(crate) fn next_named(&self, request: &Message, names: &Names) -> Option<SocketAddr> {
         let mut routes = request.values(Name::Route).skip_while(|route| self.is_own_route(route, names));
         let route = routes.next().and_then(NameAddr::parse).map(|route| route.uri);
-        let in_dialog = priority(request) == Priority::InDialog;
+        let in_dialog = request.to().is_ok_and(|to| priority(&to) == Priority::InDialog);
         let target = route.or(in_dialog.then(|| request.request_uri()))?;
         Uri::parse(target).ok()?.socket_addr()
     }
@@ -160,14 +162,14 @@ pub fn noted(request: &Message, source: SocketAddr, limits: &Limits) -> Option<M
     Message::parse(Edit::new(request).note_source(source).finish(), limits).ok()
 }
 
-/// What a proxy checks first (RFC 3261 16.3); gives the hops that are left.
-pub(crate) fn vet(request: &Message) -> Result<u8, Refusal> {
-    request.check()?;
+/// What a proxy checks first (RFC 3261 16.3); gives the hops that are left too.
+fn vet(request: &Message) -> Result<(Checked<'_>, u8), Refusal> {
+    let checked = request.checked()?;
     let hops = hops_left(request)?;
     if request.method() == Method::Cancel {
         return Err(Refusal::NothingToCancel);
     }
-    Ok(hops)
+    Ok((checked, hops))
 }
 
 /// Of a request that can be passed on. Enough for one that comes from a manager: what it makes is whole.
@@ -186,11 +188,12 @@ pub(crate) fn hops_left(request: &Message) -> Result<u8, Refusal> {
 /// What a Record-Route in this request must have (RFC 3261 16.6 step 4): sips, if that is where it goes.
 pub(crate) fn scheme(request: &Message) -> Scheme {
     let asked = Scheme::of(request.request_uri());
-    match request.values(Name::Route).next() {
-        Some(route) if asked != Scheme::Sips && !route.starts_with(b"<sip:") => {
-            NameAddr::parse(route).map_or(asked, |route| Scheme::of(route.uri))
-        }
-        Some(_) if asked != Scheme::Sips => Scheme::Sip,
+    // Nearly all begin like this, and then there is nothing to be cut out.
+    if asked == Scheme::Sip && request.header(Name::Route).is_some_and(|route| route.starts_with(b"<sip:")) {
+        return asked;
+    }
+    match request.values(Name::Route).next().and_then(NameAddr::parse) {
+        Some(route) if asked != Scheme::Sips => Scheme::of(route.uri),
         _ => asked,
     }
 }
@@ -201,9 +204,8 @@ fn is_strictly_routed(request: &Message, names: &Names) -> bool {
         .is_ok_and(|uri| uri.user.is_none() && uri.params.get("lr").is_some() && names.is_us(&uri))
 }
 
-fn priority(request: &Message) -> Priority {
-    let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
-    if in_dialog { Priority::InDialog } else { Priority::New }
+fn priority(to: &NameAddr) -> Priority {
+    if to.tag().is_some() { Priority::InDialog } else { Priority::New }
 }
 
 /// Where a UDP phone hears us (RFC 3261 18.2.2, RFC 3581 4). We noted its source when its request passed, so what the

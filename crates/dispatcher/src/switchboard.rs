@@ -229,12 +229,13 @@ impl Switchboard {
     }
 
     fn cancel(&self, cancel: &Message, leg: &Leg) {
-        if let Err(fault) = cancel.check() {
-            return self.refuse(cancel, leg, fault.into());
-        }
+        let checked = match cancel.checked() {
+            Ok(checked) => checked,
+            Err(fault) => return self.refuse(cancel, leg, fault.into()),
+        };
         let is_held = {
             let window = self.window.lock();
-            branch::cancelled(cancel, leg).any(|key| window.holds(key))
+            branch::cancelled(cancel, &checked, leg).any(|key| window.holds(key))
         };
         match is_held {
             true => self.reply(cancel, leg, 200, |noted| Some(refusal::cancelled(noted))),

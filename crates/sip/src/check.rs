@@ -6,10 +6,19 @@
 //! is not asked here; those answers belong to whoever serves the request.
 
 use crate::fault::Fault;
-use crate::header::{Contacts, Name, NameAddr, lex};
+use crate::header::{CSeq, Contacts, Name, NameAddr, Via, lex};
 use crate::message::Message;
 use crate::method::Method;
 use crate::uri::{Scheme, Uri};
+
+/// What was read in a message that can be acted upon, for those who go on with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked<'a> {
+    /// The topmost one.
+    pub via: Via<'a>,
+    pub to: NameAddr<'a>,
+    pub cseq: CSeq<'a>,
+}
 
 /// Headers of which a second, different line leaves open which one counts.
 const SINGLE: [Name; 13] = [
@@ -37,12 +46,21 @@ impl Message {
 
     /// Whether the message can be acted upon; if not, how a request with that flaw is answered.
     pub fn check(&self) -> Result<(), Fault> {
+        self.checked().map(drop)
+    }
+
+    /// The same, with what it has read on its way.
+    pub fn checked(&self) -> Result<Checked<'_>, Fault> {
         self.fault().map_or(Ok(()), Err)?;
         self.check_repeats()?;
-        self.check_routing()?;
-        self.check_dialog()?;
-        self.check_numbers()?;
-        if self.is_request() { self.check_request() } else { Ok(()) }
+        let via = self.check_routing()?;
+        let to = self.check_dialog()?;
+        let cseq = self.check_numbers()?;
+        let checked = Checked { via, to, cseq };
+        if self.is_request() {
+            self.check_request(&checked)?;
+        }
+        Ok(checked)
     }
 
     fn check_repeats(&self) -> Result<(), Fault> {
@@ -58,23 +76,25 @@ impl Message {
         }
     }
 
-    fn check_routing(&self) -> Result<(), Fault> {
-        if self.values(Name::Via).next().is_none() {
-            return Err(Fault::bad("Missing Via"));
-        }
-        self.vias().try_for_each(|via| via.map(drop))?;
+    /// Gives the topmost Via.
+    fn check_routing(&self) -> Result<Via<'_>, Fault> {
+        let mut vias = self.vias();
+        let topmost = vias.next().ok_or(Fault::bad("Missing Via"))??;
+        vias.try_for_each(|via| via.map(drop))?;
         for (name, fault) in [(Name::Route, "Bad Route"), (Name::RecordRoute, "Bad Record-Route")] {
             let mut routes = self.values(name).map(NameAddr::parse);
             if !routes.all(|route| route.is_some_and(|route| Uri::parse(route.uri).is_ok())) {
                 return Err(Fault::bad(fault));
             }
         }
-        Ok(())
+        Ok(topmost)
     }
 
-    fn check_dialog(&self) -> Result<(), Fault> {
+    /// Gives To.
+    fn check_dialog(&self) -> Result<NameAddr<'_>, Fault> {
         Uri::parse(self.from()?.uri).map_err(|_| Fault::bad("Bad From"))?;
-        Uri::parse(self.to()?.uri).map_err(|_| Fault::bad("Bad To"))?;
+        let to = self.to()?;
+        Uri::parse(to.uri).map_err(|_| Fault::bad("Bad To"))?;
         match self.header(Name::CallId) {
             None => return Err(Fault::bad("Missing Call-ID")),
             Some(id) if !is_call_id(id) => return Err(Fault::bad("Bad Call-ID")),
@@ -85,21 +105,22 @@ impl Message {
             Contacts::List(contacts) if contacts.iter().any(|contact| Uri::parse(contact.uri).is_err()) => {
                 Err(Fault::bad("Bad Contact"))
             }
-            _ => Ok(()),
+            _ => Ok(to),
         }
     }
 
-    fn check_numbers(&self) -> Result<(), Fault> {
-        self.cseq()?;
+    /// Gives CSeq.
+    fn check_numbers(&self) -> Result<CSeq<'_>, Fault> {
+        let cseq = self.cseq()?;
         self.max_forwards()?;
         self.expires()?;
         self.event()?;
         self.subscription_state()?;
-        Ok(())
+        Ok(cseq)
     }
 
-    fn check_request(&self) -> Result<(), Fault> {
-        if self.cseq()?.method != self.method_text() {
+    fn check_request(&self, checked: &Checked) -> Result<(), Fault> {
+        if checked.cseq.method != self.method_text() {
             return Err(Fault::bad("CSeq Method Mismatch"));
         }
         let uri = Uri::parse(self.request_uri()).map_err(|_| Fault::bad("Bad Request-URI"))?;
@@ -110,8 +131,8 @@ impl Message {
             // To ignore them is allowed, but a proxy must not pass them on (RFC 4475 §3.1.2.11).
             return Err(Fault::bad("Headers In Request-URI"));
         }
-        let aor = Uri::parse(self.to()?.uri).map_err(|_| Fault::bad("Bad To"))?;
-        if self.method() == Method::Register && !matches!(aor.scheme, Scheme::Sip | Scheme::Sips) {
+        let aor = Scheme::of(checked.to.uri);
+        if self.method() == Method::Register && !matches!(aor, Scheme::Sip | Scheme::Sips) {
             // RFC 3261 §10.3: an address-of-record is a SIP or SIPS URI.
             return Err(Fault::bad("Bad To"));
         }

@@ -30,6 +30,7 @@ pub mod uri;
 mod wire;
 mod write;
 
+pub use check::Checked;
 pub use dialog::{Addressing, DialogId, route_set};
 pub use edit::Edit;
 pub use fault::{Fault, NotSip};

@@ -42,15 +42,17 @@ pub struct BadUri;
 
 impl<'a> Uri<'a> {
     pub fn parse(text: &'a str) -> Result<Uri<'a>, BadUri> {
+        let held = Marks::of(text);
         let (scheme, rest) = cut(text, b':').ok_or(BadUri)?;
-        if !is_scheme(scheme) || rest.is_empty() || !is_clean(text) {
+        if !is_scheme(scheme) || rest.is_empty() || held.any(Marks::UNCLEAN) {
             return Err(BadUri);
         }
         match Scheme::parse(scheme) {
             Scheme::Tel => Ok(Uri::tel(rest)),
             // We cannot say what is well-formed in a scheme that we do not know.
             Scheme::Other => Ok(Uri { scheme: Scheme::Other, ..Uri::tel("") }),
-            scheme => Uri::sip(scheme, rest),
+            _ if held.any(Marks::PERCENT) && !escapes_are_whole(rest) => Err(BadUri),
+            scheme => Uri::sip(scheme, rest, held),
         }
     }
 
@@ -69,17 +71,19 @@ impl<'a> Uri<'a> {
         Some(SocketAddr::new(host::literal(self.host)?, self.port.unwrap_or(default)))
     }
 
-    fn sip(scheme: Scheme, rest: &'a str) -> Result<Uri<'a>, BadUri> {
+    /// `held`: what is in it somewhere, so that nothing is searched for in vain.
+    fn sip(scheme: Scheme, rest: &'a str, held: Marks) -> Result<Uri<'a>, BadUri> {
+        let cut_at = |text, mark, separator| if held.any(mark) { cut(text, separator) } else { None };
         // The user part may hold `;` and `?`, so the `@` is looked for first.
-        let (user, rest) = match cut(rest, b'@') {
+        let (user, rest) = match cut_at(rest, Marks::AT, b'@') {
             Some((userinfo, rest)) => (Some(user(userinfo)?), rest),
             None => (None, rest),
         };
-        if !escapes_are_whole(rest) || lex::find_any(rest.as_bytes(), [b'@']).is_some() {
+        if user.is_some() && cut(rest, b'@').is_some() {
             return Err(BadUri);
         }
-        let (rest, headers) = cut(rest, b'?').unwrap_or((rest, ""));
-        let (host_port, params) = cut(rest, b';').unwrap_or((rest, ""));
+        let (rest, headers) = cut_at(rest, Marks::QUESTION, b'?').unwrap_or((rest, ""));
+        let (host_port, params) = cut_at(rest, Marks::SEMICOLON, b';').unwrap_or((rest, ""));
         let (host, port) = host::split_host_port(host_port).ok_or(BadUri)?;
         Ok(Uri { scheme, user, host, port, params: Params::new(params), headers })
     }
@@ -146,8 +150,8 @@ fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
 }
 
 fn user(userinfo: &str) -> Result<&str, BadUri> {
-    let user = userinfo.split_once(':').map_or(userinfo, |(user, _password)| user);
-    (!user.is_empty() && escapes_are_whole(userinfo)).then_some(user).ok_or(BadUri)
+    let user = cut(userinfo, b':').map_or(userinfo, |(user, _password)| user);
+    (!user.is_empty()).then_some(user).ok_or(BadUri)
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -156,12 +160,44 @@ fn is_scheme(text: &str) -> bool {
 
 const SCHEME: lex::Bytes = lex::Bytes::alphanumeric_and(b"+-.");
 
-/// Neither white space, control characters, delimiters nor raw non-ASCII text.
-fn is_clean(text: &str) -> bool {
-    CLEAN.holds_all(text.as_bytes())
-}
+/// What a text holds of the bytes that matter in a URI.
+#[derive(Clone, Copy)]
+struct Marks(u8);
 
-const CLEAN: lex::Bytes = lex::Bytes::alphanumeric_and(b"!#$%&'()*+,-./:;=?@[\\]^_`{|}~");
+impl Marks {
+    const PERCENT: u8 = 1;
+    const AT: u8 = 2;
+    const SEMICOLON: u8 = 4;
+    const QUESTION: u8 = 8;
+    /// White space, control characters, delimiters and raw non-ASCII text.
+    const UNCLEAN: u8 = 16;
+
+    fn of(text: &str) -> Marks {
+        Marks(text.bytes().fold(0, |marks, byte| marks | Marks::OF_BYTES[usize::from(byte)]))
+    }
+
+    fn any(self, marks: u8) -> bool {
+        self.0 & marks != 0
+    }
+
+    const OF_BYTES: [u8; 256] = {
+        let mut marks = [Marks::UNCLEAN; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            marks[byte as usize] = match byte {
+                b'%' => Marks::PERCENT,
+                b'@' => Marks::AT,
+                b';' => Marks::SEMICOLON,
+                b'?' => Marks::QUESTION,
+                b'"' | b'<' | b'>' => Marks::UNCLEAN,
+                b'!'..=b'~' => 0,
+                _ => Marks::UNCLEAN,
+            };
+            byte += 1;
+        }
+        marks
+    };
+}
 
 fn escapes_are_whole(text: &str) -> bool {
     let mut rest = text.as_bytes();

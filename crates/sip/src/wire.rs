@@ -9,6 +9,7 @@
 //! `Message::check`. Whether the headers make sense is not asked here.
 
 use bytes::Bytes;
+use memchr::memchr2;
 
 use crate::fault::{Fault, NotSip};
 use crate::header::{Name, lex};
@@ -191,7 +192,7 @@ impl<'a> Reader<'a> {
     fn next_line(&mut self) -> Option<RawLine<'a>> {
         let (start, mut has_lone_ends, mut from) = (self.at, false, self.at);
         loop {
-            let end = from + lex::find_any(&self.bytes[from..], *b"\r\n")?;
+            let end = from + memchr2(b'\r', b'\n', &self.bytes[from..])?;
             if self.bytes[end] == b'\r' && self.bytes.get(end + 1) == Some(&b'\n') {
                 self.at = end + 2;
                 return Some(RawLine { text: &self.bytes[start..end], start, has_lone_ends });

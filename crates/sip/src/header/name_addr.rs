@@ -20,9 +20,13 @@ impl<'a> NameAddr<'a> {
     /// One value; `None` if it can not be read in exactly one way.
     pub fn parse(value: &'a [u8]) -> Option<NameAddr<'a>> {
         let value = lex::trim(value);
-        if value.first() == Some(&b'"') {
-            let end = lex::quoted_string(value)?;
-            return NameAddr::bracketed(&value[1..end - 1], lex::trim(&value[end..]));
+        match value.first() {
+            Some(b'<') => return NameAddr::bracketed(b"", value),
+            Some(b'"') => {
+                let end = lex::quoted_string(value)?;
+                return NameAddr::bracketed(&value[1..end - 1], lex::trim(&value[end..]));
+            }
+            _ => {}
         }
         let before_params = &value[..lex::find_unquoted(value, b';').unwrap_or(value.len())];
         match before_params.iter().position(|byte| *byte == b'<') {
@@ -56,7 +60,7 @@ impl<'a> NameAddr<'a> {
 
     fn bracketed(display: &'a [u8], rest: &'a [u8]) -> Option<NameAddr<'a>> {
         let inside = rest.strip_prefix(b"<")?;
-        let close = inside.iter().position(|byte| *byte == b'>')?;
+        let close = lex::find_any(inside, [b'>'])?;
         NameAddr::new(display, &inside[..close], &inside[close + 1..])
     }
 

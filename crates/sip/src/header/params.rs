@@ -21,12 +21,22 @@ impl<'a> Params<'a> {
 
     /// Every parameter in order, with its value as written (quotes included).
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
-        lex::split_text(self.text, b';').filter_map(|piece| {
-            let (name, value) = match lex::find_any(piece.as_bytes(), [b'=']) {
-                Some(at) => (piece[..at].trim_ascii(), Some(piece[at + 1..].trim_ascii())),
-                None => (piece.trim_ascii(), None),
-            };
-            (!name.is_empty()).then_some((name, value))
+        let mut rest = self.text;
+        std::iter::from_fn(move || {
+            while !rest.is_empty() {
+                let (equals, end) = first(rest);
+                let piece = &rest[..end];
+                rest = rest.get(end + 1..).unwrap_or_default();
+                let (name, value) = match equals {
+                    Some(at) => (&piece[..at], Some(piece[at + 1..].trim_ascii())),
+                    None => (piece, None),
+                };
+                let name = name.trim_ascii();
+                if !name.is_empty() {
+                    return Some((name, value));
+                }
+            }
+            None
         })
     }
 
@@ -48,6 +58,26 @@ impl<'a> Params<'a> {
     pub fn as_str(&self) -> &'a str {
         self.text
     }
+}
+
+/// Where the first parameter has its equals sign, if it has one, and where it ends. All three are ASCII, so what stands
+/// around them is whole characters.
+fn first(text: &str) -> (Option<usize>, usize) {
+    let text = text.as_bytes();
+    let (mut equals, mut at) = (None, 0);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b';' => return (equals, at),
+            b'=' if equals.is_none() => equals = Some(at),
+            b'"' => match lex::quoted_string(&text[at..]) {
+                Some(length) => at += length - 1,
+                None => return (equals, text.len()),
+            },
+            _ => {}
+        }
+        at += 1;
+    }
+    (equals, text.len())
 }
 
 #[cfg(test)]
