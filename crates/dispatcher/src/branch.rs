@@ -49,12 +49,12 @@ impl InnerBranch {
 
     /// `None` for a branch that is none of ours.
     pub fn parse(branch: &str) -> Option<InnerBranch> {
-        let mut parts = branch.strip_prefix(COOKIE)?.split('.');
-        let key = u128::from_str_radix(parts.next()?, 16).ok()?;
-        let _attempt = parts.next()?.parse::<u8>().ok()?;
-        let listener = usize::from_str_radix(parts.next()?, 16).ok()?;
-        let connection = u64::from_str_radix(parts.next()?, 16).ok()?;
-        parts.next().is_none().then_some(InnerBranch { key: Key(key), listener, connection })
+        let (key, behind) = branch.strip_prefix(COOKIE)?.split_at_checked(32)?;
+        let mut parts = behind.strip_prefix('.')?.split('.');
+        let _attempt = from_hex(parts.next()?)?;
+        let listener = from_hex(parts.next()?)?.try_into().ok()?;
+        let connection = from_hex(parts.next()?)?.try_into().ok()?;
+        parts.next().is_none().then_some(InnerBranch { key: Key(from_hex(key)?), listener, connection })
     }
 }
 
@@ -190,8 +190,10 @@ fn from_hex(text: &str) -> Option<u128> {
         b'a'..=b'f' => Some(byte - b'a' + 10),
         _ => None,
     };
-    let number = text.bytes().try_fold(0, |number, byte| Some(number << 4 | u128::from(digit(byte)?)))?;
-    (1..=32).contains(&text.len()).then_some(number)
+    if !(1..=32).contains(&text.len()) {
+        return None;
+    }
+    text.bytes().try_fold(0, |number, byte| Some(number << 4 | u128::from(digit(byte)?)))
 }
 
 #[cfg(test)]

@@ -133,13 +133,10 @@ impl Forwarder {
 
 /// Where an answer to a forwarded request goes. The caller vouches that it came from the next hop.
 pub fn return_path(answer: &Message, names: &Names) -> Result<Return, Dropped> {
-    let mut vias = answer.vias();
-    let (Some(Ok(ours)), Some(Ok(phone))) = (vias.next(), vias.next()) else { return Err(Dropped::NotOurs) };
-    let is_us = names.is_inner(ours.host, ours.port);
-    let branch = ours.branch.and_then(InnerBranch::parse).ok_or(Dropped::NotOurs)?;
-    if !is_us || branch.listener >= names.listeners() {
-        return Err(Dropped::NotOurs);
-    }
+    let mut vias = answer.values(Name::Via);
+    let branch = vias.next().and_then(|via| names.inner_branch(via)).and_then(InnerBranch::parse);
+    let branch = branch.filter(|branch| branch.listener < names.listeners()).ok_or(Dropped::NotOurs)?;
+    let phone = vias.next().and_then(Via::parse).ok_or(Dropped::NotOurs)?;
     let remote = sender(&phone).ok_or(Dropped::Unanswerable)?;
     let transport = if branch.connection == 0 { Transport::Udp } else { names.stream(branch.listener) };
     let to = Leg { transport, listener: branch.listener, remote, connection: branch.connection };

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
-use sip::{Scheme, Transport, Uri};
+use sip::{Scheme, Transport, Uri, Via};
 
 use crate::config::Speaks;
 
@@ -79,10 +79,6 @@ impl Names {
         self.inner
     }
 
-    pub fn is_inner(&self, host: &str, port: Option<u16>) -> bool {
-        address(host, port) == Some(self.inner)
-    }
-
     pub fn listeners(&self) -> usize {
         self.listeners.len()
     }
@@ -128,6 +124,18 @@ impl Names {
     /// The Via of our inner side, up to its branch; `alias` lets the manager answer on the connection (RFC 5923).
     pub fn inner_via(&self) -> &str {
         &self.inner_via
+    }
+
+    /// The branch in a Via of our inner side; `None` if it is none.
+    pub fn inner_branch<'a>(&self, value: &'a [u8]) -> Option<&'a str> {
+        // What we wrote mostly comes back to the letter.
+        match value.strip_prefix(self.inner_via.as_bytes()) {
+            Some(branch) if !branch.contains(&b';') => std::str::from_utf8(branch).ok(),
+            _ => {
+                let via = Via::parse(value)?;
+                via.branch.filter(|_| address(via.host, via.port) == Some(self.inner))
+            }
+        }
     }
 
     /// The Via of what goes out over a connection of ours, whatever the listener itself speaks.
@@ -318,6 +326,21 @@ mod tests {
         assert_eq!(names.behind_public_via(noted), Some(&b";rport=5060;branch=x"[..]));
         assert_eq!(names.behind_public_via(b"SIP/2.0/UDP 192.0.2.1:50600;branch=x"), None);
         assert_eq!(names.behind_public_via(b"SIP/2.0/UDP 192.0.2.2:5060;branch=x"), None);
+    }
+
+    #[test]
+    fn the_branch_in_an_inner_via_of_ours_is_found_however_it_comes_back() {
+        let names = names();
+
+        for via in [
+            "SIP/2.0/TCP 10.0.0.1:7060;alias;branch=x",
+            "SIP/2.0/TCP 10.0.0.1:7060;alias;branch=x;received=10.0.0.1",
+            "SIP / 2.0 / TCP 10.0.0.1:7060 ;received=10.0.0.9; branch = x",
+        ] {
+            assert_eq!(names.inner_branch(via.as_bytes()), Some("x"), "{via}");
+        }
+        assert_eq!(names.inner_branch(b"SIP/2.0/TCP 10.0.0.2:7060;alias;branch=x"), None);
+        assert_eq!(names.inner_branch(b"SIP/2.0/TCP 10.0.0.1:70600;alias;branch=x"), None);
     }
 
     #[test]

@@ -52,7 +52,7 @@ fn ipv6(text: &str) -> Option<Ipv6Addr> {
 
 fn port(digits: &str) -> Option<u16> {
     // `u16::from_str` would take a sign.
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    lex::clamped_number(digits.as_bytes())?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -47,8 +47,9 @@ pub fn receive(
             }
             count += 1;
         }
-        // With a buffer left the socket was empty: to ask it once more would be another call for each batch. Who comes
-        // after that is told to the runtime anew.
+        // With a buffer left the socket was empty: to ask it once more would be another call for each batch. Nothing else
+        // ends a batch early, for a socket that is connected to nobody meets no errors of what it has sent. What comes after
+        // that, be it while this batch is taken, is an edge of its own, which the runtime does not forget.
         if count < all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
     })
 }

@@ -232,6 +232,28 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn what_comes_while_a_batch_is_taken_is_not_overlooked() {
+        let (port, phone) = (port("127.0.0.1:0", 10_000).await, bound("127.0.0.1:0").await);
+        let here = port.sockets[0].local_addr().unwrap();
+        phone.send_to(b"1", here).await.unwrap();
+
+        let (received, mut all) = tokio::sync::mpsc::unbounded_channel();
+        let take = |bytes: Bytes, _| {
+            if bytes == "1" {
+                phone.try_send_to(b"2", here).unwrap();
+            }
+            received.send(bytes).unwrap();
+        };
+        let both = async { [all.recv().await, all.recv().await] };
+        let got = tokio::select! {
+            () = port.receive(0, 8, || (), take) => unreachable!(),
+            got = both => got,
+        };
+
+        assert_eq!(got, ["1", "2"].map(|each| Some(each.into())));
+    }
+
     async fn port(address: &str, limit: usize) -> UdpPort {
         UdpPort::new(vec![bound(address).await], limit)
     }

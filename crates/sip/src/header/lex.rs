@@ -74,7 +74,7 @@ pub(crate) fn find_outside(text: &[u8], wanted: u8) -> Option<usize> {
 /// The first comma that ends an element of a list.
 pub(crate) fn comma(list: &[u8]) -> Option<usize> {
     // Nearly all lists have one element.
-    find_any(list, [b','])?;
+    memchr::memchr(b',', list)?;
     find_outside(list, b',')
 }
 

@@ -64,18 +64,20 @@ impl<'a> Params<'a> {
 /// around them is whole characters.
 fn first(text: &str) -> (Option<usize>, usize) {
     let text = text.as_bytes();
-    let (mut equals, mut at) = (None, 0);
-    while let Some(byte) = text.get(at) {
-        match byte {
+    let (mut equals, mut from) = (None, 0);
+    while let Some(found) = lex::find_any(&text[from..], *b";=\"") {
+        let at = from + found;
+        match text[at] {
             b';' => return (equals, at),
-            b'=' if equals.is_none() => equals = Some(at),
             b'"' => match lex::quoted_string(&text[at..]) {
-                Some(length) => at += length - 1,
-                None => return (equals, text.len()),
+                Some(length) => from = at + length,
+                None => break,
             },
-            _ => {}
+            _ => {
+                equals.get_or_insert(at);
+                from = at + 1;
+            }
         }
-        at += 1;
     }
     (equals, text.len())
 }
