@@ -2,8 +2,10 @@
 //!
 //! Towards a manager the branch is a hash of the phone's transaction (RFC 3261 16.11, 17.2.3), so a repeat gets the same one,
 //! followed by the number of the attempt and by the phone's listener and connection: an answer finds its way even when
-//! nothing is remembered of the request. Towards a phone it is a keyed hash of the manager's branch: the answer to a NOTIFY may come to any
-//! dispatcher that shares the listener, and an answer to a request that no manager sent is recognised as forged.
+//! nothing is remembered of the request. Towards a phone it is a keyed hash of the manager's branch: the answer to a NOTIFY may
+//! come to any dispatcher that shares the listener, and from another port than the phone is known by, so nothing but the branch
+//! tells whose it is. Managers count theirs. Without the hash, whoever guessed one could end a subscription of somebody else
+//! with a 481, or keep it from being told anything with a 200, from anywhere or over a flow of his own.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -58,6 +60,9 @@ impl InnerBranch {
     }
 }
 
+/// Of the hash, in hexadecimal: 80 bits, to be guessed within the 32 s for which somebody waits for the answer.
+const DIGITS: usize = 20;
+
 /// Makes and recognises the branches of requests towards phones.
 pub struct OuterBranches {
     secret: Secret,
@@ -69,20 +74,21 @@ impl OuterBranches {
     }
 
     pub fn of(&self, manager_branch: &str) -> String {
-        let mut text = String::with_capacity(COOKIE.len() + 32);
+        let mut text = String::with_capacity(COOKIE.len() + DIGITS);
         text.push_str(COOKIE);
-        push_hex(&mut text, self.number(manager_branch), 32);
+        push_hex(&mut text, self.number(manager_branch), DIGITS);
         text
     }
 
     pub fn is_ours(&self, branch: &str, manager_branch: &str) -> bool {
-        let number = branch.strip_prefix(COOKIE).filter(|number| number.len() == 32);
+        let number = branch.strip_prefix(COOKIE).filter(|number| number.len() == DIGITS);
         number.is_some_and(|number| from_hex(number) == Some(self.number(manager_branch)))
     }
 
     fn number(&self, manager_branch: &str) -> u128 {
         let mac = self.secret.sign(&[manager_branch.as_bytes()]);
-        u128::from_be_bytes(*mac.first_chunk().expect("it has 32 bytes"))
+        let number = u128::from_be_bytes(*mac.first_chunk().expect("it has 32 bytes"));
+        number >> (4 * (32 - DIGITS))
     }
 }
 

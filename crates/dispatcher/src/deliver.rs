@@ -121,10 +121,6 @@ fn branch_of_ours<'a>(via: &'a [u8], names: &Names) -> Option<&'a str> {
     via.branch.filter(|_| names.listener(address).is_some())
 }
 
-/// Nothing else of its Via is needed before the answer comes.
 fn manager_branch(request: &Message) -> Result<&str, Refusal> {
-    let via = request.values(Name::Via).next().and_then(|via| std::str::from_utf8(via).ok());
-    let params = via.and_then(|via| via.split_once(';')).map(|(_, params)| Params::new(params));
-    let branch = params.and_then(|params| params.get("branch")).flatten();
-    branch.ok_or(Refusal::Fault(sip::Fault::bad("Via Without Branch")))
+    request.branch().ok_or(Refusal::Fault(sip::Fault::bad("Via Without Branch")))
 }

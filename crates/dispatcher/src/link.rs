@@ -212,5 +212,5 @@ impl Link {
 fn is_pong(message: &Message) -> bool {
     message.status().is_some()
         && message.method() == Method::Options
-        && message.via().is_ok_and(|via| via.branch.and_then(branch::ping_sequence).is_some())
+        && message.branch().and_then(branch::ping_sequence).is_some()
 }

@@ -142,6 +142,7 @@ impl<'a> Edit<'a> {
         self.write_start_line(&mut copy);
         let below_vias =
             head.lines.iter().rposition(|line| line.name == Name::Via).map_or(0, |last| last + 1);
+        let touched = self.touched();
         let mut end = head.headers_at;
         for (at, line) in head.lines.iter().enumerate() {
             // A line that could not be read stands between the two, and goes.
@@ -153,7 +154,9 @@ impl<'a> Edit<'a> {
                 copy.keep_until(end);
                 self.write_missing(&mut copy.new);
             }
-            self.write_line(line, &mut copy);
+            if touched.holds(line.name) {
+                self.write_line(line, &mut copy);
+            }
             end = line.whole.end as usize;
         }
         copy.keep_until(end);
@@ -168,6 +171,15 @@ impl<'a> Edit<'a> {
         new.extend_from_slice(b"\r\n");
         new.extend_from_slice(&message.bytes()[head.body_at..]);
         Bytes::from(new)
+    }
+
+    /// Lines of no other name are ever changed, or have something put in front of them.
+    fn touched(&self) -> Names {
+        let mut touched = self.stripped;
+        for name in [Name::Via, Name::Route, Name::RecordRoute, Name::MaxForwards] {
+            touched.insert(name);
+        }
+        touched
     }
 
     /// How much longer the message may become.
@@ -323,13 +335,15 @@ fn push_with_source(new: &mut Vec<u8>, list: &[u8], source: SocketAddr) {
     let empty = list.iter().take_while(|byte| b", \t".contains(byte)).count();
     let list = &list[empty..];
     let (first, behind) = list.split_at(lex::comma(list).unwrap_or(list.len()));
-    let Some(via) = Via::parse(first) else { return new.extend_from_slice(list) };
-    let params = via.params.as_str();
-    new.extend_from_slice(first[..first.len() - params.len()].trim_ascii_end());
+    let (sent_by, params) = first.split_at(lex::find_any(first, [b';']).unwrap_or(first.len()));
+    let Ok(params) = std::str::from_utf8(params) else { return new.extend_from_slice(list) };
+    new.extend_from_slice(sent_by.trim_ascii_end());
     let address = source.ip().to_canonical();
+    let mut asks_for_port = false;
     for piece in lex::split_text(params, b';').map(str::trim).filter(|piece| !piece.is_empty()) {
         let name = piece.split('=').next().unwrap_or_default().trim_end();
         if name.eq_ignore_ascii_case("rport") {
+            asks_for_port = true;
             new.extend_from_slice(b";rport=");
             push_decimal(new, source.port().into());
         } else if !name.eq_ignore_ascii_case("received") {
@@ -337,7 +351,11 @@ fn push_with_source(new: &mut Vec<u8>, list: &[u8], source: SocketAddr) {
             new.extend_from_slice(piece.as_bytes());
         }
     }
-    if via.rport.is_some() || host::literal(via.host).map(|host| host.to_canonical()) != Some(address) {
+    let says_so = || {
+        let host = Via::parse(first).and_then(|via| host::literal(via.host));
+        host.map(|host| host.to_canonical()) == Some(address)
+    };
+    if asks_for_port || !says_so() {
         new.extend_from_slice(b";received=");
         push_address(new, address);
     }

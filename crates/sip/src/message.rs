@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::fault::{Fault, NotSip};
-use crate::header::{CSeq, Contacts, Event, Name, NameAddr, SubscriptionState, Via, lex};
+use crate::header::{CSeq, Contacts, Event, Name, NameAddr, Params, SubscriptionState, Via, lex};
 use crate::header_lines::Line;
 use crate::method::Method;
 use crate::wire::{self, Limits, Scanned, StartLine};
@@ -106,6 +106,13 @@ impl Message {
     /// The topmost Via.
     pub fn via(&self) -> Result<Via<'_>, Fault> {
         self.vias().next().unwrap_or(Err(Fault::bad("Missing Via")))
+    }
+
+    /// The branch of the topmost Via, whatever else that says: enough for who looks for a transaction of his own.
+    pub fn branch(&self) -> Option<&str> {
+        let via = utf8(self.values(Name::Via).next()?)?;
+        let behind_sent_by = lex::find_any(via.as_bytes(), [b';'])?;
+        Params::new(&via[behind_sent_by..]).get("branch").flatten().filter(|branch| !branch.is_empty())
     }
 
     /// Every Via, topmost first.
@@ -221,6 +228,20 @@ mod tests {
 
         assert_eq!((response.method(), response.status()), (Method::Notify, Some(481)));
         assert_eq!(response.request_uri(), "");
+    }
+
+    #[test]
+    fn the_branch_is_that_of_the_topmost_via_however_it_is_written() {
+        for via in
+            ["SIP/2.0/UDP h;branch=a, SIP/2.0/TCP i;branch=b", "SIP / 2.0/UDP h ;rport; BRANCH = a;x=\";\""]
+        {
+            let response =
+                parse(&format!("SIP/2.0 200 OK\r\nVia: {via}\r\nVia: SIP/2.0/UDP j;branch=c\r\n\r\n"));
+            assert_eq!((response.branch(), response.via().unwrap().branch), (Some("a"), Some("a")));
+        }
+        for via in ["Via: SIP/2.0/UDP h", "Via: SIP/2.0/UDP h;branch=", "Via: SIP/2.0/UDP h;branch", "v:"] {
+            assert_eq!(parse(&format!("SIP/2.0 200 OK\r\n{via}\r\n\r\n")).branch(), None, "{via}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Demux {
     /// is the truth about this manager.
     pub fn route(&self, message: &Message) -> Option<GroupId> {
         if !message.is_request() {
-            return group_of_branch(message.via().ok()?.branch?);
+            return group_of_branch(message.branch()?);
         }
         let slot = match message.method() {
             Method::Subscribe => slot_of_dialog(message).or_else(|| slot_of(message.request_uri())),

@@ -92,8 +92,7 @@ impl Switchboard {
 
     /// An answer to what was relayed, either way. False if it is none.
     pub(super) fn relayed_answer(&self, upstream: &Upstream, answer: &Message, leg: &Leg) -> bool {
-        let top = answer.via().ok().and_then(|via| via.branch);
-        if top.and_then(RelayBranch::direction).is_none() {
+        if answer.branch().and_then(RelayBranch::direction).is_none() {
             return false;
         }
         let Some(branch) = upstream.relay.branch_of(answer, &self.names) else {

@@ -89,7 +89,7 @@ impl<T> ClientTransactions<T> {
     /// `Some` if this is the final answer to one of ours; anything else is absorbed.
     pub fn receive(&mut self, response: &Message, now: Instant) -> Option<Completed<T>> {
         let status = response.status()?;
-        let branch = response.via().ok()?.branch?;
+        let branch = response.branch()?;
         let transaction = self.live.get_mut(branch)?;
         // A CANCEL has the branch of the request that it is about (RFC 3261 §17.1.3).
         let method = response.cseq().ok()?.method;
