@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use presence::time::Timestamp;
 use presence_agent::agent::Entry;
+use presence_agent::shard::SubscriptionId;
 use presence_agent::verdict::Question;
 use presence_agent::{Note, Now, Output, Silence, Ticket};
 use sip::{Limits, Message};
@@ -256,16 +257,17 @@ impl World {
         self.invariants.committed(entry, self.now)?;
         accounts::within_quota(self.billing.quota, self.invariants.history.shard())?;
         let ends = self.invariants.history.ends.iter().filter(|end| end.ended);
-        ends.map(|end| end.id.as_str()).try_for_each(|id| self.is_ended_rightly(id))
+        ends.map(|end| end.id).try_for_each(|id| self.is_ended_rightly(id))
     }
 
     /// Nobody ends a subscription of a watcher that counts on it and is where the log says.
-    fn is_ended_rightly(&self, id: &str) -> Check {
+    fn is_ended_rightly(&self, id: SubscriptionId) -> Check {
         let shard = self.invariants.history.shard();
-        let Some(held) = shard.subscription(&id.into()) else { return Ok(()) };
+        let Some(held) = shard.subscription(id) else { return Ok(()) };
         let is_wronged = |phone: &&Phone| {
             let dialog = phone.script.dialog().filter(|dialog| dialog.is_live(self.now));
-            let is_it = dialog.is_some_and(|dialog| dialog.remote_tag.as_deref() == Some(id));
+            let is_it =
+                dialog.is_some_and(|dialog| dialog.remote_tag.as_deref() == Some(held.dialog.local_tag()));
             is_it && phone.contact() == held.dialog.remote_target()
         };
         match self.phones.iter().find(is_wronged) {

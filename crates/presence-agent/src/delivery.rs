@@ -76,7 +76,7 @@ impl Deliveries {
 
     /// Takes note of a subscription of ours in which everything up to `delivered` has reached the watcher. Gives the
     /// branch of a NOTIFY that is still on its way under a CSeq of an older epoch: its answer tells nothing any more.
-    pub fn own(&mut self, id: &SubscriptionId, epoch: u64, delivered: Position) -> Option<Arc<str>> {
+    pub fn own(&mut self, id: SubscriptionId, epoch: u64, delivered: Position) -> Option<Arc<str>> {
         let fresh = Delivery {
             epoch,
             sent: 0,
@@ -89,7 +89,7 @@ impl Deliveries {
             patient: false,
             doubted: false,
         };
-        let held = self.held.entry(id.clone()).or_insert(fresh);
+        let held = self.held.entry(id).or_insert(fresh);
         if held.epoch == epoch {
             return None;
         }
@@ -101,31 +101,31 @@ impl Deliveries {
     }
 
     /// Gives the branch of the NOTIFY in flight.
-    pub fn disown(&mut self, id: &SubscriptionId) -> Option<Arc<str>> {
-        let delivery = self.held.remove(id)?;
+    pub fn disown(&mut self, id: SubscriptionId) -> Option<Arc<str>> {
+        let delivery = self.held.remove(&id)?;
         if let Some(at) = delivery.retry_at {
-            self.retries.remove(&(at, id.clone()));
+            self.retries.remove(&(at, id));
         }
-        self.dirty.remove(id);
+        self.dirty.remove(&id);
         delivery.in_flight.map(|sent| sent.branch)
     }
 
-    pub fn has(&self, id: &SubscriptionId) -> bool {
-        self.held.contains_key(id)
+    pub fn has(&self, id: SubscriptionId) -> bool {
+        self.held.contains_key(&id)
     }
 
-    pub fn ids(&self) -> impl Iterator<Item = &SubscriptionId> {
-        self.held.keys()
+    pub fn ids(&self) -> impl Iterator<Item = SubscriptionId> {
+        self.held.keys().copied()
     }
 
     /// Those behind a bound, in their order.
-    pub fn ids_from(&self, from: Bound<SubscriptionId>) -> impl Iterator<Item = &SubscriptionId> {
-        self.held.range((from, Bound::Unbounded)).map(|(id, _)| id)
+    pub fn ids_from(&self, from: Bound<SubscriptionId>) -> impl Iterator<Item = SubscriptionId> {
+        self.held.range((from, Bound::Unbounded)).map(|(id, _)| *id)
     }
 
     /// The watcher is alive, whatever failed before. Says whether it is one of ours.
-    pub fn heard_from(&mut self, id: &SubscriptionId) -> bool {
-        let Some(delivery) = self.held.get_mut(id) else { return false };
+    pub fn heard_from(&mut self, id: SubscriptionId) -> bool {
+        let Some(delivery) = self.held.get_mut(&id) else { return false };
         delivery.failures = 0;
         delivery.patient = false;
         delivery.doubted = false;
@@ -133,30 +133,30 @@ impl Deliveries {
     }
 
     /// Puts a subscription in the queue if it is owed more than was delivered.
-    pub fn wake(&mut self, id: &SubscriptionId, owed: Position) {
+    pub fn wake(&mut self, id: SubscriptionId, owed: Position) {
         self.wake_if(id, || Some(owed));
     }
 
     /// The same; what is owed is asked only if it is ours.
-    pub fn wake_if(&mut self, id: &SubscriptionId, owed: impl FnOnce() -> Option<Position>) {
-        let Some(delivery) = self.held.get_mut(id) else { return };
+    pub fn wake_if(&mut self, id: SubscriptionId, owed: impl FnOnce() -> Option<Position>) {
+        let Some(delivery) = self.held.get_mut(&id) else { return };
         let Some(owed) = owed() else { return };
         if owed <= delivery.delivered {
             return;
         }
         self.moved = true;
-        self.dirty.insert(id.clone());
+        self.dirty.insert(id);
         // A watcher that failed once may just have missed it; one that fails again waits for its turn, or the silent
         // ones would take the room of those that answer.
         if delivery.retry_at.is_some() && (delivery.failures > 1 || delivery.patient) {
             return;
         }
         if let Some(at) = delivery.retry_at.take() {
-            self.retries.remove(&(at, id.clone()));
+            self.retries.remove(&(at, id));
         }
         if delivery.in_flight.is_none() && !delivery.queued {
             delivery.queued = true;
-            self.queue.push_back(id.clone());
+            self.queue.push_back(id);
         }
     }
 
@@ -176,8 +176,8 @@ impl Deliveries {
     }
 
     /// Starts a NOTIFY that brings the watcher up to `position`, in the transaction `branch`.
-    pub fn start(&mut self, id: &SubscriptionId, position: Position, branch: &Arc<str>) -> Option<Turn> {
-        let delivery = self.held.get_mut(id).filter(|delivery| delivery.in_flight.is_none())?;
+    pub fn start(&mut self, id: SubscriptionId, position: Position, branch: &Arc<str>) -> Option<Turn> {
+        let delivery = self.held.get_mut(&id).filter(|delivery| delivery.in_flight.is_none())?;
         if delivery.epoch >= Self::EPOCHS {
             return Some(Turn::DialogUsedUp);
         }
@@ -190,15 +190,15 @@ impl Deliveries {
     }
 
     /// The way that NOTIFYs of this epoch go.
-    pub fn learn(&mut self, id: &SubscriptionId, way: Way) {
-        if let Some(delivery) = self.held.get_mut(id) {
+    pub fn learn(&mut self, id: SubscriptionId, way: Way) {
+        if let Some(delivery) = self.held.get_mut(&id) {
             delivery.way = Some(way);
         }
     }
 
     /// The watcher has accepted the NOTIFY in flight, or never will: there is nothing more to do about it.
-    pub fn delivered(&mut self, id: &SubscriptionId, owed: Position) {
-        let Some(delivery) = self.held.get_mut(id) else { return };
+    pub fn delivered(&mut self, id: SubscriptionId, owed: Position) {
+        let Some(delivery) = self.held.get_mut(&id) else { return };
         if let Some(sent) = delivery.in_flight.take() {
             delivery.delivered = delivery.delivered.max(sent.position);
         }
@@ -206,7 +206,7 @@ impl Deliveries {
         delivery.doubted = false;
         self.moved = true;
         if owed <= delivery.delivered {
-            self.dirty.remove(id);
+            self.dirty.remove(&id);
         } else {
             self.wake(id, owed);
         }
@@ -214,15 +214,15 @@ impl Deliveries {
 
     /// Whether the NOTIFY in flight is the first of its epoch: it may be the very first that the watcher sees, and overtake
     /// the answer that makes its dialog.
-    pub fn is_first(&self, id: &SubscriptionId) -> bool {
-        self.held.get(id).is_some_and(|delivery| delivery.sent == 1)
+    pub fn is_first(&self, id: SubscriptionId) -> bool {
+        self.held.get(&id).is_some_and(|delivery| delivery.sent == 1)
     }
 
     /// The NOTIFY in flight was not accepted, or nobody answered. If the state moved on meanwhile the newer one is
     /// tried at once; else after a while that doubles. `pause`: how long the watcher asked to be left alone, which what
     /// changes does not cut short.
-    pub fn failed(&mut self, id: &SubscriptionId, owed: Position, pause: Option<Duration>, now: Instant) {
-        let Some(delivery) = self.held.get_mut(id) else { return };
+    pub fn failed(&mut self, id: SubscriptionId, owed: Position, pause: Option<Duration>, now: Instant) {
+        let Some(delivery) = self.held.get_mut(&id) else { return };
         let tried = delivery.in_flight.take().map(|sent| sent.position);
         delivery.failures += 1;
         delivery.patient = pause.is_some();
@@ -237,13 +237,13 @@ impl Deliveries {
         };
         let at = now + wait.min(Self::LAST_RETRY);
         delivery.retry_at = Some(at);
-        self.retries.insert((at, id.clone()));
+        self.retries.insert((at, id));
     }
 
     /// The dialog of the NOTIFY in flight is said to lead nowhere. Says whether to believe it, because it was said before;
     /// if not, it is asked once more after `pause`.
-    pub fn refused(&mut self, id: &SubscriptionId, owed: Position, pause: Duration, now: Instant) -> bool {
-        let Some(delivery) = self.held.get_mut(id) else { return false };
+    pub fn refused(&mut self, id: SubscriptionId, owed: Position, pause: Duration, now: Instant) -> bool {
+        let Some(delivery) = self.held.get_mut(&id) else { return false };
         if std::mem::replace(&mut delivery.doubted, true) {
             return true;
         }
@@ -253,11 +253,11 @@ impl Deliveries {
 
     /// Those whose time to try again has come.
     pub fn take_retries(&mut self, now: Instant) -> Vec<SubscriptionId> {
-        let later = self.retries.split_off(&(Instant(now.0 + 1), SubscriptionId::from("")));
+        let later = self.retries.split_off(&(Instant(now.0 + 1), SubscriptionId(0)));
         let due = std::mem::replace(&mut self.retries, later);
         let due: Vec<_> = due.into_iter().map(|(_, id)| id).collect();
         for id in &due {
-            if let Some(delivery) = self.held.get_mut(id) {
+            if let Some(delivery) = self.held.get_mut(&id) {
                 delivery.retry_at = None;
             }
         }
@@ -295,12 +295,10 @@ impl Deliveries {
 mod tests {
     use super::*;
 
-    fn id() -> SubscriptionId {
-        SubscriptionId::from("000-a")
-    }
+    const ID: SubscriptionId = SubscriptionId(7);
 
     fn start(deliveries: &mut Deliveries, position: u64) -> Option<Turn> {
-        deliveries.start(&id(), Position(position), &"z9hG4bK1".into())
+        deliveries.start(ID, Position(position), &"z9hG4bK1".into())
     }
 
     fn send(cseq: u64) -> Option<Turn> {
@@ -309,35 +307,35 @@ mod tests {
 
     fn owned() -> Deliveries {
         let mut deliveries = Deliveries::default();
-        deliveries.own(&id(), 1, Position(0));
+        deliveries.own(ID, 1, Position(0));
         deliveries
     }
 
     #[test]
     fn one_notify_is_in_flight_and_the_newest_state_is_sent_next() {
         let mut deliveries = owned();
-        deliveries.wake(&id(), Position(5));
-        assert_eq!(deliveries.next_in_queue(), Some(id()));
+        deliveries.wake(ID, Position(5));
+        assert_eq!(deliveries.next_in_queue(), Some(ID));
         assert_eq!(start(&mut deliveries, 5), send(4097));
 
-        deliveries.wake(&id(), Position(6));
-        deliveries.wake(&id(), Position(7));
+        deliveries.wake(ID, Position(6));
+        deliveries.wake(ID, Position(7));
         assert_eq!(deliveries.next_in_queue(), None);
-        deliveries.delivered(&id(), Position(7));
+        deliveries.delivered(ID, Position(7));
 
-        assert_eq!(deliveries.next_in_queue(), Some(id()));
+        assert_eq!(deliveries.next_in_queue(), Some(ID));
         assert_eq!(deliveries.next_in_queue(), None);
     }
 
     #[test]
     fn what_was_delivered_is_not_owed_again() {
         let mut deliveries = owned();
-        deliveries.wake(&id(), Position(5));
+        deliveries.wake(ID, Position(5));
         deliveries.next_in_queue();
         start(&mut deliveries, 5);
-        deliveries.delivered(&id(), Position(5));
+        deliveries.delivered(ID, Position(5));
 
-        deliveries.wake(&id(), Position(5));
+        deliveries.wake(ID, Position(5));
 
         assert!(deliveries.next_in_queue().is_none() && deliveries.dirty().is_empty());
     }
@@ -345,15 +343,15 @@ mod tests {
     #[test]
     fn a_failed_notify_leaves_the_subscription_dirty_until_its_retry() {
         let mut deliveries = owned();
-        deliveries.wake(&id(), Position(5));
+        deliveries.wake(ID, Position(5));
         deliveries.next_in_queue();
         start(&mut deliveries, 5);
 
-        deliveries.failed(&id(), Position(5), None, Instant(0));
+        deliveries.failed(ID, Position(5), None, Instant(0));
 
-        assert!(deliveries.dirty().contains(&id()));
+        assert!(deliveries.dirty().contains(&ID));
         assert_eq!(deliveries.take_retries(Instant(31_999)), []);
-        assert_eq!(deliveries.take_retries(Instant(32_000)), [id()]);
+        assert_eq!(deliveries.take_retries(Instant(32_000)), [ID]);
     }
 
     #[test]
@@ -361,15 +359,15 @@ mod tests {
         let pause = Some(Duration::from_secs(5));
         let mut deliveries = owned();
         start(&mut deliveries, 5);
-        deliveries.failed(&id(), Position(6), pause, Instant(0));
-        deliveries.wake(&id(), Position(7));
+        deliveries.failed(ID, Position(6), pause, Instant(0));
+        deliveries.wake(ID, Position(7));
         assert_eq!(deliveries.next_in_queue(), None);
         assert_eq!(deliveries.next_retry(), Some(Instant(5_000)));
 
-        deliveries.heard_from(&id());
-        deliveries.wake(&id(), Position(8));
+        deliveries.heard_from(ID);
+        deliveries.wake(ID, Position(8));
 
-        assert_eq!((deliveries.next_in_queue(), deliveries.next_retry()), (Some(id()), None));
+        assert_eq!((deliveries.next_in_queue(), deliveries.next_retry()), (Some(ID), None));
     }
 
     #[test]
@@ -377,7 +375,7 @@ mod tests {
         let mut deliveries = owned();
         for (asked, waits) in [(86_400, 600), (1, 64), (0, 128)] {
             start(&mut deliveries, 5);
-            deliveries.failed(&id(), Position(5), Some(Duration::from_secs(asked)), Instant(0));
+            deliveries.failed(ID, Position(5), Some(Duration::from_secs(asked)), Instant(0));
             assert_eq!(deliveries.next_retry(), Some(Instant(waits * 1_000)), "{asked}");
             deliveries.take_retries(Instant(waits * 1_000));
         }
@@ -388,12 +386,12 @@ mod tests {
         let mut deliveries = owned();
         let refused = |deliveries: &mut Deliveries| {
             start(deliveries, 5);
-            deliveries.refused(&id(), Position(5), Duration::from_secs(32), Instant(0))
+            deliveries.refused(ID, Position(5), Duration::from_secs(32), Instant(0))
         };
 
         assert!(!refused(&mut deliveries));
         start(&mut deliveries, 5);
-        deliveries.delivered(&id(), Position(5));
+        deliveries.delivered(ID, Position(5));
         assert!(!refused(&mut deliveries));
         assert!(refused(&mut deliveries));
     }
@@ -401,16 +399,16 @@ mod tests {
     #[test]
     fn in_a_new_epoch_nobody_waits_for_the_notify_of_the_old_one() {
         let mut deliveries = owned();
-        deliveries.wake(&id(), Position(5));
+        deliveries.wake(ID, Position(5));
         deliveries.next_in_queue();
         start(&mut deliveries, 5);
 
-        let same = deliveries.own(&id(), 1, Position(0));
-        let next = deliveries.own(&id(), 2, Position(0));
-        deliveries.wake(&id(), Position(6));
+        let same = deliveries.own(ID, 1, Position(0));
+        let next = deliveries.own(ID, 2, Position(0));
+        deliveries.wake(ID, Position(6));
 
         assert_eq!((same, next.as_deref()), (None, Some("z9hG4bK1")));
-        assert_eq!(deliveries.next_in_queue(), Some(id()));
+        assert_eq!(deliveries.next_in_queue(), Some(ID));
     }
 
     #[test]
@@ -418,20 +416,20 @@ mod tests {
         let mut deliveries = owned();
         for n in 1..4096 {
             assert_eq!(start(&mut deliveries, n), send(4096 + n));
-            deliveries.delivered(&id(), Position(n));
+            deliveries.delivered(ID, Position(n));
         }
 
         assert_eq!(start(&mut deliveries, 5000), Some(Turn::EpochUsedUp));
-        deliveries.own(&id(), 2, Position(0));
+        deliveries.own(ID, 2, Position(0));
         assert_eq!(start(&mut deliveries, 5000), send(8193));
     }
 
     #[test]
     fn no_cseq_reaches_two_to_the_31() {
         let mut deliveries = owned();
-        deliveries.own(&id(), Deliveries::EPOCHS - 1, Position(0));
+        deliveries.own(ID, Deliveries::EPOCHS - 1, Position(0));
         let last = start(&mut deliveries, 1);
-        deliveries.own(&id(), Deliveries::EPOCHS, Position(0));
+        deliveries.own(ID, Deliveries::EPOCHS, Position(0));
 
         assert_eq!(last, send((1 << 31) - 4095));
         assert_eq!(start(&mut deliveries, 2), Some(Turn::DialogUsedUp));

@@ -62,16 +62,16 @@ impl Reviews {
     }
 
     /// A subscription is new to this node, or was asked for anew.
-    pub fn doubt(&mut self, id: &SubscriptionId, watcher: &str, now: Instant) {
+    pub fn doubt(&mut self, id: SubscriptionId, watcher: &str, now: Instant) {
         if self.last_named(watcher).is_some_and(|named| now - named.at < Self::LATELY) {
-            self.due.insert(id.clone());
+            self.due.insert(id);
         }
     }
 
     /// As `doubt`, for all at once: if every account was named, the walk begins again.
     pub fn doubt_each<'a>(
         &mut self,
-        subscriptions: impl Iterator<Item = (&'a SubscriptionId, &'a str)>,
+        subscriptions: impl Iterator<Item = (SubscriptionId, &'a str)>,
         now: Instant,
     ) {
         if self.all.is_some_and(|all| now - all.at < Self::LATELY) && !broken(Mutant::NamesForgotten) {
@@ -107,7 +107,7 @@ impl Reviews {
         now: Instant,
     ) -> Vec<SubscriptionId>
     where
-        I: Iterator<Item = &'a SubscriptionId>,
+        I: Iterator<Item = SubscriptionId>,
     {
         self.named.retain(|_, named| now - named.at < Self::LATELY);
         if now < self.not_before {
@@ -120,8 +120,8 @@ impl Reviews {
             turn.push(id);
         }
         if let Some(from) = self.walk.take() {
-            let next: Vec<_> = owned(from).take(Self::WALK_PER_STEP).cloned().collect();
-            self.walk = next.last().map(|last| Bound::Excluded(last.clone()));
+            let next: Vec<_> = owned(from).take(Self::WALK_PER_STEP).collect();
+            self.walk = next.last().map(|last| Bound::Excluded(*last));
             turn.extend(next);
         }
         turn
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     fn id(n: usize) -> SubscriptionId {
-        SubscriptionId::from(format!("000-{n:04}").as_str())
+        SubscriptionId(n as u64)
     }
 
     fn named(account: &str) -> Invalidated {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn step(reviews: &mut Reviews, owned: &BTreeSet<SubscriptionId>, now: u64) -> usize {
-        reviews.step(|from| owned.range((from, Bound::Unbounded)), Instant(now)).len()
+        reviews.step(|from| owned.range((from, Bound::Unbounded)).copied(), Instant(now)).len()
     }
 
     #[test]
@@ -200,15 +200,15 @@ mod tests {
     fn a_name_counts_for_a_minute_and_too_many_names_are_all() {
         let mut reviews = Reviews::default();
         reviews.note(&named("bob@lab.test"), Instant(0));
-        reviews.doubt(&id(1), "bob@lab.test", Instant(60_000));
+        reviews.doubt(id(1), "bob@lab.test", Instant(60_000));
         assert_eq!(reviews.due.len(), 0);
-        reviews.doubt(&id(1), "bob@lab.test", Instant(59_999));
+        reviews.doubt(id(1), "bob@lab.test", Instant(59_999));
         assert_eq!(reviews.due.len(), 1);
 
         let many = (0..=Reviews::NAMES).map(|n| PresentityKey::restored(&format!("u{n}@lab.test")));
         reviews.note(&Invalidated::Accounts(many.collect()), Instant(60_000));
 
-        reviews.doubt(&id(2), "carol@lab.test", Instant(60_001));
+        reviews.doubt(id(2), "carol@lab.test", Instant(60_001));
         assert_eq!(reviews.due.len(), 2);
         assert!(reviews.named.len() <= Reviews::NAMES);
     }

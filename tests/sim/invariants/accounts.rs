@@ -51,6 +51,6 @@ pub fn is_told(pending: bool, dialog: &Dialog) -> Check {
     }
 }
 
-fn living(shard: &Shard) -> impl Iterator<Item = (&presence_agent::shard::SubscriptionId, &Subscription)> {
+fn living(shard: &Shard) -> impl Iterator<Item = (presence_agent::shard::SubscriptionId, &Subscription)> {
     shard.subscriptions().filter(|(_, held)| held.ended.is_none())
 }

@@ -137,7 +137,7 @@ impl Answers {
         let Some(request) = self.requests.get(name) else { return Ok(()) };
         let (_, tag) = request.ask.to.split_once(";tag=").unwrap_or_default();
         let shard = history.shard();
-        match shard.subscription(&tag.into()) {
+        match shard.subscription_of(tag) {
             Some(held) if held.ended.is_none() && shard.stamp() < held.expires_at => {
                 broken("P2 a live dialog was refused", format!("{:?}", request.ask))
             }

@@ -9,7 +9,7 @@ use presence::compositor::{Contribution, compose};
 use presence::position::Position;
 use presence::repeat::RepeatKey;
 use presence::time::Timestamp;
-use presence_agent::shard::{Presentity, Shard};
+use presence_agent::shard::{Presentity, Shard, SubscriptionId};
 use proto::v1::command::Kind;
 
 use crate::coverage::{Coverage, Seen};
@@ -25,7 +25,7 @@ pub struct History {
     requests: BTreeMap<RepeatKey, Vec<u64>>,
     /// By presentity: its documents, each with the position from which it was the newest, and when that was.
     documents: BTreeMap<String, Vec<Document>>,
-    /// By subscription.
+    /// By the local tag of the dialog.
     tenures: BTreeMap<String, Vec<Tenure>>,
     boots: BTreeMap<NodeId, Vec<(u64, u64)>>,
     /// What owners said of subscriptions that lived until then, in the last entry: that they are at their end.
@@ -42,7 +42,7 @@ pub struct Document {
 /// An EndSubscription that met a live subscription.
 #[derive(Debug)]
 pub struct End {
-    pub id: String,
+    pub id: SubscriptionId,
     /// Its owner of an older epoch says so.
     pub stale: bool,
     pub ended: bool,
@@ -85,7 +85,7 @@ impl History {
                 if end.stale {
                     seen.note(Seen::EndOfOldEpoch);
                 }
-                let held = self.shard.subscription(&end.id.as_str().into());
+                let held = self.shard.subscription(end.id);
                 self.ends.push(End { ended: held.is_none_or(|held| held.ended.is_some()), ..end });
             }
             if expires && self.shard.subscription_count() < subscriptions {
@@ -158,8 +158,8 @@ impl History {
     /// Whether a command says that a live subscription is at its end.
     fn end(&self, kind: &Kind) -> Option<End> {
         let Kind::EndSubscription(end) = kind else { return None };
-        let held = self.shard.subscription(&end.id.as_str().into()).filter(|held| held.ended.is_none())?;
-        Some(End { id: end.id.clone(), stale: held.epoch > end.epoch, ended: false })
+        let held = self.shard.subscription(SubscriptionId(end.id)).filter(|held| held.ended.is_none())?;
+        Some(End { id: SubscriptionId(end.id), stale: held.epoch > end.epoch, ended: false })
     }
 
     fn changes(&self) -> usize {
@@ -193,12 +193,13 @@ impl History {
     }
 
     fn note_tenures(&mut self, index: u64) {
-        for (id, held) in self.shard.subscriptions() {
+        for (_, held) in self.shard.subscriptions() {
+            let tag = held.dialog.local_tag();
             let shown = !held.is_pending() && held.ended.as_deref() != Some("rejected");
             let (owner, epoch) = (held.owner, held.epoch);
             let now = Tenure { from: index, owner, epoch, shown };
-            match self.tenures.get_mut(id.as_str()) {
-                None => drop(self.tenures.insert(id.to_string(), vec![now])),
+            match self.tenures.get_mut(tag) {
+                None => drop(self.tenures.insert(tag.to_owned(), vec![now])),
                 Some(tenures) => {
                     let last = tenures.last().copied();
                     if last.is_some_and(|last| Tenure { from: index, ..last } != now) {

@@ -88,8 +88,8 @@ impl Watchers {
         now: u64,
     ) -> Check {
         let who = || format!("{} of {presentity}", dialog.call.id);
-        let id = dialog.remote_tag.as_deref().unwrap_or_default();
-        let held = history.shard().subscription(&id.into());
+        let tag = dialog.remote_tag.as_deref().unwrap_or_default();
+        let held = history.shard().subscription_of(tag);
         if held.is_none_or(|held| held.ended.is_some()) {
             return broken("P4 a subscription is forgotten", who());
         }

@@ -158,14 +158,14 @@ impl Agent {
                 self.outputs.push_back(Output::Changed(key));
             }
             Effect::SubscriptionAsked(id) => {
-                self.own(&id, Position::default());
-                if self.deliveries.heard_from(&id) {
-                    self.wake(&id);
-                    self.doubt(&id, now);
+                self.own(id, Position::default());
+                if self.deliveries.heard_from(id) {
+                    self.wake(id);
+                    self.doubt(id, now);
                 }
             }
-            Effect::SubscriptionJudged(id) => self.judged(&id, now),
-            Effect::SubscriptionEnded(id) => self.disown(&id),
+            Effect::SubscriptionJudged(id) => self.judged(id, now),
+            Effect::SubscriptionEnded(id) => self.disown(id),
             Effect::OwnersMoved => self.scan(now),
         }
     }

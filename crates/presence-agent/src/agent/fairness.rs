@@ -8,7 +8,6 @@ use crate::answer::Refuse;
 use crate::bound::Bound;
 use crate::pending::{Client, Intent};
 use crate::rates::TooOften;
-use crate::shard::SubscriptionId;
 use crate::subscribe::{SubscribeKind, flow};
 use crate::verdict::{Proof, Question};
 
@@ -42,7 +41,7 @@ impl Agent {
     fn is_recorded(&self, intent: &Intent) -> bool {
         let Intent::Subscribe(subscribe) = intent else { return false };
         let begins = subscribe.kind == SubscribeKind::Initial;
-        begins && self.shard.subscription(&SubscriptionId::from(subscribe.local_tag.as_str())).is_some()
+        begins && self.shard.subscription_of(&subscribe.local_tag).is_some()
     }
 
     /// Charges the account for a request that is about to be recorded.

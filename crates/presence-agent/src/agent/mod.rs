@@ -234,7 +234,7 @@ impl Agent {
         self.drain_clients(now);
         self.keep_calls(now);
         for id in self.deliveries.take_retries(now.monotonic) {
-            self.wake(&id);
+            self.wake(id);
         }
         self.keep_up(now, leading);
         self.pump(now);

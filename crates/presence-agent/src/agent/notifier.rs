@@ -74,48 +74,48 @@ impl Agent {
         let me = self.config.node;
         self.disown_all_but_ours();
         let owned: Vec<_> = self.shard.subscriptions().filter(|(_, held)| held.owner == me).collect();
-        let new = owned.iter().filter(|(id, _)| !self.deliveries.has(id));
+        let new = owned.iter().filter(|(id, _)| !self.deliveries.has(*id));
         let new = new.map(|(id, held)| (*id, held.dialog.watcher()));
         self.reviews.doubt_each(new, now.monotonic);
-        let owned: Vec<_> = owned.into_iter().map(|(id, held)| (id.clone(), self.shard.owed(held))).collect();
+        let owned: Vec<_> = owned.into_iter().map(|(id, held)| (id, self.shard.owed(held))).collect();
         for (id, owed) in owned {
-            let may_owe = self.shard.node(me).is_none_or(|node| node.may_owe(&id, owed));
-            self.own(&id, if may_owe { Position::default() } else { owed });
-            self.wake(&id);
+            let may_owe = self.shard.node(me).is_none_or(|node| node.may_owe(id, owed));
+            self.own(id, if may_owe { Position::default() } else { owed });
+            self.wake(id);
         }
     }
 
     fn disown_all_but_ours(&mut self) {
         let (me, shard) = (self.config.node, &self.shard);
-        let is_ours = |id: &SubscriptionId| shard.subscription(id).is_some_and(|held| held.owner == me);
-        for id in self.deliveries.ids().filter(|id| !is_ours(id)).cloned().collect::<Vec<_>>() {
-            self.disown(&id);
+        let is_ours = |id: SubscriptionId| shard.subscription(id).is_some_and(|held| held.owner == me);
+        for id in self.deliveries.ids().filter(|id| !is_ours(*id)).collect::<Vec<_>>() {
+            self.disown(id);
         }
     }
 
     pub(super) fn wake_watchers(&mut self, key: &PresentityKey) {
         let Some(presentity) = self.shard.presentity(key) else { return };
-        for id in presentity.watchers.iter() {
+        for &id in &presentity.watchers {
             let held = || self.shard.subscription(id);
             self.deliveries.wake_if(id, || Some(owed(held()?, Some(presentity.position))));
         }
     }
 
     /// Lets go of a subscription, and of what is on its way: its CSeq is somebody else's by now.
-    pub(super) fn disown(&mut self, id: &SubscriptionId) {
+    pub(super) fn disown(&mut self, id: SubscriptionId) {
         if let Some(branch) = self.deliveries.disown(id) {
             self.clients.abandon(&branch);
         }
     }
 
-    pub(super) fn wake(&mut self, id: &SubscriptionId) {
+    pub(super) fn wake(&mut self, id: SubscriptionId) {
         if let Some(held) = self.shard.subscription(id) {
             self.deliveries.wake(id, self.shard.owed(held));
         }
     }
 
     /// Takes a subscription on, or lets go of one that moved to another node.
-    pub(super) fn own(&mut self, id: &SubscriptionId, delivered: Position) {
+    pub(super) fn own(&mut self, id: SubscriptionId, delivered: Position) {
         match self.shard.subscription(id) {
             Some(held) if held.owner == self.config.node => {
                 if let Some(branch) = self.deliveries.own(id, held.epoch, delivered) {
@@ -131,14 +131,14 @@ impl Agent {
     pub(super) fn pump(&mut self, now: Now) {
         while now.has_lease() && self.clients.len() < self.config.limits.client_transactions {
             let Some(id) = self.deliveries.next_in_queue() else { return };
-            self.notify(&id, now);
+            self.notify(id, now);
         }
         if now.has_lease() && self.deliveries.is_queued() {
             self.full(Bound::ClientTransactions);
         }
     }
 
-    fn notify(&mut self, id: &SubscriptionId, now: Now) {
+    fn notify(&mut self, id: SubscriptionId, now: Now) {
         let ours = self.shard.subscription(id).filter(|held| held.owner == self.config.node);
         let Some(held) = ours.cloned() else { return self.disown(id) };
         let (key, event) = (held.dialog.presentity(), held.dialog.event());
@@ -150,16 +150,16 @@ impl Agent {
         let (cseq, way) = match turn {
             Turn::Send { cseq, way } => (cseq, way),
             Turn::EpochUsedUp => {
-                let raise = v1::RaiseEpoch { id: id.to_string(), epoch: held.epoch };
-                return self.propose(Waiting::RaiseEpoch(id.clone()), Kind::RaiseEpoch(raise));
+                let raise = v1::RaiseEpoch { id: id.0, epoch: held.epoch };
+                return self.propose(Waiting::RaiseEpoch(id), Kind::RaiseEpoch(raise));
             }
             // Its watcher hears 481 when it refreshes, and begins a new one.
-            Turn::DialogUsedUp => return self.propose_end(id.clone(), held.epoch),
+            Turn::DialogUsedUp => return self.propose_end(id, held.epoch),
         };
         let Some(way) = way.or_else(|| self.find_way(id, &held.dialog)) else {
             return self.undelivered(id, None, now);
         };
-        let tag = Notified::Subscription { id: id.clone(), epoch: held.epoch };
+        let tag = Notified::Subscription { id, epoch: held.epoch };
         let notify = Notify {
             cseq,
             ended: held.ended.as_deref(),
@@ -174,7 +174,7 @@ impl Agent {
         }
     }
 
-    fn find_way(&mut self, id: &SubscriptionId, dialog: &Dialog) -> Option<Way> {
+    fn find_way(&mut self, id: SubscriptionId, dialog: &Dialog) -> Option<Way> {
         let way = Way::of(dialog, &self.flow_key)?;
         self.deliveries.learn(id, way);
         Some(way)
@@ -216,20 +216,19 @@ impl Agent {
 
     fn notified(&mut self, tag: Notified, status: u16, pause: Option<Duration>, now: Now) {
         let Notified::Subscription { id, epoch } = tag else { return };
-        let Some(held) = self.shard.subscription(&id).filter(|held| held.epoch == epoch) else { return };
+        let Some(held) = self.shard.subscription(id).filter(|held| held.epoch == epoch) else { return };
         let owed = self.shard.owed(held);
         let has_ended = held.ended.is_some();
-        let refused =
-            |deliveries: &mut Deliveries, pause| deliveries.refused(&id, owed, pause, now.monotonic);
+        let refused = |deliveries: &mut Deliveries, pause| deliveries.refused(id, owed, pause, now.monotonic);
         let ends = match Disposition::of(status, pause.is_some()) {
-            Disposition::Delivered => return self.deliveries.delivered(&id, owed),
-            Disposition::Unknown if !has_ended && self.deliveries.is_first(&id) => {
+            Disposition::Delivered => return self.deliveries.delivered(id, owed),
+            Disposition::Unknown if !has_ended && self.deliveries.is_first(id) => {
                 refused(&mut self.deliveries, OVERTAKEN)
             }
             Disposition::Unknown | Disposition::Useless => true,
             Disposition::Unreachable => refused(&mut self.deliveries, Deliveries::FIRST_RETRY),
             Disposition::Away if self.config.end_on_timeout => true,
-            Disposition::Away | Disposition::Failed => return self.undelivered(&id, pause, now),
+            Disposition::Away | Disposition::Failed => return self.undelivered(id, pause, now),
         };
         if ends {
             self.propose_end(id, epoch);
@@ -237,12 +236,12 @@ impl Agent {
     }
 
     fn propose_end(&mut self, id: SubscriptionId, epoch: u64) {
-        let end = v1::EndSubscription { id: id.to_string(), epoch };
+        let end = v1::EndSubscription { id: id.0, epoch };
         self.propose(Waiting::EndSubscription(id), Kind::EndSubscription(end));
     }
 
     /// The subscription stays, dirty: a failed send never deletes it by itself (DESIGN D10).
-    pub(super) fn undelivered(&mut self, id: &SubscriptionId, pause: Option<Duration>, now: Now) {
+    pub(super) fn undelivered(&mut self, id: SubscriptionId, pause: Option<Duration>, now: Now) {
         let Some(held) = self.shard.subscription(id) else { return };
         self.deliveries.failed(id, self.shard.owed(held), pause, now.monotonic);
     }
@@ -250,7 +249,7 @@ impl Agent {
     fn next_hop_of(&self, tag: Notified) -> Option<SocketAddr> {
         match tag {
             Notified::Subscription { id, .. } => {
-                Some(Way::of(&self.shard.subscription(&id)?.dialog, &self.flow_key)?.next_hop)
+                Some(Way::of(&self.shard.subscription(id)?.dialog, &self.flow_key)?.next_hop)
             }
             Notified::Fetch { next_hop } => Some(next_hop),
         }

@@ -112,7 +112,7 @@ impl Agent {
 
     pub fn watchers(&self, key: &PresentityKey, now: Now) -> Vec<WatcherState> {
         let watchers = self.shard.presentity(key).into_iter().flat_map(|presentity| &presentity.watchers);
-        let subscriptions = watchers.filter_map(|id| self.shard.subscription(id));
+        let subscriptions = watchers.filter_map(|id| self.shard.subscription(*id));
         subscriptions
             .map(|subscription| WatcherState {
                 watcher: subscription.dialog.watcher().to_owned(),

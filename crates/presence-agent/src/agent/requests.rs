@@ -17,7 +17,7 @@ use crate::pending::{Asked, Client, Intent, Waiting};
 use crate::publish::Publish;
 use crate::register::{Ask, Register};
 use crate::request::{at_most, phone_hop, source};
-use crate::shard::{Refusal, SubscriptionId};
+use crate::shard::Refusal;
 use crate::subscribe::{Subscribe, SubscribeKind, flow, flow_of_route};
 use crate::verdict::{Decision, Proof, Question, Subject, Verdict};
 
@@ -159,7 +159,7 @@ impl Agent {
     /// Whom the dialog of this request watches, if this replica knows it.
     fn known_presentity(&self, request: &Message) -> Option<PresentityKey> {
         let to = request.to().ok()?;
-        Some(self.shard.subscription(&SubscriptionId::from(to.tag()?))?.presentity())
+        Some(self.shard.subscription_of(to.tag()?)?.presentity())
     }
 
     fn authorise(&mut self, client: Client, intent: Intent, now: Now) {
@@ -212,7 +212,7 @@ impl Agent {
         if subscribe.kind != SubscribeKind::InDialog {
             return None;
         }
-        let held = self.shard.subscription(&SubscriptionId::from(subscribe.local_tag.as_str()))?;
+        let held = self.shard.subscription_of(&subscribe.local_tag)?;
         let route = crate::request::route_uri(held.dialog.route_set().next()?.as_bytes())?;
         let (then, now) = (flow_of_route(route, &self.flow_key)?, flow(request, &self.flow_key)?);
         let contact = request.contact().ok().flatten()?;

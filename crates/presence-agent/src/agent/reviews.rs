@@ -23,7 +23,7 @@ impl Agent {
                 for account in accounts {
                     self.verdicts.forget(account.as_str());
                     let of_account = self.shard.subscriptions_of(account.as_str());
-                    of_account.for_each(|id| self.reviews.add(id.clone()));
+                    of_account.for_each(|id| self.reviews.add(id));
                 }
             }
         }
@@ -44,14 +44,14 @@ impl Agent {
 
     /// A subscription is new to this node, or was asked for anew: while its watcher is being talked of, what was said
     /// before may not have reached whoever took the request.
-    pub(super) fn doubt(&mut self, id: &SubscriptionId, now: Now) {
+    pub(super) fn doubt(&mut self, id: SubscriptionId, now: Now) {
         if let Some(held) = self.shard.subscription(id) {
             self.reviews.doubt(id, held.dialog.watcher(), now.monotonic);
         }
     }
 
     fn ask_again(&mut self, id: SubscriptionId, now: Now) {
-        let held = self.shard.subscription(&id);
+        let held = self.shard.subscription(id);
         let Some(held) = held.filter(|held| held.owner == self.config.node && held.ended.is_none()) else {
             return;
         };
@@ -82,7 +82,7 @@ impl Agent {
                 return self.reviews.add(id);
             }
         };
-        let Some(held) = self.shard.subscription(&id).filter(|held| held.ended.is_none()) else { return };
+        let Some(held) = self.shard.subscription(id).filter(|held| held.ended.is_none()) else { return };
         if held.epoch != epoch {
             // It moved while billing was thinking; its owner asks once more.
             return self.reviews.add(id);
@@ -94,7 +94,7 @@ impl Agent {
 
     /// Billing's word stands in the log. If it was on its way for long, billing may have changed its mind again meanwhile,
     /// and was held against a state that did not have it yet.
-    pub(super) fn judged(&mut self, id: &SubscriptionId, now: Now) {
+    pub(super) fn judged(&mut self, id: SubscriptionId, now: Now) {
         self.own(id, Position::default());
         let held = self.shard.subscription(id);
         if held.is_some_and(|held| held.owner == self.config.node && held.ended.is_some()) {
@@ -109,15 +109,15 @@ impl Agent {
     /// A request in a dialog was denied: so is the dialog (RFC 6665 section 4.2.2).
     pub(super) fn reject_dialog(&mut self, intent: &Intent, account: &str) {
         let Intent::Subscribe(subscribe) = intent else { return };
-        let id = SubscriptionId::from(subscribe.local_tag.as_str());
-        let held = self.shard.subscription(&id);
+        let Some(id) = SubscriptionId::of(&subscribe.local_tag) else { return };
+        let held = self.shard.subscription_of(&subscribe.local_tag);
         if let Some(held) = held.filter(|held| held.ended.is_none() && held.dialog.watcher() == account) {
             self.propose_judge(id, held.epoch, Standing::Rejected);
         }
     }
 
     fn propose_judge(&mut self, id: SubscriptionId, epoch: u64, standing: Standing) {
-        let judge = v1::Judge { id: id.to_string(), epoch, standing: standing.into() };
+        let judge = v1::Judge { id: id.0, epoch, standing: standing.into() };
         self.propose(Waiting::Judge(id), Kind::Judge(judge));
     }
 }

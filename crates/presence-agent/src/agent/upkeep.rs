@@ -11,7 +11,7 @@ use sip::Instant;
 use super::{Agent, Now, Silence};
 use crate::bound::Bound;
 use crate::pending::Waiting;
-use crate::shard::{NodeState, SubscriptionId};
+use crate::shard::NodeState;
 
 /// When what is due next. Each command is proposed once at a time.
 #[derive(Debug)]
@@ -156,15 +156,16 @@ impl Agent {
         }
         let (dirty, unknown) = (self.deliveries.dirty(), NodeState::default());
         let known = self.shard.node(self.config.node).unwrap_or(&unknown);
-        let names = |names: Vec<&SubscriptionId>| names.into_iter().map(ToString::to_string).collect();
-        let now_pending: Vec<_> = dirty.difference(&known.pending).take(NAMED + 1).collect();
+        let mut now_pending: Vec<_> =
+            dirty.difference(&known.pending).map(|id| id.0).take(NAMED + 1).collect();
         let complete = now_pending.len() <= NAMED;
+        now_pending.truncate(NAMED);
         let upto = if complete { self.shard.position() } else { known.delivered_upto };
         let delivered = v1::Delivered {
             node: self.config.node.0,
             upto: upto.0,
-            now_pending: names(now_pending.into_iter().take(NAMED).collect()),
-            no_longer_pending: names(known.pending.difference(dirty).take(NAMED).collect()),
+            now_pending,
+            no_longer_pending: known.pending.difference(dirty).map(|id| id.0).take(NAMED).collect(),
         };
         self.upkeep.claiming = true;
         if complete {
@@ -210,7 +211,7 @@ impl Agent {
                 self.upkeep.claiming = false;
                 self.deliveries.claim_failed();
             }
-            Waiting::EndSubscription(id) | Waiting::RaiseEpoch(id) => self.undelivered(&id, None, now),
+            Waiting::EndSubscription(id) | Waiting::RaiseEpoch(id) => self.undelivered(id, None, now),
             Waiting::Judge(id) => self.reviews.add(id),
             // The others of the same position are compared all the same.
             Waiting::Checksum => {}

@@ -135,7 +135,7 @@ impl Dialog {
     }
 
     pub(super) fn is_same_usage(&self, other: &Dialog) -> bool {
-        let usage = |of: &Spans| [of.call_id, of.remote_tag, of.event, of.event_id, of.watcher];
+        let usage = |of: &Spans| [of.call_id, of.remote_tag, of.local_tag, of.event, of.event_id, of.watcher];
         usage(&self.spans).map(|span| self.at(span)) == usage(&other.spans).map(|span| other.at(span))
     }
 

@@ -152,9 +152,9 @@ impl Shard {
             Kind::SetSource(source) => self.set_source(source, moment),
             Kind::Register(register) => self.register(register, moment),
             Kind::Subscribe(subscribe) => self.subscribe(subscribe, moment),
-            Kind::EndSubscription(end) => self.end_subscription(&end.id, end.epoch, moment),
+            Kind::EndSubscription(end) => self.end_subscription(SubscriptionId(end.id), end.epoch, moment),
             Kind::Judge(judge) => self.judge(&judge, moment),
-            Kind::RaiseEpoch(raise) => self.raise_epoch(&raise.id, raise.epoch),
+            Kind::RaiseEpoch(raise) => self.raise_epoch(SubscriptionId(raise.id), raise.epoch),
             Kind::Expire(expire) => self.expire(Timestamp(expire.upto), moment),
             Kind::Boot(boot) => self.boot(NodeId(boot.node), boot.incarnation),
             Kind::Delivered(delivered) => self.delivered(delivered),
@@ -183,13 +183,19 @@ impl Shard {
         self.slots.get(&Slot::of_text(key))?.presentities.get(key).map(Arc::as_ref)
     }
 
-    pub fn subscription(&self, id: &SubscriptionId) -> Option<&Arc<Subscription>> {
-        self.slots.get(&id.slot()?)?.subscriptions.get(id)
+    pub fn subscription(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
+        self.slots.get(&id.slot())?.subscriptions.get(&id)
     }
 
-    pub fn subscriptions(&self) -> impl Iterator<Item = (&SubscriptionId, &Subscription)> {
+    /// That of the dialog with this local tag.
+    pub fn subscription_of(&self, local_tag: &str) -> Option<&Arc<Subscription>> {
+        let held = self.subscription(SubscriptionId::of(local_tag)?)?;
+        (held.dialog.local_tag() == local_tag).then_some(held)
+    }
+
+    pub fn subscriptions(&self) -> impl Iterator<Item = (SubscriptionId, &Subscription)> {
         let held = self.slots.values().flat_map(|slot| slot.subscriptions.iter());
-        held.map(|(id, subscription)| (id, subscription.as_ref()))
+        held.map(|(id, subscription)| (*id, subscription.as_ref()))
     }
 
     pub fn presentities(&self) -> impl Iterator<Item = (&PresentityKey, &Presentity)> {
@@ -274,23 +280,21 @@ impl Shard {
     }
 
     fn subscribe(&mut self, subscribe: v1::Subscribe, moment: Moment) -> Applied {
-        let id = SubscriptionId::from(subscribe.local_tag.as_str());
-        let Some(slot) = id.slot() else {
+        let Some(id) = SubscriptionId::of(&subscribe.local_tag) else {
             return Applied::refused(Refusal::Malformed("local tag without a slot"));
         };
-        let has = self.watchers.count(&subscribe.watcher);
-        let state = self.slot_mut(slot);
+        let most = subscribe.max_subscriptions as usize;
+        let has_all = !subscribe.in_dialog && most > 0 && self.watchers.has(&subscribe.watcher, most);
+        let state = self.slot_mut(id.slot());
         let before = state.subscriptions.get(&id).cloned();
-        let applied = state.subscribe(&id, &subscribe, has, moment);
+        let applied = state.subscribe(id, &subscribe, has_all, moment);
         let after = state.subscriptions.get(&id).cloned();
         self.index(id, before.as_deref(), after.as_deref());
         applied
     }
 
-    fn end_subscription(&mut self, id: &str, epoch: u64, moment: Moment) -> Applied {
-        let id = SubscriptionId::from(id);
-        let Some(slot) = id.slot() else { return Applied::done() };
-        let Some(subscription) = self.slot_mut(slot).subscriptions.get_mut(&id) else {
+    fn end_subscription(&mut self, id: SubscriptionId, epoch: u64, moment: Moment) -> Applied {
+        let Some(subscription) = self.slot_mut(id.slot()).subscriptions.get_mut(&id) else {
             return Applied::done();
         };
         if subscription.epoch != epoch && !broken(Mutant::LateEndCounts) {
@@ -300,7 +304,7 @@ impl Shard {
         let before = subscription.clone();
         Arc::make_mut(subscription).end_unsaid(moment);
         let after = subscription.clone();
-        self.index(id.clone(), Some(&before), Some(&after));
+        self.index(id, Some(&before), Some(&after));
         for node in self.nodes.values_mut() {
             node.pending.remove(&id);
         }
@@ -310,23 +314,20 @@ impl Shard {
     /// Billing's word on a subscription. In a later epoch the watcher has asked again, or somebody else owns the dialog,
     /// and billing is asked anew.
     fn judge(&mut self, judge: &v1::Judge, moment: Moment) -> Applied {
-        let id = SubscriptionId::from(judge.id.as_str());
-        let Some(slot) = id.slot() else { return Applied::done() };
-        let held = self.slot_mut(slot).subscriptions.get_mut(&id);
+        let id = SubscriptionId(judge.id);
+        let held = self.slot_mut(id.slot()).subscriptions.get_mut(&id);
         let Some(subscription) = held.filter(|held| held.epoch == judge.epoch) else {
             return Applied::done();
         };
         let before = subscription.clone();
         let judged = Arc::make_mut(subscription).judge(judge.standing(), moment);
         let after = subscription.clone();
-        self.index(id.clone(), Some(&before), Some(&after));
+        self.index(id, Some(&before), Some(&after));
         Applied::done().with(judged.then_some(Effect::SubscriptionJudged(id)))
     }
 
-    fn raise_epoch(&mut self, id: &str, epoch: u64) -> Applied {
-        let id = SubscriptionId::from(id);
-        let Some(slot) = id.slot() else { return Applied::done() };
-        if let Some(subscription) = self.slot_mut(slot).subscriptions.get_mut(&id)
+    fn raise_epoch(&mut self, id: SubscriptionId, epoch: u64) -> Applied {
+        if let Some(subscription) = self.slot_mut(id.slot()).subscriptions.get_mut(&id)
             && subscription.epoch == epoch
         {
             Arc::make_mut(subscription).epoch += 1;
@@ -363,32 +364,31 @@ impl Shard {
 
     fn bury(&mut self, slot: Slot, repeat: RepeatKey, tag: EntityTag, moment: Moment) {
         let deadline = self.slot_mut(slot).bury(repeat, tag, moment.now);
-        self.deadlines.insert(deadline, Deadline::Tombstone(slot, repeat));
+        self.deadlines.tombstones.insert(deadline, (slot, repeat));
     }
 
     /// An active subscription ends and stays for a while as its own tombstone, until the final NOTIFY is delivered; one
     /// that ended before is dropped.
     fn expire_subscription(&mut self, id: SubscriptionId, moment: Moment) -> Option<Effect> {
-        let subscription = self.slot_mut(id.slot()?).subscriptions.get_mut(&id)?;
+        let subscription = self.slot_mut(id.slot()).subscriptions.get_mut(&id)?;
         if subscription.ended.is_some() {
-            self.drop_subscription(&id);
+            self.drop_subscription(id);
             return Some(Effect::SubscriptionEnded(id));
         }
         let before = subscription.clone();
         Arc::make_mut(subscription).end("timeout", moment);
         let after = subscription.clone();
-        self.index(id.clone(), Some(&before), Some(&after));
+        self.index(id, Some(&before), Some(&after));
         Some(Effect::SubscriptionAsked(id))
     }
 
-    fn drop_subscription(&mut self, id: &SubscriptionId) {
-        let Some(slot) = id.slot() else { return };
-        if let Some(subscription) = self.slot_mut(slot).remove_subscription(id) {
-            self.index(id.clone(), Some(&subscription), None);
+    fn drop_subscription(&mut self, id: SubscriptionId) {
+        if let Some(subscription) = self.slot_mut(id.slot()).remove_subscription(id) {
+            self.index(id, Some(&subscription), None);
             self.settle(&subscription.presentity());
         }
         for node in self.nodes.values_mut() {
-            node.pending.remove(id);
+            node.pending.remove(&id);
         }
     }
 
@@ -400,9 +400,9 @@ impl Shard {
     /// Brings what is derived from the subscriptions up to date after one was changed.
     fn index(&mut self, id: SubscriptionId, before: Option<&Subscription>, after: Option<&Subscription>) {
         let due = |held: &Subscription| held.expires_at;
-        self.watchers.moved(&id, before, after);
+        self.watchers.moved(id, before, after);
         self.sources.moved(before, after);
-        self.deadlines.moved(Deadline::Subscription(id), before.map(due), after.map(due));
+        self.deadlines.subscriptions.moved(id, before.map(due), after.map(due));
         self.owners.moved(before.map(|held| held.owner), after.map(|held| held.owner));
         self.totals.moved(before, after);
     }
@@ -417,7 +417,7 @@ impl Shard {
         if presentity.is_empty() {
             state.presentities.remove(key);
         }
-        self.deadlines.moved(Deadline::Presentity(key.clone()), before, after);
+        self.deadlines.presentities.moved(key.clone(), before, after);
     }
 }
 

@@ -18,18 +18,18 @@ pub struct NodeState {
 
 impl NodeState {
     /// Whether a subscription of this node that is owed a NOTIFY of `owed` may still be waiting for it.
-    pub fn may_owe(&self, id: &SubscriptionId, owed: Position) -> bool {
-        owed > self.delivered_upto || self.pending.contains(id)
+    pub fn may_owe(&self, id: SubscriptionId, owed: Position) -> bool {
+        owed > self.delivered_upto || self.pending.contains(&id)
     }
 
     pub(super) fn delivered(&mut self, delivered: v1::Delivered) {
         // A late copy of an older claim knows nothing of what became pending since. What it names may be named again.
         if Position(delivered.upto) > self.delivered_upto {
             self.delivered_upto = Position(delivered.upto);
-            for id in &delivered.no_longer_pending {
-                self.pending.remove(&SubscriptionId::from(id.as_str()));
+            for id in delivered.no_longer_pending {
+                self.pending.remove(&SubscriptionId(id));
             }
         }
-        self.pending.extend(delivered.now_pending.iter().map(|id| SubscriptionId::from(id.as_str())));
+        self.pending.extend(delivered.now_pending.into_iter().map(SubscriptionId));
     }
 }

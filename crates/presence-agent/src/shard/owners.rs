@@ -99,7 +99,7 @@ impl SlotState {
         delivered: &NodeState,
     ) -> Vec<(SubscriptionId, NodeId, bool)> {
         let mut moved = Vec::new();
-        for (id, subscription) in &mut self.subscriptions {
+        for (&id, subscription) in &mut self.subscriptions {
             if subscription.owner != lost {
                 continue;
             }
@@ -111,7 +111,7 @@ impl SlotState {
             subscription.give_to(heir);
             let changed = self.presentities.get(subscription.dialog.presentity());
             let owed = owed(subscription, changed.map(|presentity| presentity.position));
-            moved.push((id.clone(), heir, delivered.may_owe(id, owed)));
+            moved.push((id, heir, delivered.may_owe(id, owed)));
         }
         moved
     }

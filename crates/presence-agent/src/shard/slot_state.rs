@@ -59,18 +59,18 @@ impl SlotState {
         expires_at
     }
 
-    /// `has`: how many live subscriptions the watcher has already.
+    /// `has_all`: the watcher has as many live subscriptions as it may.
     pub fn subscribe(
         &mut self,
-        id: &SubscriptionId,
+        id: SubscriptionId,
         request: &v1::Subscribe,
-        has: usize,
+        has_all: bool,
         moment: Moment,
     ) -> Applied {
-        let subscribed = |lifetime| Outcome::Subscribed { id: id.clone(), lifetime };
+        let subscribed = |lifetime| Outcome::Subscribed { id, lifetime };
         let repeat = RepeatKey::from_bytes(&request.repeat_key);
         let lifetime = Lifetime(request.expires);
-        match self.subscriptions.get_mut(id) {
+        match self.subscriptions.get_mut(&id) {
             Some(held) if held.dialog.numbers.repeat == repeat => {
                 return Applied::outcome(subscribed(held.dialog.numbers.lifetime));
             }
@@ -80,7 +80,7 @@ impl SlotState {
                 }
             }
             None if request.in_dialog => return Applied::refused(Refusal::UnknownSubscription),
-            None if request.max_subscriptions > 0 && has >= request.max_subscriptions as usize => {
+            None if has_all => {
                 return Applied::refused(Refusal::QuotaUsedUp(request.max_subscriptions));
             }
             None => {
@@ -93,17 +93,17 @@ impl SlotState {
                 if watchers.len() >= Presentity::MAX_WATCHERS {
                     return Applied::refused(Refusal::TooMany(Presentity::MAX_WATCHERS, Bound::Watchers));
                 }
-                watchers.insert(id.clone());
-                self.subscriptions.insert(id.clone(), subscription);
+                watchers.insert(id);
+                self.subscriptions.insert(id, subscription);
             }
         }
-        Applied::outcome(subscribed(lifetime)).with(Some(Effect::SubscriptionAsked(id.clone())))
+        Applied::outcome(subscribed(lifetime)).with(Some(Effect::SubscriptionAsked(id)))
     }
 
-    pub fn remove_subscription(&mut self, id: &SubscriptionId) -> Option<Arc<Subscription>> {
-        let subscription = self.subscriptions.remove(id)?;
+    pub fn remove_subscription(&mut self, id: SubscriptionId) -> Option<Arc<Subscription>> {
+        let subscription = self.subscriptions.remove(&id)?;
         if let Some(presentity) = self.presentities.get_mut(subscription.dialog.presentity()) {
-            Arc::make_mut(presentity).watchers.remove(id);
+            Arc::make_mut(presentity).watchers.remove(&id);
         }
         Some(subscription)
     }

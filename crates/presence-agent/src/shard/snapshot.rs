@@ -18,7 +18,6 @@ use proto::v1;
 use proto::v1::snapshot_chunk::Kind;
 
 use super::checksums::Checksums;
-use super::deadlines::Deadline;
 use super::slot_state::{SlotState, Tombstone};
 use super::{Dialog, History, NodeState, Presentity, Shard, Source, Subscription, SubscriptionId};
 
@@ -42,6 +41,8 @@ pub enum BadSnapshot {
     DialogTooLong,
     #[error("there is no slot {0}")]
     NoSuchSlot(u32),
+    #[error("the local tag {0} begins with no slot")]
+    NoSlotIn(String),
 }
 
 impl Shard {
@@ -54,7 +55,7 @@ impl Shard {
             node: node.0,
             incarnation: state.incarnation,
             delivered_upto: state.delivered_upto.0,
-            pending: state.pending.iter().map(ToString::to_string).collect(),
+            pending: state.pending.iter().map(|id| id.0).collect(),
         });
         v1::ShardHeader { stamp: self.stamp.0, nodes: nodes.collect(), checksums: self.checksums.records() }
     }
@@ -85,7 +86,7 @@ impl Shard {
             let state = NodeState {
                 incarnation: node.incarnation,
                 delivered_upto: Position(node.delivered_upto),
-                pending: node.pending.iter().map(|id| SubscriptionId::from(id.as_str())).collect(),
+                pending: node.pending.into_iter().map(SubscriptionId).collect(),
             };
             self.nodes.insert(NodeId(node.node), state);
         }
@@ -100,16 +101,17 @@ impl Shard {
                 (RepeatKey::from_bytes(&tombstone.repeat_key), Timestamp(tombstone.expires_at));
             let tag = EntityTag::from(tombstone.etag.as_str());
             state.tombstones.insert(repeat, Tombstone { tag, expires_at });
-            self.deadlines.insert(expires_at, Deadline::Tombstone(slot, repeat));
+            self.deadlines.tombstones.insert(expires_at, (slot, repeat));
         }
         for record in part.subscriptions {
             let subscription = Arc::new(subscription(record)?);
-            let id = SubscriptionId::from(subscription.dialog.local_tag());
-            state.presentity_mut(&subscription.presentity()).watchers.insert(id.clone());
-            self.deadlines.insert(subscription.expires_at, Deadline::Subscription(id.clone()));
+            let tag = subscription.dialog.local_tag();
+            let id = SubscriptionId::of(tag).ok_or_else(|| BadSnapshot::NoSlotIn(tag.to_owned()))?;
+            state.presentity_mut(&subscription.presentity()).watchers.insert(id);
+            self.deadlines.subscriptions.insert(subscription.expires_at, id);
             self.owners.moved(None, Some(subscription.owner));
             self.totals.moved(None, Some(&subscription));
-            self.watchers.moved(&id, None, Some(&subscription));
+            self.watchers.moved(id, None, Some(&subscription));
             self.sources.moved(None, Some(&subscription));
             state.subscriptions.insert(id, subscription);
         }

@@ -13,9 +13,11 @@ use proto::v1::Standing;
 use super::{Dialog, Moment, Refusal};
 use crate::mutants::{Mutant, broken};
 
-/// The local tag of the dialog: unique, and beginning with the slot of the presentity.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SubscriptionId(Arc<str>);
+/// The name of a subscription, made of the local tag of its dialog: the slot of the presentity in the highest bits and a
+/// hash of the tag below. Every replica finds the same one. We sign our tags, so nobody aims at the id of somebody
+/// else; should two meet all the same, the later dialog is refused like one that nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SubscriptionId(pub u64);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subscription {
@@ -33,12 +35,17 @@ pub struct Subscription {
 }
 
 impl SubscriptionId {
-    pub fn slot(&self) -> Option<Slot> {
-        Slot::from_prefix(&self.0)
+    const HASH_BITS: u32 = 54;
+
+    /// `None` if the tag begins with no slot.
+    pub fn of(local_tag: &str) -> Option<SubscriptionId> {
+        let slot = u64::from(Slot::from_prefix(local_tag)?.number());
+        let hash = placement::hash(local_tag.as_bytes()) >> (u64::BITS - Self::HASH_BITS);
+        Some(SubscriptionId(slot << Self::HASH_BITS | hash))
     }
 
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn slot(self) -> Slot {
+        Slot::new((self.0 >> Self::HASH_BITS) as u16).expect("ten bits are left, as a slot has")
     }
 }
 
@@ -146,14 +153,8 @@ impl Subscription {
     }
 }
 
-impl From<&str> for SubscriptionId {
-    fn from(tag: &str) -> SubscriptionId {
-        SubscriptionId(tag.into())
-    }
-}
-
 impl fmt::Display for SubscriptionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "{:016x}", self.0)
     }
 }

@@ -38,6 +38,11 @@ fn subscribe(repeat: u8, cseq: u32, expires: u32, owner: u64) -> v1::Subscribe {
     }
 }
 
+/// Of that subscription, as commands name it.
+fn id() -> u64 {
+    SubscriptionId::of(&subscribe(1, 1, 600, 1).local_tag).unwrap().0
+}
+
 fn tag_of(applied: &Applied) -> String {
     match &applied.outcome {
         Outcome::Published { tag, .. } => tag.to_string(),
@@ -261,15 +266,36 @@ fn the_totals_are_those_of_the_records_and_survive_a_snapshot() {
 }
 
 #[test]
+fn an_id_names_the_slot_and_differs_with_the_tag() {
+    let ids = ["3da-one", "3da-other", "3ff-one"].map(|tag| SubscriptionId::of(tag).unwrap());
+
+    assert_eq!(ids.map(|id| id.slot().to_string()), ["3da", "3da", "3ff"]);
+    assert!(ids[0] != ids[1] && ids[0].0 << 10 != ids[2].0 << 10);
+    assert_eq!(SubscriptionId::of("one"), None);
+}
+
+#[test]
+fn a_dialog_whose_tag_meets_the_id_of_another_one_is_unknown() {
+    let mut shard = Shard::default();
+    shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
+    let other = v1::Subscribe { local_tag: "3da-other".into(), ..subscribe(2, 2, 600, 1) };
+
+    let mut held = only_subscription(&shard).clone();
+    let refused = held.refresh(&other, Moment { at: at(2), now: Timestamp(0) });
+
+    assert_eq!(refused, Err(Refusal::UnknownSubscription));
+    assert!(shard.subscription_of(&other.local_tag).is_none());
+}
+
+#[test]
 fn an_end_seen_by_a_former_owner_does_not_end_the_subscription() {
     let mut shard = Shard::default();
     shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
     shard.apply(Kind::Subscribe(subscribe(2, 2, 600, 3)), at(2), Timestamp(0));
-    let id = subscribe(1, 1, 600, 1).local_tag;
 
-    shard.apply(Kind::EndSubscription(v1::EndSubscription { id: id.clone(), epoch: 1 }), at(3), Timestamp(0));
+    shard.apply(Kind::EndSubscription(v1::EndSubscription { id: id(), epoch: 1 }), at(3), Timestamp(0));
     let kept = shard.subscription_count();
-    shard.apply(Kind::EndSubscription(v1::EndSubscription { id, epoch: 2 }), at(4), Timestamp(0));
+    shard.apply(Kind::EndSubscription(v1::EndSubscription { id: id(), epoch: 2 }), at(4), Timestamp(0));
 
     assert_eq!((kept, shard.subscription_count()), (1, 0));
 }
@@ -280,9 +306,8 @@ fn an_end_seen_at_the_old_address_does_not_end_a_subscription_whose_watcher_move
     shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
     let moved = v1::Subscribe { remote_target: "sip:bob@198.51.100.9".into(), ..subscribe(2, 2, 600, 1) };
     shard.apply(Kind::Subscribe(moved), at(2), Timestamp(0));
-    let id = subscribe(1, 1, 600, 1).local_tag;
 
-    shard.apply(Kind::EndSubscription(v1::EndSubscription { id, epoch: 1 }), at(3), Timestamp(0));
+    shard.apply(Kind::EndSubscription(v1::EndSubscription { id: id(), epoch: 1 }), at(3), Timestamp(0));
 
     assert_eq!(shard.subscription_count(), 1);
 }
@@ -292,8 +317,7 @@ fn a_late_copy_of_the_first_request_does_not_begin_an_ended_dialog_anew() {
     let mut shard = Shard::default();
     shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
     shard.apply(Kind::Subscribe(subscribe(2, 2, 600, 1)), at(2), Timestamp(0));
-    let id = subscribe(1, 1, 600, 1).local_tag;
-    shard.apply(Kind::EndSubscription(v1::EndSubscription { id, epoch: 1 }), at(3), Timestamp(0));
+    shard.apply(Kind::EndSubscription(v1::EndSubscription { id: id(), epoch: 1 }), at(3), Timestamp(0));
 
     let late = v1::Subscribe { in_dialog: false, ..subscribe(1, 1, 600, 2) };
     let applied = shard.apply(Kind::Subscribe(late), at(4), Timestamp(0));
@@ -323,8 +347,7 @@ fn a_snapshot_restores_the_same_state() {
     shard.apply(publish(3, &tag, "", 0), at(3), Timestamp(6));
     shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(4), Timestamp(7));
     shard.apply(Kind::Boot(v1::Boot { node: 1, incarnation: 7 }), at(5), Timestamp(8));
-    let delivered =
-        v1::Delivered { node: 1, upto: 4096, now_pending: vec!["3da-x".into()], no_longer_pending: vec![] };
+    let delivered = v1::Delivered { node: 1, upto: 4096, now_pending: vec![7], no_longer_pending: vec![] };
     shard.apply(Kind::Delivered(delivered), at(6), Timestamp(9));
     let source = v1::SetSource {
         presentity: ALICE.into(),

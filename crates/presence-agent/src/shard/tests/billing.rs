@@ -3,8 +3,7 @@
 use super::*;
 
 fn judge(epoch: u64, standing: v1::Standing) -> Kind {
-    let id = subscribe(1, 1, 600, 1).local_tag;
-    Kind::Judge(v1::Judge { id, epoch, standing: standing.into() })
+    Kind::Judge(v1::Judge { id: id(), epoch, standing: standing.into() })
 }
 
 fn pending() -> v1::Subscribe {
@@ -23,10 +22,7 @@ fn a_pending_watcher_is_owed_nothing_but_the_answer_to_its_own_requests() {
     let held = only_subscription(&shard);
     assert_eq!((waiting, shard.owed(held)), (at(1), at(3)));
     assert_eq!((held.is_shown(), held.epoch), (true, 2));
-    assert_eq!(
-        approved.effects,
-        [Effect::SubscriptionJudged(subscribe(1, 1, 600, 1).local_tag.as_str().into())]
-    );
+    assert_eq!(approved.effects, [Effect::SubscriptionJudged(SubscriptionId(id()))]);
 }
 
 #[test]
@@ -97,10 +93,10 @@ fn a_watcher_has_no_more_subscriptions_than_billing_allows_and_keeps_those_it_ha
 #[test]
 fn what_ended_expired_or_was_rejected_makes_room() {
     // In the second epoch: somebody has taken over.
-    let (id, epoch, standing) =
-        (format!("{}-1", subscribe(1, 1, 600, 1).local_tag), 2, v1::Standing::Rejected.into());
+    let tag = format!("{}-1", subscribe(1, 1, 600, 1).local_tag);
+    let (id, epoch, standing) = (SubscriptionId::of(&tag).unwrap().0, 2, v1::Standing::Rejected.into());
     for end in [
-        Kind::EndSubscription(v1::EndSubscription { id: id.clone(), epoch }),
+        Kind::EndSubscription(v1::EndSubscription { id, epoch }),
         Kind::Judge(v1::Judge { id, epoch, standing }),
         Kind::Expire(v1::Expire { upto: 600_000 }),
     ] {

@@ -96,15 +96,14 @@ fn a_takeover_is_the_same_after_a_snapshot() {
 #[test]
 fn a_late_copy_of_a_claim_does_not_settle_what_became_pending_since() {
     let mut shard = Shard::default();
-    let claim = |upto, pending: &[&str], settled: &[&str]| {
-        let names = |ids: &[&str]| ids.iter().map(ToString::to_string).collect();
-        let (now_pending, no_longer_pending) = (names(pending), names(settled));
+    let claim = |upto, pending: &[u64], settled: &[u64]| {
+        let (now_pending, no_longer_pending) = (pending.to_vec(), settled.to_vec());
         Kind::Delivered(v1::Delivered { node: 1, upto, now_pending, no_longer_pending })
     };
-    shard.apply(claim(2, &[], &["3da-x"]), at(1), Timestamp(0));
-    shard.apply(claim(4, &["3da-x"], &[]), at(2), Timestamp(0));
+    shard.apply(claim(2, &[], &[7]), at(1), Timestamp(0));
+    shard.apply(claim(4, &[7], &[]), at(2), Timestamp(0));
 
-    shard.apply(claim(2, &[], &["3da-x"]), at(3), Timestamp(0));
+    shard.apply(claim(2, &[], &[7]), at(3), Timestamp(0));
 
-    assert!(shard.node(NodeId(1)).unwrap().pending.contains(&SubscriptionId::from("3da-x")));
+    assert!(shard.node(NodeId(1)).unwrap().pending.contains(&SubscriptionId(7)));
 }
