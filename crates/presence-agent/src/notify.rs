@@ -36,7 +36,8 @@ impl Notify<'_> {
         push(&mut bytes, &["NOTIFY ", dialog.remote_target(), " SIP/2.0\r\nVia: SIP/2.0/TCP ", sent_by]);
         push(&mut bytes, &[";branch=", branch, "\r\nMax-Forwards: 70\r\n", dialog.parties_lines()]);
         number(&mut bytes, "CSeq: ", self.cseq, " NOTIFY\r\n");
-        push(&mut bytes, &[dialog.usage_lines()]);
+        let id = dialog.event_id();
+        push(&mut bytes, &[dialog.usage_lines(), if id.is_empty() { "" } else { ";id=" }, id, "\r\n"]);
         self.state(&mut bytes);
         if document.is_some() {
             push(&mut bytes, &["Content-Type: ", dialog.accept(), "\r\n"]);

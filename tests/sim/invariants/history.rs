@@ -9,7 +9,7 @@ use presence::compositor::{Contribution, compose};
 use presence::position::Position;
 use presence::repeat::RepeatKey;
 use presence::time::Timestamp;
-use presence_agent::shard::{Presentity, Shard, SubscriptionId};
+use presence_agent::shard::{Ended, Presentity, Shard, SubscriptionId};
 use proto::v1::command::Kind;
 
 use crate::coverage::{Coverage, Seen};
@@ -195,7 +195,7 @@ impl History {
     fn note_tenures(&mut self, index: u64) {
         for (_, held) in self.shard.subscriptions() {
             let tag = held.dialog.local_tag();
-            let shown = !held.is_pending() && held.ended.as_deref() != Some("rejected");
+            let shown = !held.is_pending() && held.ended != Some(Ended::Rejected);
             let (owner, epoch) = (held.owner, held.epoch);
             let now = Tenure { from: index, owner, epoch, shown };
             match self.tenures.get_mut(tag) {

@@ -20,7 +20,7 @@ use crate::delivery::{Deliveries, Turn};
 use crate::disposition::Disposition;
 use crate::notify::Notify;
 use crate::pending::Waiting;
-use crate::shard::{Dialog, SubscriptionId, owed};
+use crate::shard::{Dialog, Ended, SubscriptionId, owed};
 use crate::way::Way;
 
 /// Which NOTIFY a client transaction carries.
@@ -162,7 +162,7 @@ impl Agent {
         let tag = Notified::Subscription { id, epoch: held.epoch };
         let notify = Notify {
             cseq,
-            ended: held.ended.as_deref(),
+            ended: held.ended.map(Ended::as_str),
             pending: held.is_pending(),
             expires_at: held.expires_at,
             now: now.log,

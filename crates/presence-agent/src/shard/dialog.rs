@@ -1,7 +1,8 @@
-//! The dialog of a subscription, in one piece of text: the lines that its NOTIFYs repeat, as they stand in them, and
-//! behind these what only the record needs. Everything else is a span of that text, so a record is small and is read
-//! where it lies, and a NOTIFY is written by copying.
+//! The dialog of a subscription, in one piece of text: the lines that its NOTIFYs repeat, as they stand in them, around
+//! these what only the record needs. Everything else is a span of that text, so a record is small and is read where it
+//! lies, and a NOTIFY is written by copying.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,12 +10,18 @@ use presence::repeat::RepeatKey;
 use presence::time::Lifetime;
 use proto::v1;
 use proto::v1::Standing;
+use smallvec::SmallVec;
+
+use super::usage::{Usage, Usages};
 
 /// What a subscription's requests have said, as far as it outlasts them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dialog {
-    text: Arc<str>,
-    spans: Spans,
+    text: Box<str>,
+    ends: Ends,
+    presentity: Span,
+    watcher: Span,
+    usage: Arc<Usage>,
     pub numbers: Numbers,
 }
 
@@ -27,61 +34,54 @@ pub struct Numbers {
     pub standing: Standing,
 }
 
+/// Where each value ends, in the order of the text. Between two of them stands what separates them in a NOTIFY.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Ends {
+    event_id: u16,
+    remote_target: u16,
+    routes: u16,
+    local_party: u16,
+    local_tag: u16,
+    remote_party: u16,
+    remote_tag: u16,
+    call_id: u16,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Span {
     start: u16,
     end: u16,
 }
 
-/// Where things are in the text, in its order.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Spans {
-    remote_target: Span,
-    routes: Span,
-    local_party: Span,
-    local_tag: Span,
-    remote_party: Span,
-    remote_tag: Span,
-    call_id: Span,
-    /// Route, From, To and Call-ID.
-    parties: Span,
-    contact: Span,
-    event: Span,
-    event_id: Span,
-    /// Contact and Event.
-    usage: Span,
-    accept: Span,
-    presentity: Span,
-    watcher: Span,
-    tenant: Span,
-}
-
 /// The same, before and after.
+#[derive(PartialEq)]
 struct Parts<'a> {
+    event_id: &'a str,
     remote_target: &'a str,
-    route_set: Vec<&'a str>,
+    route_set: SmallVec<[&'a str; 4]>,
     local_party: &'a str,
     local_tag: &'a str,
     remote_party: &'a str,
     remote_tag: &'a str,
     call_id: &'a str,
-    contact: &'a str,
-    event: &'a str,
-    event_id: &'a str,
-    accept: &'a str,
     presentity: &'a str,
     watcher: &'a str,
-    tenant: &'a str,
-    numbers: Numbers,
+    /// Contact, event, content type, tenant.
+    usage: [&'a str; 4],
 }
 
 const ROUTE: &str = "Route: ";
+const FROM: &str = "From: <";
+const TO: &str = "\r\nTo: <";
+const TAG: &str = ">;tag=";
+const CALL_ID: &str = "\r\nCall-ID: ";
 const END: &str = "\r\n";
 
 impl Dialog {
     /// `None` if it says more than 64 KiB.
     pub fn of(request: &v1::Subscribe) -> Option<Dialog> {
-        Dialog::made_of(&Parts {
+        let parts = Parts {
+            event_id: &request.event_id,
             remote_target: &request.remote_target,
             route_set: request.route_set.iter().map(String::as_str).collect(),
             local_party: &request.local_party,
@@ -89,70 +89,95 @@ impl Dialog {
             remote_party: &request.remote_party,
             remote_tag: &request.remote_tag,
             call_id: &request.call_id,
-            contact: &request.contact,
-            event: &request.event,
-            event_id: &request.event_id,
-            accept: request.accept.first().map_or("", String::as_str),
             presentity: &request.presentity,
             watcher: &request.watcher,
-            tenant: &request.tenant,
-            numbers: Numbers {
-                repeat: RepeatKey::from_bytes(&request.repeat_key),
-                cseq: request.cseq,
-                lifetime: Lifetime(request.expires),
-                standing: request.standing(),
-            },
-        })
+            usage: [
+                &request.contact,
+                &request.event,
+                request.accept.first().map_or("", String::as_str),
+                &request.tenant,
+            ],
+        };
+        let numbers = Numbers {
+            repeat: RepeatKey::from_bytes(&request.repeat_key),
+            cseq: request.cseq,
+            lifetime: Lifetime(request.expires),
+            standing: request.standing(),
+        };
+        Dialog::made_of(&parts, Arc::new(Usage::new(parts.usage)), numbers)
     }
 
-    fn made_of(parts: &Parts<'_>) -> Option<Dialog> {
-        let mut text = Text::default();
-        let mut spans = Spans { remote_target: text.add(parts.remote_target), ..Spans::default() };
-        text.parties(parts, &mut spans);
-        text.usage(parts, &mut spans);
-        spans.accept = text.add(parts.accept);
-        spans.presentity = text.find_or_add(parts.presentity);
-        spans.watcher = text.find_or_add(parts.watcher);
-        spans.tenant = text.find_or_add(parts.tenant);
+    fn made_of(parts: &Parts<'_>, usage: Arc<Usage>, numbers: Numbers) -> Option<Dialog> {
+        let mut text = Text(String::with_capacity(512));
+        let ends = text.lines(parts);
+        // Most of these stand in a URI already.
+        let presentity = text.find_or_add(parts.presentity, ends.routes, ends.local_party);
+        let watcher = text.find_or_add(parts.watcher, ends.local_tag, ends.remote_party);
         // Only now is it known that no position was cut short.
-        let fits = text.0.len() <= usize::from(u16::MAX);
-        fits.then(|| Dialog { text: text.0.into(), spans, numbers: parts.numbers })
+        let fits = text.0.len() + usage.lines.len() <= usize::from(u16::MAX);
+        // Copied, so that it takes no more room than it needs.
+        fits.then(|| Dialog { text: text.0.as_str().into(), ends, presentity, watcher, usage, numbers })
+    }
+
+    /// The same dialog. What others say in the same words is held once.
+    pub(super) fn sharing(self, usages: &mut Usages) -> Dialog {
+        Dialog { usage: usages.shared(&self.usage), ..self }
     }
 
     /// What a request in the dialog makes of it: who speaks of what is not said again.
-    pub(super) fn refreshed(&self, said: &Dialog) -> Option<Dialog> {
-        let (mut made, said) = (self.parts(), said.parts());
-        // Without a route of ours the request says nothing of how the watcher is reached.
-        if !said.route_set.is_empty() {
-            (made.route_set, made.contact) = (said.route_set, said.contact);
-        }
-        let mut numbers = Numbers { standing: made.numbers.standing, ..said.numbers };
+    pub(super) fn refreshed(&self, said: Dialog) -> Option<Dialog> {
+        let mut numbers = Numbers { standing: self.numbers.standing, ..said.numbers };
         // A node that did not know the dialog has asked about whom To names, which may be somebody else.
-        if said.numbers.standing != Standing::Unspecified && said.presentity == made.presentity {
-            (numbers.standing, made.tenant) = (said.numbers.standing, said.tenant);
+        let is_judged =
+            said.numbers.standing != Standing::Unspecified && said.presentity() == self.presentity();
+        if is_judged {
+            numbers.standing = said.numbers.standing;
         }
-        Dialog::made_of(&Parts { remote_target: said.remote_target, accept: said.accept, numbers, ..made })
+        if let Some((parts, usage)) = self.changed(&said, is_judged) {
+            return Dialog::made_of(&parts, usage, numbers);
+        }
+        Some(Dialog { numbers, ..said })
+    }
+
+    /// What a request in the dialog changes of the text, if it does not say the whole: phones mostly repeat themselves.
+    fn changed<'a>(&'a self, said: &'a Dialog, is_judged: bool) -> Option<(Parts<'a>, Arc<Usage>)> {
+        let (held, new) = (self.parts(), said.parts());
+        let [contact, event, _, tenant] = held.usage;
+        // Without a route of ours the request says nothing of how the watcher is reached.
+        let is_routed = !new.route_set.is_empty();
+        let contact = if is_routed { new.usage[0] } else { contact };
+        let tenant = if is_judged { new.usage[3] } else { tenant };
+        let route_set = if is_routed { new.route_set.clone() } else { held.route_set };
+        let usage = [contact, event, new.usage[2], tenant];
+        let made = Parts { remote_target: new.remote_target, route_set, usage, ..held };
+        if made == new {
+            return None;
+        }
+        let known = [&self.usage, &said.usage].into_iter().find(|known| known.texts() == usage);
+        Some((made, known.cloned().unwrap_or_else(|| Arc::new(Usage::new(usage)))))
     }
 
     pub(super) fn is_same_usage(&self, other: &Dialog) -> bool {
-        let usage = |of: &Spans| [of.call_id, of.remote_tag, of.local_tag, of.event, of.event_id, of.watcher];
-        usage(&self.spans).map(|span| self.at(span)) == usage(&other.spans).map(|span| other.at(span))
+        fn usage(of: &Dialog) -> [&str; 6] {
+            [of.call_id(), of.local_tag(), of.remote_tag(), of.event(), of.event_id(), of.watcher()]
+        }
+        usage(self) == usage(other)
     }
 
     /// Whether NOTIFYs of both go the same way.
     pub(super) fn is_reached_like(&self, other: &Dialog) -> bool {
-        let way = |of: &Spans| [of.routes, of.remote_target];
-        way(&self.spans).map(|span| self.at(span)) == way(&other.spans).map(|span| other.at(span))
+        (self.route_lines(), self.remote_target()) == (other.route_lines(), other.remote_target())
     }
 
     /// What `of` was given, as far as it is kept.
     pub fn record(&self) -> v1::Subscribe {
         let parts = self.parts();
-        let accept = Some(parts.accept).filter(|accept| !accept.is_empty());
+        let [contact, event, accept, tenant] = parts.usage;
+        let accept = Some(accept).filter(|accept| !accept.is_empty());
         v1::Subscribe {
             repeat_key: Bytes::copy_from_slice(&self.numbers.repeat.0),
             presentity: parts.presentity.into(),
-            event: parts.event.into(),
+            event: event.into(),
             event_id: parts.event_id.into(),
             watcher: parts.watcher.into(),
             call_id: parts.call_id.into(),
@@ -162,166 +187,164 @@ impl Dialog {
             local_party: parts.local_party.into(),
             remote_target: parts.remote_target.into(),
             route_set: parts.route_set.into_iter().map(str::to_owned).collect(),
-            contact: parts.contact.into(),
+            contact: contact.into(),
             accept: accept.map(str::to_owned).into_iter().collect(),
             cseq: self.numbers.cseq,
             expires: self.numbers.lifetime.0,
             standing: self.numbers.standing.into(),
-            tenant: parts.tenant.into(),
+            tenant: tenant.into(),
             ..v1::Subscribe::default()
         }
     }
 
     fn parts(&self) -> Parts<'_> {
-        let spans = &self.spans;
         Parts {
+            event_id: self.event_id(),
             remote_target: self.remote_target(),
             route_set: self.route_set().collect(),
-            local_party: self.at(spans.local_party),
+            local_party: self.local_party(),
             local_tag: self.local_tag(),
-            remote_party: self.at(spans.remote_party),
-            remote_tag: self.at(spans.remote_tag),
+            remote_party: self.remote_party(),
+            remote_tag: self.remote_tag(),
             call_id: self.call_id(),
-            contact: self.at(spans.contact),
-            event: self.event(),
-            event_id: self.at(spans.event_id),
-            accept: self.accept(),
             presentity: self.presentity(),
             watcher: self.watcher(),
-            tenant: self.tenant(),
-            numbers: self.numbers,
+            usage: self.usage.texts(),
         }
     }
 
     pub fn presentity(&self) -> &str {
-        self.at(self.spans.presentity)
+        self.at(self.presentity.start, "", self.presentity.end)
     }
 
     pub fn event(&self) -> &str {
-        self.at(self.spans.event)
+        &self.usage.event
     }
 
     /// The account.
     pub fn watcher(&self) -> &str {
-        self.at(self.spans.watcher)
+        self.at(self.watcher.start, "", self.watcher.end)
     }
 
     pub fn call_id(&self) -> &str {
-        self.at(self.spans.call_id)
+        self.at(self.ends.remote_tag, CALL_ID, self.ends.call_id)
     }
 
     pub fn local_tag(&self) -> &str {
-        self.at(self.spans.local_tag)
+        self.at(self.ends.local_party, TAG, self.ends.local_tag)
     }
 
     pub fn remote_target(&self) -> &str {
-        self.at(self.spans.remote_target)
+        self.at(self.ends.event_id, "", self.ends.remote_target)
     }
 
     pub fn route_set(&self) -> impl Iterator<Item = &str> {
-        let lines = self.at(self.spans.routes).split_terminator(END);
+        let lines = self.route_lines().split_terminator(END);
         lines.map(|line| line.strip_prefix(ROUTE).unwrap_or(line))
     }
 
     /// The content type of its bodies.
     pub fn accept(&self) -> &str {
-        self.at(self.spans.accept)
+        &self.usage.accept
     }
 
     /// Whose customer the watcher is.
     pub fn tenant(&self) -> &str {
-        self.at(self.spans.tenant)
+        &self.usage.tenant
+    }
+
+    pub fn event_id(&self) -> &str {
+        self.at(0, "", self.ends.event_id)
     }
 
     /// How long all of it is.
     pub fn size(&self) -> usize {
-        self.text.len()
+        self.text.len() + self.usage.lines.len()
     }
 
     /// The lines Route, From, To and Call-ID of a NOTIFY.
     pub fn parties_lines(&self) -> &str {
-        self.at(self.spans.parties)
+        self.at(self.ends.remote_target, "", self.ends.call_id + END.len() as u16)
     }
 
-    /// The lines Contact and Event of a NOTIFY.
+    /// The lines Contact and Event of a NOTIFY, up to the event's id.
     pub fn usage_lines(&self) -> &str {
-        self.at(self.spans.usage)
+        &self.usage.lines
     }
 
-    fn at(&self, span: Span) -> &str {
-        &self.text[usize::from(span.start)..usize::from(span.end)]
+    fn route_lines(&self) -> &str {
+        self.at(self.ends.remote_target, "", self.ends.routes)
+    }
+
+    fn local_party(&self) -> &str {
+        self.at(self.ends.routes, FROM, self.ends.local_party)
+    }
+
+    fn remote_party(&self) -> &str {
+        self.at(self.ends.local_tag, TO, self.ends.remote_party)
+    }
+
+    fn remote_tag(&self) -> &str {
+        let behind_party = self.at(self.ends.remote_party, "", self.ends.remote_tag);
+        behind_party.strip_prefix(TAG).unwrap_or_default()
+    }
+
+    /// The value that ends at `end`: it follows `separator`, and that the value that ends at `before`.
+    fn at(&self, before: u16, separator: &str, end: u16) -> &str {
+        &self.text[usize::from(before) + separator.len()..usize::from(end)]
     }
 }
 
 /// Text that grows. Its positions are those of a whole one only while it is shorter than 64 KiB.
-#[derive(Default)]
 struct Text(String);
 
 impl Text {
-    fn parties(&mut self, parts: &Parts<'_>, spans: &mut Spans) {
-        let begins = self.0.len();
+    fn lines(&mut self, parts: &Parts<'_>) -> Ends {
+        let event_id = self.add("", parts.event_id);
+        let remote_target = self.add("", parts.remote_target);
         for route in &parts.route_set {
-            self.literal(ROUTE);
-            self.add(route);
-            self.literal(END);
+            self.add(ROUTE, route);
+            self.0.push_str(END);
         }
-        spans.routes = self.since(begins);
-        self.literal("From: <");
-        spans.local_party = self.add(parts.local_party);
-        self.literal(">;tag=");
-        spans.local_tag = self.add(parts.local_tag);
-        self.literal("\r\nTo: <");
-        spans.remote_party = self.add(parts.remote_party);
+        let routes = self.end();
+        let local_party = self.add(FROM, parts.local_party);
+        let local_tag = self.add(TAG, parts.local_tag);
+        let remote_party = self.add(TO, parts.remote_party);
         // Clients of RFC 2543 send no From tag, and get none back.
-        self.literal(if parts.remote_tag.is_empty() { ">" } else { ">;tag=" });
-        spans.remote_tag = self.add(parts.remote_tag);
-        self.literal("\r\nCall-ID: ");
-        spans.call_id = self.add(parts.call_id);
-        self.literal(END);
-        spans.parties = self.since(begins);
+        let remote_tag = self.add(if parts.remote_tag.is_empty() { ">" } else { TAG }, parts.remote_tag);
+        let call_id = self.add(CALL_ID, parts.call_id);
+        self.0.push_str(END);
+        Ends { event_id, remote_target, routes, local_party, local_tag, remote_party, remote_tag, call_id }
     }
 
-    fn usage(&mut self, parts: &Parts<'_>, spans: &mut Spans) {
-        let begins = self.0.len();
-        self.literal("Contact: <");
-        spans.contact = self.add(parts.contact);
-        self.literal(">\r\nEvent: ");
-        spans.event = self.add(parts.event);
-        self.literal(if parts.event_id.is_empty() { "" } else { ";id=" });
-        spans.event_id = self.add(parts.event_id);
-        self.literal(END);
-        spans.usage = self.since(begins);
+    /// Gives where the value ends.
+    fn add(&mut self, separator: &str, value: &str) -> u16 {
+        self.0.push_str(separator);
+        self.0.push_str(&one_line(value));
+        self.end()
     }
 
-    fn literal(&mut self, text: &str) {
-        self.0.push_str(text);
-    }
-
-    /// In one line: nobody writes headers through us.
-    fn add(&mut self, value: &str) -> Span {
-        let begins = self.0.len();
-        match value.contains(['\r', '\n', '\0']) {
-            true => self.0.push_str(&value.replace(['\r', '\n', '\0'], " ")),
-            false => self.0.push_str(value),
+    /// Looks for a value between two ends.
+    fn find_or_add(&mut self, value: &str, from: u16, to: u16) -> Span {
+        let found = self.0.get(from.into()..to.into()).and_then(|text| text.find(value));
+        let start = found.map_or(self.end(), |at| from.wrapping_add(at as u16));
+        if found.is_none() {
+            self.add("", value);
         }
-        self.since(begins)
+        Span { start, end: start.wrapping_add(value.len() as u16) }
     }
 
-    /// Most of these stand in a URI already.
-    fn find_or_add(&mut self, value: &str) -> Span {
-        match self.0.find(value) {
-            Some(at) => span(at, at + value.len()),
-            None => self.add(value),
-        }
-    }
-
-    fn since(&self, begins: usize) -> Span {
-        span(begins, self.0.len())
+    fn end(&self) -> u16 {
+        self.0.len() as u16
     }
 }
 
-fn span(start: usize, end: usize) -> Span {
-    Span { start: start as u16, end: end as u16 }
+/// Nobody writes headers through us.
+pub(super) fn one_line(value: &str) -> Cow<'_, str> {
+    match value.contains(['\r', '\n', '\0']) {
+        true => Cow::Owned(value.replace(['\r', '\n', '\0'], " ")),
+        false => Cow::Borrowed(value),
+    }
 }
 
 #[cfg(test)]
@@ -371,7 +394,7 @@ mod tests {
             "Route: <sip:token@127.0.0.1:5070;lr>\r\nRoute: <sip:192.0.2.1;lr>\r\n\
              From: <sip:alice@lab.test>;tag=000-ours\r\nTo: <sip:bob@lab.test>;tag=theirs\r\nCall-ID: call\r\n"
         );
-        assert_eq!(dialog.usage_lines(), "Contact: <sip:192.0.2.1:5060>\r\nEvent: presence;id=7\r\n");
+        assert_eq!(dialog.usage_lines(), "Contact: <sip:192.0.2.1:5060>\r\nEvent: presence");
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod snapshot;
 mod sources;
 mod subscription;
 mod totals;
+mod usage;
 mod watchers;
 
 use std::collections::BTreeMap;
@@ -50,8 +51,9 @@ use presentity::{Changed, Expired};
 pub use presentity::{Presentity, Source};
 pub use snapshot::{BadSnapshot, Picture};
 use sources::Sources;
-pub use subscription::{Subscription, SubscriptionId};
+pub use subscription::{Ended, Subscription, SubscriptionId};
 use totals::Totals;
+use usage::Usages;
 use watchers::Watchers;
 
 /// The state of one group.
@@ -64,6 +66,7 @@ pub struct Shard {
     totals: Totals,
     watchers: Watchers,
     sources: Sources,
+    usages: Usages,
     checksums: Checksums,
     stamp: Timestamp,
     position: Position,
@@ -283,11 +286,15 @@ impl Shard {
         let Some(id) = SubscriptionId::of(&subscribe.local_tag) else {
             return Applied::refused(Refusal::Malformed("local tag without a slot"));
         };
+        let Some(said) = Dialog::of(&subscribe) else {
+            return Applied::refused(Subscription::TOO_LONG);
+        };
+        let said = said.sharing(&mut self.usages);
         let most = subscribe.max_subscriptions as usize;
         let has_all = !subscribe.in_dialog && most > 0 && self.watchers.has(&subscribe.watcher, most);
         let state = self.slot_mut(id.slot());
         let before = state.subscriptions.get(&id).cloned();
-        let applied = state.subscribe(id, &subscribe, has_all, moment);
+        let applied = state.subscribe(id, &subscribe, said, has_all, moment);
         let after = state.subscriptions.get(&id).cloned();
         self.index(id, before.as_deref(), after.as_deref());
         applied
@@ -376,7 +383,7 @@ impl Shard {
             return Some(Effect::SubscriptionEnded(id));
         }
         let before = subscription.clone();
-        Arc::make_mut(subscription).end("timeout", moment);
+        Arc::make_mut(subscription).end(Ended::Timeout, moment);
         let after = subscription.clone();
         self.index(id, Some(&before), Some(&after));
         Some(Effect::SubscriptionAsked(id))

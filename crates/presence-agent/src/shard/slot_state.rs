@@ -9,7 +9,7 @@ use presence::repeat::RepeatKey;
 use presence::time::{Lifetime, Timestamp};
 use proto::v1;
 
-use super::{Applied, Effect, Moment, Outcome, Presentity, Refusal, Subscription, SubscriptionId};
+use super::{Applied, Dialog, Effect, Moment, Outcome, Presentity, Refusal, Subscription, SubscriptionId};
 use crate::bound::Bound;
 use crate::mutants::{Mutant, broken};
 
@@ -64,37 +64,32 @@ impl SlotState {
         &mut self,
         id: SubscriptionId,
         request: &v1::Subscribe,
+        said: Dialog,
         has_all: bool,
         moment: Moment,
     ) -> Applied {
         let subscribed = |lifetime| Outcome::Subscribed { id, lifetime };
-        let repeat = RepeatKey::from_bytes(&request.repeat_key);
-        let lifetime = Lifetime(request.expires);
+        let (repeat, lifetime, owner) = (said.numbers.repeat, said.numbers.lifetime, NodeId(request.owner));
         match self.subscriptions.get_mut(&id) {
             Some(held) if held.dialog.numbers.repeat == repeat => {
                 return Applied::outcome(subscribed(held.dialog.numbers.lifetime));
             }
-            Some(held) => {
-                if let Err(refusal) = Arc::make_mut(held).refresh(request, moment) {
-                    return Applied::refused(refusal);
-                }
-            }
+            Some(held) => match held.refreshed(said, owner, moment) {
+                Ok(refreshed) => *held = Arc::new(refreshed),
+                Err(refusal) => return Applied::refused(refusal),
+            },
             None if request.in_dialog => return Applied::refused(Refusal::UnknownSubscription),
             None if has_all => {
                 return Applied::refused(Refusal::QuotaUsedUp(request.max_subscriptions));
             }
             None => {
-                let subscription = match Subscription::new(request, moment) {
-                    Ok(subscription) => Arc::new(subscription),
-                    Err(refusal) => return Applied::refused(refusal),
-                };
                 let key = PresentityKey::restored(&request.presentity);
                 let watchers = &mut self.presentity_mut(&key).watchers;
                 if watchers.len() >= Presentity::MAX_WATCHERS {
                     return Applied::refused(Refusal::TooMany(Presentity::MAX_WATCHERS, Bound::Watchers));
                 }
                 watchers.insert(id);
-                self.subscriptions.insert(id, subscription);
+                self.subscriptions.insert(id, Arc::new(Subscription::new(said, owner, moment)));
             }
         }
         Applied::outcome(subscribed(lifetime)).with(Some(Effect::SubscriptionAsked(id)))

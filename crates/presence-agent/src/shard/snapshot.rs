@@ -19,7 +19,8 @@ use proto::v1::snapshot_chunk::Kind;
 
 use super::checksums::Checksums;
 use super::slot_state::{SlotState, Tombstone};
-use super::{Dialog, History, NodeState, Presentity, Shard, Source, Subscription, SubscriptionId};
+use super::usage::Usages;
+use super::{Dialog, Ended, History, NodeState, Presentity, Shard, Source, Subscription, SubscriptionId};
 
 const CHUNK: usize = 256 * 1024;
 
@@ -39,6 +40,8 @@ pub enum BadSnapshot {
     UnknownKind,
     #[error("a dialog says more than 64 KiB")]
     DialogTooLong,
+    #[error("a subscription ended for an unknown reason: {0}")]
+    UnknownEnd(String),
     #[error("there is no slot {0}")]
     NoSuchSlot(u32),
     #[error("the local tag {0} begins with no slot")]
@@ -104,7 +107,7 @@ impl Shard {
             self.deadlines.tombstones.insert(expires_at, (slot, repeat));
         }
         for record in part.subscriptions {
-            let subscription = Arc::new(subscription(record)?);
+            let subscription = Arc::new(subscription(record, &mut self.usages)?);
             let tag = subscription.dialog.local_tag();
             let id = SubscriptionId::of(tag).ok_or_else(|| BadSnapshot::NoSlotIn(tag.to_owned()))?;
             state.presentity_mut(&subscription.presentity()).watchers.insert(id);
@@ -295,20 +298,24 @@ fn subscription_record(subscription: &Subscription) -> v1::SubscriptionRecord {
         epoch: subscription.epoch,
         position: subscription.asked_at.0,
         expires_at: subscription.expires_at.0,
-        ended: subscription.ended.as_deref().unwrap_or_default().to_owned(),
+        ended: subscription.ended.map_or("", Ended::as_str).to_owned(),
         owner: subscription.owner.0,
     }
 }
 
-fn subscription(record: v1::SubscriptionRecord) -> Result<Subscription, BadSnapshot> {
+fn subscription(record: v1::SubscriptionRecord, usages: &mut Usages) -> Result<Subscription, BadSnapshot> {
     let request = record.request.unwrap_or_default();
+    let ended = Ended::named(&record.ended);
+    if ended.is_none() && !record.ended.is_empty() {
+        return Err(BadSnapshot::UnknownEnd(record.ended));
+    }
     Ok(Subscription {
-        dialog: Dialog::of(&request).ok_or(BadSnapshot::DialogTooLong)?,
+        dialog: Dialog::of(&request).ok_or(BadSnapshot::DialogTooLong)?.sharing(usages),
         owner: NodeId(record.owner),
         epoch: record.epoch,
         asked_at: Position(record.position),
         expires_at: Timestamp(record.expires_at),
-        ended: (!record.ended.is_empty()).then(|| record.ended.into()),
+        ended,
     })
 }
 

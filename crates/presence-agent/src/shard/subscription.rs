@@ -2,12 +2,10 @@
 //! added. NOTIFYs are not in the log; their CSeq rises with the epoch (DESIGN D6).
 
 use std::fmt;
-use std::sync::Arc;
 
 use placement::{NodeId, PresentityKey, Slot};
 use presence::position::Position;
 use presence::time::{Lifetime, Timestamp};
-use proto::v1;
 use proto::v1::Standing;
 
 use super::{Dialog, Moment, Refusal};
@@ -18,6 +16,15 @@ use crate::mutants::{Mutant, broken};
 /// else; should two meet all the same, the later dialog is refused like one that nobody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SubscriptionId(pub u64);
+
+/// Why one has ended (RFC 6665 section 4.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Timeout,
+    /// Billing willed it.
+    Rejected,
+    NoResource,
+}
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subscription {
@@ -31,7 +38,7 @@ pub struct Subscription {
     /// Of an ended subscription: when its record goes.
     pub expires_at: Timestamp,
     /// The reason for `Subscription-State: terminated`, once there is one.
-    pub ended: Option<Arc<str>>,
+    pub ended: Option<Ended>,
 }
 
 impl SubscriptionId {
@@ -49,19 +56,31 @@ impl SubscriptionId {
     }
 }
 
+impl Ended {
+    const ALL: [Ended; 3] = [Ended::Timeout, Ended::Rejected, Ended::NoResource];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Ended::Timeout => "timeout",
+            Ended::Rejected => "rejected",
+            Ended::NoResource => "noresource",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Ended> {
+        Ended::ALL.into_iter().find(|ended| ended.as_str() == name)
+    }
+}
+
 impl Subscription {
     /// How long an ended subscription is kept: until the watcher must have had its last NOTIFY, and a repeat of the
     /// request that ended it can no longer come (64*T1 and some).
     pub(super) const KEPT_AFTER_END: Lifetime = Lifetime(64);
-    /// The reason of an end that billing willed (RFC 6665 4.1.3).
-    const REJECTED: &'static str = "rejected";
-    const TOO_LONG: Refusal = Refusal::Malformed("a dialog says at most 64 KiB");
+    pub(super) const TOO_LONG: Refusal = Refusal::Malformed("a dialog says at most 64 KiB");
 
-    pub(super) fn new(request: &v1::Subscribe, moment: Moment) -> Result<Subscription, Refusal> {
-        let dialog = Dialog::of(request).ok_or(Self::TOO_LONG)?;
+    pub(super) fn new(dialog: Dialog, owner: NodeId, moment: Moment) -> Subscription {
         let expires_at = moment.now + dialog.numbers.lifetime;
-        let owner = NodeId(request.owner);
-        Ok(Subscription { dialog, owner, epoch: 1, asked_at: moment.at, expires_at, ended: None })
+        Subscription { dialog, owner, epoch: 1, asked_at: moment.at, expires_at, ended: None }
     }
 
     pub fn presentity(&self) -> PresentityKey {
@@ -75,7 +94,7 @@ impl Subscription {
 
     /// Whether the watcher may be shown the presentity's state.
     pub fn is_shown(&self) -> bool {
-        (!self.is_pending() || broken(Mutant::PendingShown)) && self.ended.as_deref() != Some(Self::REJECTED)
+        (!self.is_pending() || broken(Mutant::PendingShown)) && self.ended != Some(Ended::Rejected)
     }
 
     pub fn standing(&self) -> Standing {
@@ -85,31 +104,36 @@ impl Subscription {
         }
     }
 
-    /// A request in the dialog: refreshes the subscription, moves it to the node that took the request, or ends it.
-    pub(super) fn refresh(&mut self, request: &v1::Subscribe, moment: Moment) -> Result<(), Refusal> {
-        let (held, owner) = (&self.dialog, NodeId(request.owner));
-        let said = Dialog::of(request).ok_or(Self::TOO_LONG)?;
+    /// What a request in the dialog makes of it: refreshes the subscription, moves it to the node that took the request,
+    /// or ends it.
+    pub(super) fn refreshed(
+        &self,
+        said: Dialog,
+        owner: NodeId,
+        moment: Moment,
+    ) -> Result<Subscription, Refusal> {
+        let held = &self.dialog;
         if !held.is_same_usage(&said) || self.ended.is_some() || self.expires_at <= moment.now {
             return Err(Refusal::UnknownSubscription);
         }
         if said.numbers.cseq <= held.numbers.cseq {
             return Err(Refusal::OutOfOrder);
         }
-        let (refreshed, was_pending) = (held.refreshed(&said).ok_or(Self::TOO_LONG)?, self.is_pending());
-        let moved = !held.is_reached_like(&refreshed);
-        self.dialog = refreshed;
-        let judged = was_pending != self.is_pending();
-        if !self.give_to(owner) && (moved || judged) {
+        let dialog = held.refreshed(said).ok_or(Self::TOO_LONG)?;
+        let moved = !held.is_reached_like(&dialog);
+        let (expires_at, asked_at) = (moment.now + dialog.numbers.lifetime, moment.at);
+        let mut new =
+            Subscription { dialog, expires_at, asked_at, owner: self.owner, epoch: self.epoch, ended: None };
+        let judged = self.is_pending() != new.is_pending();
+        if !new.give_to(owner) && (moved || judged) {
             // Whoever is found at the old address may say that it does not know the dialog, and is not to end it; and
             // what is on its way was written for another standing.
-            self.epoch += 1;
+            new.epoch += 1;
         }
-        self.expires_at = moment.now + self.dialog.numbers.lifetime;
-        self.asked_at = moment.at;
-        if self.dialog.numbers.lifetime == Lifetime::ZERO {
-            self.end("timeout", moment);
+        if new.dialog.numbers.lifetime == Lifetime::ZERO {
+            new.end(Ended::Timeout, moment);
         }
-        Ok(())
+        Ok(new)
     }
 
     /// Billing's word. Says whether it changes anything; if so, what is on its way to the watcher counts no more.
@@ -118,7 +142,7 @@ impl Subscription {
             return false;
         }
         match standing {
-            Standing::Rejected => self.end(Self::REJECTED, moment),
+            Standing::Rejected => self.end(Ended::Rejected, moment),
             Standing::Active | Standing::Pending if standing != self.standing() => {
                 self.dialog.numbers.standing = standing;
                 self.asked_at = moment.at;
@@ -139,8 +163,8 @@ impl Subscription {
         is_new
     }
 
-    pub(super) fn end(&mut self, reason: &str, moment: Moment) {
-        self.ended = Some(reason.into());
+    pub(super) fn end(&mut self, why: Ended, moment: Moment) {
+        self.ended = Some(why);
         self.asked_at = moment.at;
         self.expires_at = moment.now + Self::KEPT_AFTER_END;
     }
@@ -148,7 +172,7 @@ impl Subscription {
     /// Ends for a watcher that does not know the dialog any more: nothing is owed to it. The record stays as long as any
     /// ended one, for a late copy of the first request must not begin the dialog anew.
     pub(super) fn end_unsaid(&mut self, moment: Moment) {
-        self.end("noresource", moment);
+        self.end(Ended::NoResource, moment);
         self.asked_at = Position::default();
     }
 }

@@ -221,7 +221,7 @@ fn an_expired_subscription_is_owed_its_last_notify_and_then_goes() {
     let held = only_subscription(&shard).clone();
     shard.apply(Kind::Expire(v1::Expire { upto: 124_000 }), at(3), Timestamp(124_000));
 
-    assert_eq!((held.ended.as_deref(), shard.owed(&held)), (Some("timeout"), at(2)));
+    assert_eq!((held.ended, shard.owed(&held)), (Some(Ended::Timeout), at(2)));
     assert_eq!((shard.subscriptions().count(), shard.presentities().count()), (0, 0));
 }
 
@@ -280,8 +280,9 @@ fn a_dialog_whose_tag_meets_the_id_of_another_one_is_unknown() {
     shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
     let other = v1::Subscribe { local_tag: "3da-other".into(), ..subscribe(2, 2, 600, 1) };
 
-    let mut held = only_subscription(&shard).clone();
-    let refused = held.refresh(&other, Moment { at: at(2), now: Timestamp(0) });
+    let said = Dialog::of(&other).unwrap();
+    let moment = Moment { at: at(2), now: Timestamp(0) };
+    let refused = only_subscription(&shard).refreshed(said, NodeId(1), moment);
 
     assert_eq!(refused, Err(Refusal::UnknownSubscription));
     assert!(shard.subscription_of(&other.local_tag).is_none());
