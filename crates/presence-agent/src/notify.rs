@@ -1,9 +1,9 @@
 //! A NOTIFY as bytes (RFC 6665 section 4.2.2).
 
-use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use presence::digits::push_decimal;
 use presence::time::Timestamp;
 
 use crate::shard::Dialog;
@@ -63,7 +63,9 @@ fn push(bytes: &mut Vec<u8>, texts: &[&str]) {
 }
 
 fn number(bytes: &mut Vec<u8>, before: &str, number: u64, behind: &str) {
-    let _never_fails = write!(bytes, "{before}{number}{behind}");
+    bytes.extend_from_slice(before.as_bytes());
+    push_decimal(bytes, number);
+    bytes.extend_from_slice(behind.as_bytes());
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Checks that every method shares, made once at the border.
 
 use placement::PresentityKey;
-use sip::{Message, Name, Scheme, Transport, Uri};
+use sip::{Message, Name, Scheme, Transport, Uri, Via};
 
 use crate::answer::Refuse;
 use crate::config::{Config, Expires};
@@ -66,20 +66,26 @@ pub(crate) fn route_uri(value: &[u8]) -> Option<&str> {
     rest.split_once('>').map(|(uri, _)| uri)
 }
 
-/// The transport of the phone's own hop: a dispatcher stands between, so it is the second Via that tells.
+/// The transport of the phone's own hop.
 pub(crate) fn phone_hop(request: &Message) -> Option<Transport> {
-    let via = request.vias().nth(1).or_else(|| request.vias().next())?.ok()?;
-    Transport::parse(via.transport)
+    Transport::parse(phone_via(request)?.transport)
 }
 
 /// Where the request came from, as the dispatcher saw it.
 pub(crate) fn source(request: &Message) -> String {
-    let Some(Ok(via)) = request.vias().nth(1).or_else(|| request.vias().next()) else { return String::new() };
+    let Some(via) = phone_via(request) else { return String::new() };
     let host = via.received.unwrap_or(via.host);
     match via.rport.flatten().or(via.port) {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
     }
+}
+
+/// The Via of the phone's own hop: a dispatcher stands between, so it is the second one.
+fn phone_via(request: &Message) -> Option<Via<'_>> {
+    let mut values = request.values(Name::Via);
+    let first = values.next()?;
+    Via::parse(values.next().unwrap_or(first))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::digits::push_hex;
 use crate::position::Position;
 
 /// A token (RFC 3261 25.1), never used twice: it holds the slot of its presentity and the log position that made it.
@@ -12,7 +13,12 @@ pub struct EntityTag(Arc<str>);
 impl EntityTag {
     /// `slot` is the presentity's slot as placement writes it.
     pub fn minted(slot: impl fmt::Display, position: Position) -> EntityTag {
-        EntityTag(format!("{slot}-{:x}-{:x}", position.entry(), position.offset()).into())
+        let mut tag = slot.to_string();
+        for number in [position.entry(), position.offset()] {
+            tag.push('-');
+            push_hex(&mut tag, number);
+        }
+        EntityTag(tag.into())
     }
 
     pub fn as_str(&self) -> &str {

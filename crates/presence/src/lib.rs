@@ -4,6 +4,7 @@
 //! fed the same commands hold the same state and compose the same bytes.
 
 pub mod compositor;
+pub mod digits;
 pub mod entity_tag;
 pub mod format;
 pub mod package;

@@ -7,9 +7,6 @@
 //! Nothing here reads a clock or draws a random number, so replicas that apply the same requests in the same order
 //! hold the same publications.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use bytes::Bytes;
 
 use crate::entity_tag::EntityTag;
@@ -20,7 +17,8 @@ use crate::time::{Lifetime, Timestamp};
 /// The publications of one presentity, of all its event packages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Publications {
-    held: BTreeMap<EntityTag, Publication>,
+    /// By their tags. There are few, mostly one.
+    held: Vec<(EntityTag, Publication)>,
 }
 
 /// What one publisher contributes, until `expires_at`.
@@ -116,27 +114,27 @@ impl Publications {
         let changed_by = repeat;
         let publication =
             Publication { event, source, document, lifetime, expires_at, documented_at, made_by, changed_by };
-        self.held.insert(fresh, publication);
+        self.insert(fresh, publication);
         Ok(Accepted { change, forgotten })
     }
 
     /// Drops one publication if its time has come, and says whether it did.
     pub fn expire(&mut self, tag: &EntityTag, now: Timestamp) -> bool {
-        let due = self.held.get(tag).is_some_and(|publication| publication.expires_at <= now);
-        due && self.held.remove(tag).is_some()
+        let due = self.find(tag).ok().filter(|at| self.held[*at].1.expires_at <= now);
+        due.map(|at| self.held.remove(at)).is_some()
     }
 
     /// The publication that a request with this key made or changed.
     pub fn find_repeat(&self, key: RepeatKey) -> Option<(&EntityTag, &Publication)> {
-        self.held.iter().find(|(_, held)| held.changed_by == key || held.made_by == key)
+        self.iter().find(|(_, held)| held.changed_by == key || held.made_by == key)
     }
 
     pub fn get(&self, tag: &EntityTag) -> Option<&Publication> {
-        self.held.get(tag)
+        self.find(tag).ok().map(|at| &self.held[at].1)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&EntityTag, &Publication)> {
-        self.held.iter()
+        self.held.iter().map(|(tag, held)| (tag, held))
     }
 
     pub fn len(&self) -> usize {
@@ -154,7 +152,7 @@ impl Publications {
     /// the other's along, and that one is told by a 412 at its refresh.) Gives the requests that made what is dropped.
     fn drop_twins(&mut self, said: &Publication) -> Vec<RepeatKey> {
         let mut dropped = Vec::new();
-        self.held.retain(|_, held| {
+        self.held.retain(|(_, held)| {
             let forgotten = held.made_by == held.changed_by && !held.source.is_empty();
             let twin =
                 held.event == said.event && held.source == said.source && held.document == said.document;
@@ -169,19 +167,34 @@ impl Publications {
     fn take(&mut self, tag: &EntityTag, event: &str, now: Timestamp) -> Result<Publication, TagUnmatched> {
         // To its publisher an expired publication is gone, yet it stays until `expire` drops it: dropping it here
         // would change the state without anyone telling the watchers.
-        match self.held.entry(tag.clone()) {
-            Entry::Occupied(held) if now < held.get().expires_at && held.get().event == event => {
-                Ok(held.remove())
+        let live = |held: &Publication| now < held.expires_at && held.event == event;
+        let found = self.find(tag).ok().filter(|at| live(&self.held[*at].1));
+        found.map(|at| self.held.remove(at).1).ok_or_else(|| TagUnmatched(tag.clone()))
+    }
+
+    fn insert(&mut self, tag: EntityTag, publication: Publication) {
+        match self.find(&tag) {
+            Ok(at) => self.held[at].1 = publication,
+            Err(at) => {
+                // One at a time: a presentity has room for what it says, and no more.
+                self.held.reserve_exact(1);
+                self.held.insert(at, (tag, publication));
             }
-            entry => Err(TagUnmatched(entry.key().clone())),
         }
+    }
+
+    /// Where it is, or would be.
+    fn find(&self, tag: &EntityTag) -> Result<usize, usize> {
+        self.held.binary_search_by(|(held, _)| held.cmp(tag))
     }
 }
 
 /// Rebuilds what a snapshot held.
 impl FromIterator<(EntityTag, Publication)> for Publications {
     fn from_iter<I: IntoIterator<Item = (EntityTag, Publication)>>(held: I) -> Publications {
-        Publications { held: held.into_iter().collect() }
+        let mut publications = Publications::default();
+        held.into_iter().for_each(|(tag, publication)| publications.insert(tag, publication));
+        publications
     }
 }
 

@@ -110,7 +110,7 @@ impl Agent {
 
     /// Hangs up a call of ours that was acknowledged.
     pub(super) fn acknowledged(&mut self, ack: &Message, now: Now) {
-        let branch = self.next_branch();
+        let branch = self.branches.next();
         let via = Via { sent_by: &self.config.sent_by, branch: &branch };
         let bye = self.calls.acknowledged(ack, &via, now.monotonic);
         self.outputs.extend(bye.map(Output::from));
@@ -130,7 +130,7 @@ impl Agent {
     pub(super) fn keep_calls(&mut self, now: Now) {
         self.outputs.extend(self.calls.repeats(now.monotonic).into_iter().map(Output::from));
         while self.calls.is_overdue(now.monotonic) {
-            let branch = self.next_branch();
+            let branch = self.branches.next();
             let via = Via { sent_by: &self.config.sent_by, branch: &branch };
             let bye = self.calls.give_up(&via, now.monotonic);
             self.outputs.extend(bye.map(Output::from));

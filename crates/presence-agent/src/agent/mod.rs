@@ -6,6 +6,7 @@
 //! Shared state lives in the shard and changes only there. What the agent keeps besides is its own and may be lost:
 //! transactions, what waits for an answer, and what it has delivered.
 
+mod branches;
 mod commits;
 mod dialling;
 mod fairness;
@@ -17,7 +18,6 @@ mod upkeep;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,6 +47,7 @@ use crate::tag::Tags;
 use crate::verdict::Question;
 use crate::verdict_cache::VerdictCache;
 
+use branches::Branches;
 pub(crate) use dialling::Dial;
 use notifier::Notified;
 
@@ -66,8 +67,7 @@ pub struct Agent {
     stopped: bool,
     servers: ServerTransactions,
     clients: ClientTransactions<Notified>,
-    /// Numbers the branches of this start.
-    branches: u64,
+    branches: Branches,
     pending: Pending,
     verdicts: VerdictCache,
     reviews: Reviews,
@@ -196,7 +196,7 @@ impl Agent {
             stopped: false,
             servers: ServerTransactions::new(config.limits.server_transactions),
             clients: ClientTransactions::new(config.limits.client_transactions),
-            branches: 0,
+            branches: Branches::new(&config),
             pending: Pending::new(),
             verdicts: VerdictCache::new(config.limits.verdicts),
             reviews: Reviews::default(),
@@ -289,13 +289,6 @@ impl Agent {
     /// A copy-on-write picture of the state as of the last entry handled.
     pub fn picture(&self) -> Picture {
         self.shard.picture()
-    }
-
-    /// A name unique in space and time: the group (so that an answer finds it), a count, the node, and its start.
-    fn next_branch(&mut self) -> Arc<str> {
-        self.branches += 1;
-        let (group, node, start) = (self.config.group, self.config.node.0, self.config.incarnation);
-        format!("z9hG4bK{group}-{:x}-{node:x}-{start:x}", self.branches).into()
     }
 
     fn full(&mut self, bound: Bound) {

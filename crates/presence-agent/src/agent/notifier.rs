@@ -20,7 +20,7 @@ use crate::delivery::{Deliveries, Turn};
 use crate::disposition::Disposition;
 use crate::notify::Notify;
 use crate::pending::Waiting;
-use crate::shard::{Dialog, Ended, SubscriptionId, owed};
+use crate::shard::{Dialog, Ended, Subscription, SubscriptionId, owed};
 use crate::way::Way;
 
 /// Which NOTIFY a client transaction carries.
@@ -109,8 +109,8 @@ impl Agent {
     }
 
     pub(super) fn wake(&mut self, id: SubscriptionId) {
-        if let Some(held) = self.shard.subscription(id) {
-            self.deliveries.wake(id, self.shard.owed(held));
+        if let Some((_, owed)) = self.held(id) {
+            self.deliveries.wake(id, owed);
         }
     }
 
@@ -139,13 +139,13 @@ impl Agent {
     }
 
     fn notify(&mut self, id: SubscriptionId, now: Now) {
-        let ours = self.shard.subscription(id).filter(|held| held.owner == self.config.node);
-        let Some(held) = ours.cloned() else { return self.disown(id) };
+        let ours = self.shard.watch(id).filter(|(held, _)| held.owner == self.config.node);
+        let Some((held, presentity)) = ours else { return self.disown(id) };
+        let held = held.clone();
         let (key, event) = (held.dialog.presentity(), held.dialog.event());
-        let presentity = self.shard.presentity_of(key);
         let owed = owed(&held, presentity.map(|presentity| presentity.position));
         let shown = held.is_shown().then(|| self.documents.composed(key, event, presentity));
-        let branch = self.next_branch();
+        let branch = self.branches.next();
         let Some(turn) = self.deliveries.start(id, owed, &branch) else { return };
         let (cseq, way) = match turn {
             Turn::Send { cseq, way } => (cseq, way),
@@ -184,7 +184,7 @@ impl Agent {
     /// shown nothing.
     pub(super) fn notify_once(&mut self, dialog: &Dialog, now: Now) {
         let Some(way) = Way::of(dialog, &self.flow_key) else { return };
-        let branch = self.next_branch();
+        let branch = self.branches.next();
         let pending = dialog.numbers.standing == v1::Standing::Pending;
         let ended = Some(if pending { "giveup" } else { "timeout" });
         let (expires_at, now_log) = (Timestamp::default(), now.log);
@@ -216,8 +216,7 @@ impl Agent {
 
     fn notified(&mut self, tag: Notified, status: u16, pause: Option<Duration>, now: Now) {
         let Notified::Subscription { id, epoch } = tag else { return };
-        let Some(held) = self.shard.subscription(id).filter(|held| held.epoch == epoch) else { return };
-        let owed = self.shard.owed(held);
+        let Some((held, owed)) = self.held(id).filter(|(held, _)| held.epoch == epoch) else { return };
         let has_ended = held.ended.is_some();
         let refused = |deliveries: &mut Deliveries, pause| deliveries.refused(id, owed, pause, now.monotonic);
         let ends = match Disposition::of(status, pause.is_some()) {
@@ -242,8 +241,14 @@ impl Agent {
 
     /// The subscription stays, dirty: a failed send never deletes it by itself (DESIGN D10).
     pub(super) fn undelivered(&mut self, id: SubscriptionId, pause: Option<Duration>, now: Now) {
-        let Some(held) = self.shard.subscription(id) else { return };
-        self.deliveries.failed(id, self.shard.owed(held), pause, now.monotonic);
+        let Some((_, owed)) = self.held(id) else { return };
+        self.deliveries.failed(id, owed, pause, now.monotonic);
+    }
+
+    /// A subscription, and the position that a NOTIFY must reach to leave nothing owed.
+    fn held(&self, id: SubscriptionId) -> Option<(&Subscription, Position)> {
+        let (held, presentity) = self.shard.watch(id)?;
+        Some((held, owed(held, presentity.map(|presentity| presentity.position))))
     }
 
     fn next_hop_of(&self, tag: Notified) -> Option<SocketAddr> {

@@ -28,7 +28,7 @@ impl Agent {
         if account != change.presentity.as_str() {
             return self.reply(ticket, ApiReply::Denied("the account is not the presentity's own".into()));
         }
-        let cnonce = self.next_branch();
+        let cnonce = self.branches.next();
         let proof = self.identification.digest_of(&credentials, &change.presentity.uri(), &cnonce, now);
         let (event, presentity) = ("presence".to_owned(), change.presentity.to_string());
         let subject = Subject { account, method: "PUBLISH", event, presentity };
@@ -83,7 +83,7 @@ impl Agent {
             None => (Bytes::new(), 0),
         };
         let presentity = change.presentity.to_string();
-        let name = self.next_branch();
+        let name = self.branches.next();
         let repeat = self.tags.own_key(&name);
         let repeat_key = Bytes::copy_from_slice(&repeat.0);
         let source = change.source;

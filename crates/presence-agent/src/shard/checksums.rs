@@ -51,7 +51,7 @@ impl Shard {
 
     fn hash_of(&self, slot: Slot) -> u64 {
         let mut chunks = vec![Bytes::from(self.header().encode_to_vec())];
-        if let Some(state) = self.slots.get(&slot) {
+        if let Some(state) = self.slots.get(slot) {
             write_slot(slot, state, &mut chunks);
         }
         placement::hash(&chunks.concat())

@@ -132,7 +132,7 @@ impl What {
 
 /// A phone has no name; where it publishes from is what an operator can look for.
 pub(super) fn phone(address: &str) -> Box<str> {
-    format!("phone {address}").into()
+    ["phone ", address].concat().into()
 }
 
 /// As a snapshot holds it.

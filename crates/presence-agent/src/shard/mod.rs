@@ -16,6 +16,7 @@ mod node_state;
 mod owners;
 mod presentity;
 mod slot_state;
+mod slots;
 mod snapshot;
 mod sources;
 mod subscription;
@@ -41,13 +42,13 @@ use crate::mutants::{Mutant, broken};
 use checksums::Checksums;
 use deadlines::{Deadline, Deadlines};
 use owners::Owners;
-use slot_state::SlotState;
+use slots::Slots;
 
 pub use dialog::Dialog;
 pub use history::{Change, Deed, History, What};
 pub use node_state::NodeState;
 pub use owners::owed;
-use presentity::{Changed, Expired};
+use presentity::{Changed, Expired, Settled};
 pub use presentity::{Presentity, Source};
 pub use snapshot::{BadSnapshot, Picture};
 use sources::Sources;
@@ -59,7 +60,7 @@ use watchers::Watchers;
 /// The state of one group.
 #[derive(Clone, Debug, Default)]
 pub struct Shard {
-    slots: BTreeMap<Slot, Arc<SlotState>>,
+    slots: Slots,
     nodes: BTreeMap<NodeId, NodeState>,
     deadlines: Deadlines,
     owners: Owners,
@@ -183,11 +184,11 @@ impl Shard {
 
     /// By the text of its key, as a command carries it.
     pub fn presentity_of(&self, key: &str) -> Option<&Presentity> {
-        self.slots.get(&Slot::of_text(key))?.presentities.get(key).map(Arc::as_ref)
+        self.slots.get(Slot::of_text(key))?.presentities.get(key).map(Arc::as_ref)
     }
 
     pub fn subscription(&self, id: SubscriptionId) -> Option<&Arc<Subscription>> {
-        self.slots.get(&id.slot())?.subscriptions.get(&id)
+        self.slots.get(id.slot())?.subscriptions.get(&id)
     }
 
     /// That of the dialog with this local tag.
@@ -215,48 +216,52 @@ impl Shard {
         self.deadlines.next()
     }
 
+    /// A subscription and whom it watches; one of whom nothing is known has no state.
+    pub fn watch(&self, id: SubscriptionId) -> Option<(&Arc<Subscription>, Option<&Presentity>)> {
+        let slot = self.slots.get(id.slot())?;
+        let held = slot.subscriptions.get(&id)?;
+        Some((held, slot.presentities.get(held.dialog.presentity()).map(Arc::as_ref)))
+    }
+
     /// The position a NOTIFY must reach to leave nothing owed.
     pub fn owed(&self, subscription: &Subscription) -> Position {
         let presentity = self.presentity_of(subscription.dialog.presentity());
         owners::owed(subscription, presentity.map(|presentity| presentity.position))
     }
 
-    fn slot_mut(&mut self, slot: Slot) -> &mut SlotState {
-        Arc::make_mut(self.slots.entry(slot).or_default())
-    }
-
     fn publish(&mut self, publish: v1::Publish, moment: Moment) -> Applied {
         let (key, repeat) =
             (PresentityKey::restored(&publish.presentity), RepeatKey::from_bytes(&publish.repeat_key));
-        let (slot, lifetime) = (Slot::of(&key), Lifetime(publish.expires));
-        if let Some((tag, lifetime)) = self.slot_mut(slot).published_before(&key, repeat) {
-            return Applied::outcome(Outcome::Published { tag, lifetime });
+        let slot = Slot::of(&key);
+        if let Some(tag) = self.slots.get(slot).and_then(|state| state.buried(repeat)) {
+            return Applied::outcome(Outcome::Published { tag: tag.clone(), lifetime: Lifetime::ZERO });
         }
         let tag = EntityTag::minted(slot, moment.at);
-        let outcome = Outcome::Published { tag: tag.clone(), lifetime };
         let fresh = tag.clone();
-        self.change(key, outcome, tag, moment, |presentity| presentity.publish(publish, fresh, moment))
+        self.change(key, slot, tag, moment, |presentity| presentity.publish(publish, fresh, moment))
     }
 
     fn set_source(&mut self, source: v1::SetSource, moment: Moment) -> Applied {
         let (key, repeat) =
             (PresentityKey::restored(&source.presentity), RepeatKey::from_bytes(&source.repeat_key));
-        if self.slot_mut(Slot::of(&key)).is_buried(repeat) {
+        let slot = Slot::of(&key);
+        if self.slots.get(slot).and_then(|state| state.buried(repeat)).is_some() {
             return Applied::done();
         }
-        let no_tag = EntityTag::default();
-        self.change(key, Outcome::Done, no_tag, moment, |presentity| presentity.set_source(source, moment))
+        self.change(key, slot, EntityTag::default(), moment, |presentity| {
+            Ok((Outcome::Done, presentity.set_source(source, moment)?))
+        })
     }
 
     fn register(&mut self, register: v1::Register, moment: Moment) -> Applied {
         let (key, repeat) =
             (PresentityKey::restored(&register.aor), RepeatKey::from_bytes(&register.repeat_key));
-        if self.slot_mut(Slot::of(&key)).is_buried(repeat) {
+        let slot = Slot::of(&key);
+        if self.slots.get(slot).and_then(|state| state.buried(repeat)).is_some() {
             return Applied::outcome(Outcome::Registered);
         }
-        let no_tag = EntityTag::default();
-        self.change(key, Outcome::Registered, no_tag, moment, |presentity| {
-            presentity.register(register, moment)
+        self.change(key, slot, EntityTag::default(), moment, |presentity| {
+            Ok((Outcome::Registered, presentity.register(register, moment)?))
         })
     }
 
@@ -264,15 +269,20 @@ impl Shard {
     fn change(
         &mut self,
         key: PresentityKey,
-        outcome: Outcome,
+        slot: Slot,
         tag: EntityTag,
         moment: Moment,
-        change: impl FnOnce(&mut Presentity) -> Result<Changed, Refusal>,
+        change: impl FnOnce(&mut Presentity) -> Result<(Outcome, Changed), Refusal>,
     ) -> Applied {
-        let slot = Slot::of(&key);
-        let changed = change(self.slot_mut(slot).presentity_mut(&key));
-        self.settle(&key);
-        let Changed { visibly, forgotten } = match changed {
+        let state = self.slots.get_mut(slot);
+        let presentity = state.presentity_mut(&key);
+        let changed = change(presentity);
+        let settled = presentity.settle();
+        if settled.is_empty {
+            state.presentities.remove(&key);
+        }
+        self.index_presentity(&key, settled);
+        let (outcome, Changed { visibly, forgotten }) = match changed {
             Ok(changed) => changed,
             Err(refusal) => return Applied::refused(refusal),
         };
@@ -292,7 +302,7 @@ impl Shard {
         let said = said.sharing(&mut self.usages);
         let most = subscribe.max_subscriptions as usize;
         let has_all = !subscribe.in_dialog && most > 0 && self.watchers.has(&subscribe.watcher, most);
-        let state = self.slot_mut(id.slot());
+        let state = self.slots.get_mut(id.slot());
         let before = state.subscriptions.get(&id).cloned();
         let applied = state.subscribe(id, &subscribe, said, has_all, moment);
         let after = state.subscriptions.get(&id).cloned();
@@ -301,7 +311,7 @@ impl Shard {
     }
 
     fn end_subscription(&mut self, id: SubscriptionId, epoch: u64, moment: Moment) -> Applied {
-        let Some(subscription) = self.slot_mut(id.slot()).subscriptions.get_mut(&id) else {
+        let Some(subscription) = self.slots.get_mut(id.slot()).subscriptions.get_mut(&id) else {
             return Applied::done();
         };
         if subscription.epoch != epoch && !broken(Mutant::LateEndCounts) {
@@ -322,7 +332,7 @@ impl Shard {
     /// and billing is asked anew.
     fn judge(&mut self, judge: &v1::Judge, moment: Moment) -> Applied {
         let id = SubscriptionId(judge.id);
-        let held = self.slot_mut(id.slot()).subscriptions.get_mut(&id);
+        let held = self.slots.get_mut(id.slot()).subscriptions.get_mut(&id);
         let Some(subscription) = held.filter(|held| held.epoch == judge.epoch) else {
             return Applied::done();
         };
@@ -334,7 +344,7 @@ impl Shard {
     }
 
     fn raise_epoch(&mut self, id: SubscriptionId, epoch: u64) -> Applied {
-        if let Some(subscription) = self.slot_mut(id.slot()).subscriptions.get_mut(&id)
+        if let Some(subscription) = self.slots.get_mut(id.slot()).subscriptions.get_mut(&id)
             && subscription.epoch == epoch
         {
             Arc::make_mut(subscription).epoch += 1;
@@ -351,7 +361,7 @@ impl Shard {
                 Deadline::Presentity(key) => self.expire_presentity(key, moment),
                 Deadline::Subscription(id) => self.expire_subscription(id, moment),
                 Deadline::Tombstone(slot, repeat) => {
-                    self.slot_mut(slot).tombstones.remove(&repeat);
+                    self.slots.get_mut(slot).tombstones.remove(&repeat);
                     None
                 }
             });
@@ -361,7 +371,7 @@ impl Shard {
 
     fn expire_presentity(&mut self, key: PresentityKey, moment: Moment) -> Option<Effect> {
         let slot = Slot::of(&key);
-        let Expired { visibly, forgotten } = self.slot_mut(slot).presentity_mut(&key).expire(moment);
+        let Expired { visibly, forgotten } = self.slots.get_mut(slot).presentity_mut(&key).expire(moment);
         self.settle(&key);
         for (repeat, tag) in forgotten {
             self.bury(slot, repeat, tag, moment);
@@ -370,14 +380,14 @@ impl Shard {
     }
 
     fn bury(&mut self, slot: Slot, repeat: RepeatKey, tag: EntityTag, moment: Moment) {
-        let deadline = self.slot_mut(slot).bury(repeat, tag, moment.now);
+        let deadline = self.slots.get_mut(slot).bury(repeat, tag, moment.now);
         self.deadlines.tombstones.insert(deadline, (slot, repeat));
     }
 
     /// An active subscription ends and stays for a while as its own tombstone, until the final NOTIFY is delivered; one
     /// that ended before is dropped.
     fn expire_subscription(&mut self, id: SubscriptionId, moment: Moment) -> Option<Effect> {
-        let subscription = self.slot_mut(id.slot()).subscriptions.get_mut(&id)?;
+        let subscription = self.slots.get_mut(id.slot()).subscriptions.get_mut(&id)?;
         if subscription.ended.is_some() {
             self.drop_subscription(id);
             return Some(Effect::SubscriptionEnded(id));
@@ -390,7 +400,7 @@ impl Shard {
     }
 
     fn drop_subscription(&mut self, id: SubscriptionId) {
-        if let Some(subscription) = self.slot_mut(id.slot()).remove_subscription(id) {
+        if let Some(subscription) = self.slots.get_mut(id.slot()).remove_subscription(id) {
             self.index(id, Some(&subscription), None);
             self.settle(&subscription.presentity());
         }
@@ -416,15 +426,21 @@ impl Shard {
 
     /// Puts a presentity in order after a change: what is derived from it, or itself away when nothing is left.
     fn settle(&mut self, key: &PresentityKey) {
-        let state = Arc::make_mut(self.slots.entry(Slot::of(key)).or_default());
+        let state = self.slots.get_mut(Slot::of(key));
         let Some(presentity) = state.presentities.get_mut(key).map(Arc::make_mut) else { return };
-        let (before, after) = presentity.settle_deadline();
-        let (counted, holds) = presentity.settle_holdings();
-        self.totals.replaced(counted, holds);
-        if presentity.is_empty() {
+        let settled = presentity.settle();
+        if settled.is_empty {
             state.presentities.remove(key);
         }
-        self.deadlines.presentities.moved(key.clone(), before, after);
+        self.index_presentity(key, settled);
+    }
+
+    fn index_presentity(&mut self, key: &PresentityKey, settled: Settled) {
+        let Settled { deadline: (before, after), holdings: (counted, holds), .. } = settled;
+        self.totals.replaced(counted, holds);
+        if before != after {
+            self.deadlines.presentities.moved(key.clone(), before, after);
+        }
     }
 }
 

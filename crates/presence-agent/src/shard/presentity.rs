@@ -15,7 +15,7 @@ use crate::bound::Bound;
 
 use super::history::{Deed, History, What, phone};
 use super::totals::Holdings;
-use super::{Moment, Refusal, SubscriptionId};
+use super::{Moment, Outcome, Refusal, SubscriptionId};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Presentity {
@@ -52,6 +52,14 @@ pub(super) struct Changed {
     pub forgotten: Vec<RepeatKey>,
 }
 
+/// What is derived from a presentity: as the indices have it, and as it is now.
+pub(super) struct Settled {
+    pub deadline: (Option<Timestamp>, Option<Timestamp>),
+    pub holdings: (Holdings, Holdings),
+    /// Nothing is left of it.
+    pub is_empty: bool,
+}
+
 /// What time did to a presentity.
 #[derive(Debug)]
 pub(super) struct Expired {
@@ -69,14 +77,21 @@ impl Presentity {
     /// Of the history; the oldest go first.
     pub const MAX_CHANGES: usize = 32;
 
+    /// A repeat gets the first answer.
     pub(super) fn publish(
         &mut self,
         publish: v1::Publish,
         fresh: EntityTag,
         moment: Moment,
-    ) -> Result<Changed, Refusal> {
+    ) -> Result<(Outcome, Changed), Refusal> {
+        let repeat = RepeatKey::from_bytes(&publish.repeat_key);
+        if let Some((tag, known)) = self.publications.find_repeat(repeat) {
+            let known = Outcome::Published { tag: tag.clone(), lifetime: known.lifetime };
+            return Ok((known, Changed::default()));
+        }
         let (keep, deed) = (publish.keep, Deed::of_publish(&publish));
         let request = publish_request(publish);
+        let published = Outcome::Published { tag: fresh.clone(), lifetime: request.lifetime };
         if matches!(request.request, Request::Initial { .. })
             && self.publications.len() >= Self::MAX_PUBLICATIONS
         {
@@ -85,7 +100,7 @@ impl Presentity {
         let accepted = self.publications.apply(request, fresh, moment.at, moment.now)?;
         let visibly = self.changed(accepted.change == Change::Document, moment);
         self.history.note(keep, deed.filter(|_| visibly), moment);
-        Ok(Changed { visibly, forgotten: accepted.forgotten })
+        Ok((published, Changed { visibly, forgotten: accepted.forgotten }))
     }
 
     pub(super) fn set_source(&mut self, source: v1::SetSource, moment: Moment) -> Result<Changed, Refusal> {
@@ -108,7 +123,8 @@ impl Presentity {
         }
         let expires_at =
             if source.expires == 0 { Timestamp::NEVER } else { moment.now + Lifetime(source.expires) };
-        let held = Source { document: source.document, expires_at, documented_at: moment.at, changed_by };
+        let document = own(&source.document);
+        let held = Source { document, expires_at, documented_at: moment.at, changed_by };
         self.sources.insert(source.source, held);
         self.history.note(keep, Some(deed), moment);
         Ok(Changed { visibly: self.changed(true, moment), forgotten })
@@ -171,20 +187,23 @@ impl Presentity {
             && self.watchers.is_empty()
     }
 
-    /// Recomputes the deadline; gives what the index holds and what it should hold.
-    pub(super) fn settle_deadline(&mut self) -> (Option<Timestamp>, Option<Timestamp>) {
+    /// Computes anew what is derived from it.
+    pub(super) fn settle(&mut self) -> Settled {
+        let (deadline, holdings) = (self.next_deadline(), self.holdings());
+        Settled {
+            deadline: (std::mem::replace(&mut self.indexed, deadline), deadline),
+            holdings: (std::mem::replace(&mut self.counted, holdings), holdings),
+            is_empty: self.is_empty(),
+        }
+    }
+
+    /// The earliest of what it holds.
+    fn next_deadline(&self) -> Option<Timestamp> {
         let publications = self.publications.iter().map(|(_, publication)| publication.expires_at);
         let sources = self.sources.values().map(|source| source.expires_at);
         let bindings = self.bindings.iter().map(|binding| binding.expires_at);
         let records = publications.chain(sources).chain(bindings);
-        let next = records.chain(self.history.next_deadline()).min().filter(|at| *at < Timestamp::NEVER);
-        (std::mem::replace(&mut self.indexed, next), next)
-    }
-
-    /// Counts anew; gives what the totals hold and what they should hold.
-    pub(super) fn settle_holdings(&mut self) -> (Holdings, Holdings) {
-        let now = self.holdings();
-        (std::mem::replace(&mut self.counted, now), now)
+        records.chain(self.history.next_deadline()).min().filter(|at| *at < Timestamp::NEVER)
     }
 
     fn changed(&mut self, visibly: bool, moment: Moment) -> bool {
@@ -195,8 +214,14 @@ impl Presentity {
     }
 }
 
+/// A copy: the bytes of a command are a part of its whole entry, which would be held as long.
+fn own(document: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(document)
+}
+
 fn publish_request(publish: v1::Publish) -> Publish {
     let v1::Publish { repeat_key, event, source, if_match, document, expires, .. } = publish;
+    let document = own(&document);
     let tag = EntityTag::from(if_match.as_str());
     let request = match (if_match.is_empty(), expires, document.is_empty()) {
         (true, ..) => Request::Initial { document },

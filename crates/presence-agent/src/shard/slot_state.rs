@@ -36,18 +36,9 @@ impl SlotState {
         Arc::make_mut(self.presentities.entry(key.clone()).or_default())
     }
 
-    /// The first answer to this very PUBLISH, if it was applied already.
-    pub fn published_before(&self, key: &PresentityKey, repeat: RepeatKey) -> Option<(EntityTag, Lifetime)> {
-        if let Some(tombstone) = self.tombstones.get(&repeat) {
-            return Some((tombstone.tag.clone(), Lifetime::ZERO));
-        }
-        let (tag, publication) = self.presentities.get(key)?.publications.find_repeat(repeat)?;
-        Some((tag.clone(), publication.lifetime))
-    }
-
-    /// Whether a late copy of a request has come whose record is gone.
-    pub fn is_buried(&self, repeat: RepeatKey) -> bool {
-        self.tombstones.contains_key(&repeat)
+    /// Whether a late copy of a request has come whose record is gone; the tag that was its answer.
+    pub fn buried(&self, repeat: RepeatKey) -> Option<&EntityTag> {
+        self.tombstones.get(&repeat).map(|tombstone| &tombstone.tag)
     }
 
     /// Remembers a request whose record is gone; gives the time at which it may be forgotten.

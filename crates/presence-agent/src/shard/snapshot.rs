@@ -2,7 +2,6 @@
 //!
 //! A chunk holds at most about [`CHUNK`] bytes, so that a slot of any size can cross a stream of bounded messages.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +18,7 @@ use proto::v1::snapshot_chunk::Kind;
 
 use super::checksums::Checksums;
 use super::slot_state::{SlotState, Tombstone};
+use super::slots::Slots;
 use super::usage::Usages;
 use super::{Dialog, Ended, History, NodeState, Presentity, Shard, Source, Subscription, SubscriptionId};
 
@@ -27,7 +27,7 @@ const CHUNK: usize = 256 * 1024;
 /// A copy-on-write picture of a shard: cheap to take, costly to write, and meant to be written elsewhere.
 pub struct Picture {
     header: v1::ShardHeader,
-    slots: BTreeMap<Slot, Arc<SlotState>>,
+    slots: Slots,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +98,7 @@ impl Shard {
     fn restore_part(&mut self, part: v1::SlotState) -> Result<(), BadSnapshot> {
         let number = part.slot;
         let slot = u16::try_from(number).ok().and_then(Slot::new).ok_or(BadSnapshot::NoSuchSlot(number))?;
-        let state = Arc::make_mut(self.slots.entry(slot).or_default());
+        let state = self.slots.get_mut(slot);
         for tombstone in part.tombstones {
             let (repeat, expires_at) =
                 (RepeatKey::from_bytes(&tombstone.repeat_key), Timestamp(tombstone.expires_at));
@@ -130,8 +130,8 @@ impl Picture {
     /// Writes the picture; the work of a snapshot, done off the path of the requests.
     pub fn chunks(self) -> Vec<Bytes> {
         let mut chunks = vec![encoded(Kind::Header(self.header))];
-        for (slot, state) in &self.slots {
-            write_slot(*slot, state, &mut chunks);
+        for (slot, state) in self.slots.iter() {
+            write_slot(slot, state, &mut chunks);
         }
         chunks
     }

@@ -4,6 +4,7 @@
 //! further pause 4 s. Timer F gives up after 32 s. A final answer ends a transaction at once: Timer K
 //! would only absorb repeats of it, and an answer without a transaction is dropped all the same.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,14 +76,15 @@ impl<T> ClientTransactions<T> {
         tag: T,
         now: Instant,
     ) -> Result<(), Full> {
-        if self.live.len() >= self.capacity || self.live.contains_key(&branch) {
+        if self.live.len() >= self.capacity {
             return Err(Full);
         }
+        let Entry::Vacant(place) = self.live.entry(branch.clone()) else { return Err(Full) };
         let gives_up_at = now + TRANSACTION_LIFETIME;
         let wakes_at = if reliable { gives_up_at } else { now + T1 };
-        self.timers.set(wakes_at, branch.clone());
+        self.timers.set(wakes_at, branch);
         let pause = (!reliable).then_some(T1 * 2);
-        self.live.insert(branch, Transaction { request, tag, pause, wakes_at, gives_up_at });
+        place.insert(Transaction { request, tag, pause, wakes_at, gives_up_at });
         Ok(())
     }
 
