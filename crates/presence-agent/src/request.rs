@@ -66,6 +66,12 @@ pub(crate) fn route_uri(value: &[u8]) -> Option<&str> {
     rest.split_once('>').map(|(uri, _)| uri)
 }
 
+/// The user in a URI of ours, which is a flow if we signed it: who reads that needs no look at the rest.
+pub(crate) fn route_user(uri: &str) -> Option<&str> {
+    let (_, rest) = uri.split_once(':')?;
+    rest.split_once('@').map(|(user, _)| user)
+}
+
 /// The transport of the phone's own hop.
 pub(crate) fn phone_hop(request: &Message) -> Option<Transport> {
     Transport::parse(phone_via(request)?.transport)

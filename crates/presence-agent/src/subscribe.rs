@@ -13,7 +13,7 @@ use sip::{Message, Name, Scheme, Uri};
 
 use crate::answer::Refuse;
 use crate::config::Config;
-use crate::request::{at_most, extensions, lifetime, own_contact, presentity, route_uri};
+use crate::request::{at_most, extensions, lifetime, own_contact, presentity, route_uri, route_user};
 use crate::tag::Tags;
 use crate::verdict::Verdict;
 
@@ -30,6 +30,19 @@ pub(crate) struct Subscribe {
     pub grant: Grant,
     /// The local tag: quoted by the request in a dialog, else freshly made from it.
     pub local_tag: String,
+    /// Our Contact in the dialog.
+    pub contact: String,
+    pub parties: Parties,
+    event_id: String,
+}
+
+/// Both ends of the dialog, as the request names them.
+#[derive(Debug, Default)]
+pub(crate) struct Parties {
+    local_party: String,
+    remote_party: String,
+    remote_tag: String,
+    remote_target: String,
 }
 
 /// What billing says besides yes. By default nothing: then a dialog stays as it is.
@@ -70,33 +83,55 @@ impl Subscribe {
         let event = request.event().map_err(Refuse::Fault)?.ok_or(Refuse::UnknownEvent)?;
         let package = package::find(event.package).ok_or(Refuse::UnknownEvent)?;
         let to = request.to().map_err(Refuse::Fault)?;
-        let quoted = to.tag().map(str::to_owned);
-        let from_tag = request.from().map_err(Refuse::Fault)?.tag().unwrap_or_default().to_owned();
-        if quoted.as_ref().is_some_and(|tag| !tags.verify(tag, request.call_id(), &from_tag)) {
+        let from = request.from().map_err(Refuse::Fault)?;
+        let (quoted, from_tag) = (to.tag(), from.tag().unwrap_or_default());
+        if quoted.is_some_and(|tag| !tags.verify(tag, request.call_id(), from_tag)) {
             return Err(Refuse::UnknownDialog);
         }
         // In a dialog the Request-URI is our Contact and tells nothing of the presentity; To does. Whether a dialog that
         // we signed still stands is for the log to say, whatever this replica knows.
-        let presentity = match (&quoted, known) {
+        let presentity = match (quoted, known) {
             (Some(_), Some(known)) => known,
             (Some(_), None) => PresentityKey::of(to.uri).ok_or(Refuse::UnknownDialog)?,
             (None, _) => presentity(request.request_uri(), config)?,
         };
         let expires = lifetime(request.expires().map_err(Refuse::Fault)?, config.subscribe)?;
         let accept = accepted(request, package)?;
-        remote_target(request)?;
+        let target = remote_target(request)?;
         if request.values(Name::RecordRoute).map(|route| route.len() + 16).sum::<usize>() > LONGEST_ROUTE_SET
         {
             return Err(Refuse::Fault(sip::Fault { status: 400, reason: "Route Set Too Long" }));
         }
-        let kind = match &quoted {
+        let kind = match quoted {
             Some(_) => SubscribeKind::InDialog,
             None if expires == 0 => SubscribeKind::Fetch,
             None => SubscribeKind::Initial,
         };
-        let local_tag = quoted
-            .unwrap_or_else(|| tags.dialog(Slot::of(&presentity), repeat, request.call_id(), &from_tag));
-        Ok(Subscribe { presentity, package, kind, expires, accept, grant: Grant::default(), local_tag })
+        let local_tag = match quoted {
+            Some(tag) => tag.to_owned(),
+            None => tags.dialog(Slot::of(&presentity), repeat, request.call_id(), from_tag),
+        };
+        let contact = own_contact(request, &presentity);
+        let event_id = event.id.unwrap_or_default().to_owned();
+        let parties = Parties {
+            local_party: to.uri.to_owned(),
+            remote_party: from.uri.to_owned(),
+            remote_tag: from_tag.to_owned(),
+            remote_target: target.to_owned(),
+        };
+        let grant = Grant::default();
+        Ok(Subscribe {
+            presentity,
+            package,
+            kind,
+            expires,
+            accept,
+            grant,
+            local_tag,
+            contact,
+            parties,
+            event_id,
+        })
     }
 
     /// Holds the subscription to what billing grants, and its watcher to `most` of them where billing sets no number.
@@ -116,26 +151,25 @@ impl Subscribe {
     pub fn command(
         &self,
         request: &Message,
-        watcher: &str,
+        account: &str,
         repeat: RepeatKey,
         owner: NodeId,
     ) -> v1::Subscribe {
-        let (from, to) = (request.from().ok(), request.to().ok());
-        let event = request.event().ok().flatten();
+        let Parties { local_party, remote_party, remote_tag, remote_target } = &self.parties;
         v1::Subscribe {
             repeat_key: Bytes::copy_from_slice(&repeat.0),
             presentity: self.presentity.to_string(),
             event: self.package.name.to_owned(),
-            event_id: event.and_then(|event| event.id).unwrap_or_default().to_owned(),
-            watcher: watcher.to_owned(),
+            event_id: self.event_id.clone(),
+            watcher: account.to_owned(),
             call_id: request.call_id().to_owned(),
-            remote_tag: from.as_ref().and_then(|from| from.tag()).unwrap_or_default().to_owned(),
+            remote_tag: remote_tag.clone(),
             local_tag: self.local_tag.clone(),
-            remote_party: from.map(|from| from.uri.to_owned()).unwrap_or_default(),
-            local_party: to.map(|to| to.uri.to_owned()).unwrap_or_default(),
-            remote_target: remote_target(request).map(str::to_owned).unwrap_or_default(),
+            remote_party: remote_party.clone(),
+            local_party: local_party.clone(),
+            remote_target: remote_target.clone(),
             route_set: route_set(request),
-            contact: own_contact(request, &self.presentity),
+            contact: self.contact.clone(),
             accept: vec![self.accept.to_owned()],
             cseq: request.cseq().map_or(0, |cseq| cseq.number),
             expires: self.expires,
@@ -156,7 +190,7 @@ pub(crate) fn flow(request: &Message, key: &sip::Secret) -> Option<Flow> {
 
 /// The flow that a route of ours names.
 pub(crate) fn flow_of_route(uri: &str, key: &sip::Secret) -> Option<Flow> {
-    Flow::open(Uri::parse(uri).ok()?.user?, key)
+    Flow::open(route_user(uri)?, key)
 }
 
 /// RFC 3261 12.1.1: the Record-Route values in their order.
@@ -207,6 +241,9 @@ mod tests {
             accept: "application/pidf+xml",
             grant: Grant::default(),
             local_tag: "tag".into(),
+            contact: String::new(),
+            parties: Parties::default(),
+            event_id: String::new(),
         }
     }
 }

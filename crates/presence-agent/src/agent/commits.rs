@@ -133,8 +133,7 @@ impl Agent {
     }
 
     fn answer_subscribe(&mut self, client: Client, subscribe: &Subscribe, expires: u32, now: Now) {
-        let contact = crate::request::own_contact(&client.request, &subscribe.presentity);
-        let bytes = Answer::subscribed(&client.request, &subscribe.local_tag, &contact, expires);
+        let bytes = Answer::subscribed(&client.request, &subscribe.local_tag, &subscribe.contact, expires);
         self.respond(client, bytes, now);
     }
 

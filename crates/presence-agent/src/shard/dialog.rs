@@ -110,11 +110,10 @@ impl Dialog {
     fn made_of(parts: &Parts<'_>, usage: Arc<Usage>, numbers: Numbers) -> Option<Dialog> {
         let mut text = Text(String::with_capacity(512));
         let ends = text.lines(parts);
-        // Most of these stand in a URI already.
-        let presentity = text.find_or_add(parts.presentity, ends.routes, ends.local_party);
-        let watcher = text.find_or_add(parts.watcher, ends.local_tag, ends.remote_party);
+        let presentity = text.find_or_add(parts.presentity, ends.local_party);
+        let watcher = text.find_or_add(parts.watcher, ends.remote_party);
         // Only now is it known that no position was cut short.
-        let fits = text.0.len() + usage.lines.len() <= usize::from(u16::MAX);
+        let fits = text.0.len() + usage.size() <= usize::from(u16::MAX);
         // Copied, so that it takes no more room than it needs.
         fits.then(|| Dialog { text: text.0.as_str().into(), ends, presentity, watcher, usage, numbers })
     }
@@ -218,7 +217,7 @@ impl Dialog {
     }
 
     pub fn event(&self) -> &str {
-        &self.usage.event
+        self.usage.texts()[1]
     }
 
     /// The account.
@@ -245,12 +244,12 @@ impl Dialog {
 
     /// The content type of its bodies.
     pub fn accept(&self) -> &str {
-        &self.usage.accept
+        self.usage.texts()[2]
     }
 
     /// Whose customer the watcher is.
     pub fn tenant(&self) -> &str {
-        &self.usage.tenant
+        self.usage.texts()[3]
     }
 
     pub fn event_id(&self) -> &str {
@@ -259,7 +258,7 @@ impl Dialog {
 
     /// How long all of it is.
     pub fn size(&self) -> usize {
-        self.text.len() + self.usage.lines.len()
+        self.text.len() + self.usage.size()
     }
 
     /// The lines Route, From, To and Call-ID of a NOTIFY.
@@ -269,7 +268,7 @@ impl Dialog {
 
     /// The lines Contact and Event of a NOTIFY, up to the event's id.
     pub fn usage_lines(&self) -> &str {
-        &self.usage.lines
+        self.usage.lines()
     }
 
     fn route_lines(&self) -> &str {
@@ -324,14 +323,11 @@ impl Text {
         self.end()
     }
 
-    /// Looks for a value between two ends.
-    fn find_or_add(&mut self, value: &str, from: u16, to: u16) -> Span {
-        let found = self.0.get(from.into()..to.into()).and_then(|text| text.find(value));
-        let start = found.map_or(self.end(), |at| from.wrapping_add(at as u16));
-        if found.is_none() {
-            self.add("", value);
-        }
-        Span { start, end: start.wrapping_add(value.len() as u16) }
+    /// A name that mostly is the end of the URI that ends here.
+    fn find_or_add(&mut self, name: &str, end: u16) -> Span {
+        let known = self.0.get(..end.into()).is_some_and(|uri| uri.ends_with(name));
+        let end = if known { end } else { self.add("", name) };
+        Span { start: end.wrapping_sub(name.len() as u16), end }
     }
 
     fn end(&self) -> u16 {
@@ -341,7 +337,9 @@ impl Text {
 
 /// Nobody writes headers through us.
 pub(super) fn one_line(value: &str) -> Cow<'_, str> {
-    match value.contains(['\r', '\n', '\0']) {
+    // Each byte is looked at, which is faster than to stop at one.
+    let is_broken = |broken, byte| broken | matches!(byte, b'\r' | b'\n' | b'\0');
+    match value.bytes().fold(false, is_broken) {
         true => Cow::Owned(value.replace(['\r', '\n', '\0'], " ")),
         false => Cow::Borrowed(value),
     }

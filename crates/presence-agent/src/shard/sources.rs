@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use sip::{Flow, Network, Uri};
+use sip::{Flow, Network};
 
 use super::{Shard, Subscription};
-use crate::request::route_uri;
+use crate::request::{route_uri, route_user};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Sources(BTreeMap<Network, u32>);
@@ -41,7 +41,7 @@ fn route(held: &Subscription) -> Option<&str> {
 /// Where the flow in a route of ours comes from. Its signature was looked at when the request came, and replicas need
 /// not know the key.
 fn network(route: &str) -> Option<Network> {
-    let flow = Flow::read(Uri::parse(route_uri(route.as_bytes())?).ok()?.user?)?;
+    let flow = Flow::read(route_user(route_uri(route.as_bytes())?)?)?;
     Some(Network::of(flow.remote.ip()))
 }
 

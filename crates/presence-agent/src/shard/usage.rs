@@ -8,13 +8,14 @@ use super::dialog::one_line;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Usage {
-    pub contact: Box<str>,
-    pub event: Box<str>,
-    pub accept: Box<str>,
-    pub tenant: Box<str>,
-    /// The lines Contact and Event of a NOTIFY, up to the event's id.
-    pub lines: Box<str>,
+    /// The lines Contact and Event of a NOTIFY, up to the event's id, and then content type and tenant.
+    text: Box<str>,
+    /// Where contact, event, and content type end.
+    ends: [usize; 3],
 }
+
+const CONTACT: &str = "Contact: <";
+const EVENT: &str = ">\r\nEvent: ";
 
 /// Those of the dialogs of a shard. What none of them says any more goes when there are twice as many as were left the
 /// last time, so there are never many more than dialogs.
@@ -27,13 +28,30 @@ pub(super) struct Usages {
 impl Usage {
     pub fn new([contact, event, accept, tenant]: [&str; 4]) -> Usage {
         let [contact, event, accept, tenant] = [contact, event, accept, tenant].map(one_line);
-        let lines = format!("Contact: <{contact}>\r\nEvent: {event}").into();
-        let [contact, event, accept, tenant] = [contact, event, accept, tenant].map(Box::from);
-        Usage { contact, event, accept, tenant, lines }
+        let text = [CONTACT, &contact, EVENT, &event, &accept, &tenant].concat().into_boxed_str();
+        let contact = CONTACT.len() + contact.len();
+        let event = contact + EVENT.len() + event.len();
+        Usage { text, ends: [contact, event, event + accept.len()] }
     }
 
     pub fn texts(&self) -> [&str; 4] {
-        [&self.contact, &self.event, &self.accept, &self.tenant]
+        let [contact, event, accept] = self.ends;
+        let text = &self.text;
+        [
+            &text[CONTACT.len()..contact],
+            &text[contact + EVENT.len()..event],
+            &text[event..accept],
+            &text[accept..],
+        ]
+    }
+
+    pub fn size(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Contact and Event of a NOTIFY, up to the event's id.
+    pub fn lines(&self) -> &str {
+        &self.text[..self.ends[1]]
     }
 }
 
