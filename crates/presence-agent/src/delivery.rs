@@ -257,7 +257,7 @@ impl Deliveries {
         let due = std::mem::replace(&mut self.retries, later);
         let due: Vec<_> = due.into_iter().map(|(_, id)| id).collect();
         for id in &due {
-            if let Some(delivery) = self.held.get_mut(&id) {
+            if let Some(delivery) = self.held.get_mut(id) {
                 delivery.retry_at = None;
             }
         }

@@ -101,7 +101,7 @@ impl Reviews {
     }
 
     /// Those whose turn it is; `owned` gives what this node owns behind a bound, in order.
-    pub fn step<'a, I>(
+    pub fn step<I>(
         &mut self,
         owned: impl FnOnce(Bound<SubscriptionId>) -> I,
         now: Instant,
