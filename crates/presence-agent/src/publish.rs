@@ -70,7 +70,7 @@ impl Publish {
     pub fn command(&self, request: &Message, repeat: RepeatKey) -> v1::Publish {
         v1::Publish {
             repeat_key: Bytes::copy_from_slice(&repeat.0),
-            presentity: self.presentity.to_string(),
+            presentity: self.presentity.as_str().to_owned(),
             event: self.package.name.to_owned(),
             if_match: self.if_match.clone(),
             document: if self.expires == 0 { Bytes::new() } else { request.body() },

@@ -32,7 +32,7 @@ pub(crate) struct Subscribe {
     pub local_tag: String,
     /// Our Contact in the dialog.
     pub contact: String,
-    pub parties: Parties,
+    parties: Parties,
     event_id: String,
 }
 
@@ -158,7 +158,7 @@ impl Subscribe {
         let Parties { local_party, remote_party, remote_tag, remote_target } = &self.parties;
         v1::Subscribe {
             repeat_key: Bytes::copy_from_slice(&repeat.0),
-            presentity: self.presentity.to_string(),
+            presentity: self.presentity.as_str().to_owned(),
             event: self.package.name.to_owned(),
             event_id: self.event_id.clone(),
             watcher: account.to_owned(),
