@@ -7,8 +7,9 @@ use std::borrow::Cow;
 
 /// A name without a colon (Namespaces in XML §3).
 pub fn is_nc_name(text: &str) -> bool {
-    // Nearly every name is made of letters.
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+    // Nearly every name is made of these.
+    let usual = |byte: u8| byte.is_ascii_alphabetic() || byte == b'-';
+    if text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(usual) {
         return true;
     }
     let mut characters = text.chars();
@@ -17,7 +18,7 @@ pub fn is_nc_name(text: &str) -> bool {
 
 /// Splits `prefix:local`, the prefix empty where there is none; `None` if it is not a legal qualified name.
 pub fn split_name(name: &str) -> Option<(&str, &str)> {
-    match name.split_once(':') {
+    match split_at(name, b':') {
         None => is_nc_name(name).then_some(("", name)),
         Some((prefix, local)) => (is_nc_name(prefix) && is_nc_name(local)).then_some((prefix, local)),
     }
@@ -72,7 +73,7 @@ pub fn trim(text: &str) -> &str {
 pub fn pairs(tag: &str) -> impl Iterator<Item = Option<(&str, &str)>> {
     let mut rest = tag;
     std::iter::from_fn(move || {
-        if trim(rest).is_empty() {
+        if rest.bytes().all(is_space) {
             return None;
         }
         let first = first_pair(rest);
@@ -86,11 +87,17 @@ fn first_pair(tag: &str) -> Option<(&str, &str, &str)> {
     if spaces == 0 {
         return None;
     }
-    let (name, value) = tag[spaces..].split_once('=')?;
+    let (name, value) = split_at(&tag[spaces..], b'=')?;
     let value = &value[value.bytes().take_while(|&byte| is_space(byte)).count()..];
-    let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
-    let (value, rest) = value[1..].split_once(quote)?;
+    let quote = value.bytes().next().filter(|quote| matches!(quote, b'"' | b'\''))?;
+    let (value, rest) = split_at(&value[1..], quote)?;
     Some((trim(name), value, rest))
+}
+
+/// Around the first such byte, which is ASCII. Byte by byte: names and values are short.
+fn split_at(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|one| one == byte)?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// The character behind `&name;`: one of the five, or a number.

@@ -27,7 +27,7 @@ pub fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Markup<'a>, BadDocum
     let elements = Vec::with_capacity(16);
     let markup =
         Markup { text, elements, attributes: Vec::with_capacity(8), bindings: Vec::with_capacity(8) };
-    Scan { markup, open: Vec::new(), in_force: 0, limits }.run()
+    Scan { markup, open: Vec::with_capacity(8), in_force: 0, limits }.run()
 }
 
 /// The text between the tags of an element without children, which `read` accepted before.
