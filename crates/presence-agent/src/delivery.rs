@@ -28,9 +28,9 @@ pub(crate) struct Deliveries {
 
 #[derive(Clone, Debug)]
 struct Delivery {
-    epoch: u64,
+    epoch: u32,
     /// How many NOTIFYs of this epoch were sent.
-    sent: u64,
+    sent: u32,
     delivered: Position,
     /// As the route set of this epoch has it, once it was looked at.
     way: Option<Way>,
@@ -56,7 +56,7 @@ struct InFlight {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Turn {
     Send {
-        cseq: u64,
+        cseq: u32,
         /// `None` as long as nobody has told it ([`Deliveries::learn`]).
         way: Option<Way>,
     },
@@ -70,13 +70,13 @@ impl Deliveries {
     /// The low bits of a CSeq count within an epoch (DESIGN D6).
     const CSEQ_BITS: u32 = 12;
     /// As many as leave CSeqs below 2^31.
-    const EPOCHS: u64 = 1 << (31 - Self::CSEQ_BITS);
+    const EPOCHS: u32 = 1 << (31 - Self::CSEQ_BITS);
     pub const FIRST_RETRY: Duration = Duration::from_secs(32);
     const LAST_RETRY: Duration = Duration::from_secs(600);
 
     /// Takes note of a subscription of ours in which everything up to `delivered` has reached the watcher. Gives the
     /// branch of a NOTIFY that is still on its way under a CSeq of an older epoch: its answer tells nothing any more.
-    pub fn own(&mut self, id: SubscriptionId, epoch: u64, delivered: Position) -> Option<Arc<str>> {
+    pub fn own(&mut self, id: SubscriptionId, epoch: u32, delivered: Position) -> Option<Arc<str>> {
         let fresh = Delivery {
             epoch,
             sent: 0,
@@ -301,7 +301,7 @@ mod tests {
         deliveries.start(ID, Position(position), &"z9hG4bK1".into())
     }
 
-    fn send(cseq: u64) -> Option<Turn> {
+    fn send(cseq: u32) -> Option<Turn> {
         Some(Turn::Send { cseq, way: None })
     }
 
@@ -415,7 +415,7 @@ mod tests {
     fn the_cseq_rises_over_epochs_and_an_epoch_ends_before_it_overflows() {
         let mut deliveries = owned();
         for n in 1..4096 {
-            assert_eq!(start(&mut deliveries, n), send(4096 + n));
+            assert_eq!(start(&mut deliveries, n), send(4096 + n as u32));
             deliveries.delivered(ID, Position(n));
         }
 

@@ -11,7 +11,7 @@ use crate::shard::Dialog;
 /// Everything a NOTIFY is written from, besides its document.
 pub(crate) struct Notify<'a> {
     pub dialog: &'a Dialog,
-    pub cseq: u64,
+    pub cseq: u32,
     /// `None` while the subscription lives, else why it ended.
     pub ended: Option<&'a str>,
     /// The watcher waits for approval.
@@ -35,7 +35,7 @@ impl Notify<'_> {
         let mut bytes = Vec::with_capacity(length);
         push(&mut bytes, &["NOTIFY ", dialog.remote_target(), " SIP/2.0\r\nVia: SIP/2.0/TCP ", sent_by]);
         push(&mut bytes, &[";branch=", branch, "\r\nMax-Forwards: 70\r\n", dialog.parties_lines()]);
-        number(&mut bytes, "CSeq: ", self.cseq, " NOTIFY\r\n");
+        number(&mut bytes, "CSeq: ", self.cseq.into(), " NOTIFY\r\n");
         let id = dialog.event_id();
         push(&mut bytes, &[dialog.usage_lines(), if id.is_empty() { "" } else { ";id=" }, id, "\r\n"]);
         self.state(&mut bytes);

@@ -65,7 +65,7 @@ pub(crate) enum Asked {
     /// A subscription that lives already. `source`: where its watcher is.
     Review {
         id: SubscriptionId,
-        epoch: u64,
+        epoch: u32,
         source: String,
     },
 }

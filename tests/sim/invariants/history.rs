@@ -53,7 +53,7 @@ pub struct End {
 pub struct Tenure {
     pub from: u64,
     pub owner: NodeId,
-    pub epoch: u64,
+    pub epoch: u32,
     /// Whether the watcher may be shown the state.
     pub shown: bool,
 }

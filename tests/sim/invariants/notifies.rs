@@ -75,9 +75,8 @@ impl Notifies {
             return Ok(());
         }
         let tenure = history.tenure(id, sender.applied);
-        let is_owner = tenure.is_some_and(|tenure| {
-            tenure.owner == sender.node && tenure.epoch == u64::from(number >> CSEQ_BITS)
-        });
+        let is_owner =
+            tenure.is_some_and(|tenure| tenure.owner == sender.node && tenure.epoch == number >> CSEQ_BITS);
         let booted = history.incarnation(sender.node, sender.applied) == sender.incarnation;
         if is_owner && booted {
             return Ok(());

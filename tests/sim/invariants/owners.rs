@@ -10,7 +10,7 @@ use crate::names;
 
 #[derive(Default)]
 pub struct Owners {
-    by_epoch: BTreeMap<(String, u64), NodeId>,
+    by_epoch: BTreeMap<(String, u32), NodeId>,
     /// Since when the leader has not been able to hear each node.
     silent_since: BTreeMap<usize, u64>,
 }

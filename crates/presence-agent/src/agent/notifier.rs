@@ -28,7 +28,7 @@ use crate::way::Way;
 pub(crate) enum Notified {
     Subscription {
         id: SubscriptionId,
-        epoch: u64,
+        epoch: u32,
     },
     /// The only NOTIFY of a fetch: whatever comes of it, nothing follows.
     Fetch {
@@ -234,7 +234,7 @@ impl Agent {
         }
     }
 
-    fn propose_end(&mut self, id: SubscriptionId, epoch: u64) {
+    fn propose_end(&mut self, id: SubscriptionId, epoch: u32) {
         let end = v1::EndSubscription { id: id.0, epoch };
         self.propose(Waiting::EndSubscription(id), Kind::EndSubscription(end));
     }

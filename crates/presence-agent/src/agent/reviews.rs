@@ -72,7 +72,7 @@ impl Agent {
     }
 
     /// Billing has been asked again about a subscription.
-    pub(super) fn reviewed(&mut self, id: SubscriptionId, epoch: u64, verdict: &Verdict, now: Now) {
+    pub(super) fn reviewed(&mut self, id: SubscriptionId, epoch: u32, verdict: &Verdict, now: Now) {
         let standing = match verdict.decision {
             Decision::Allow | Decision::Verify => Standing::Active,
             Decision::Pending => Standing::Pending,
@@ -116,7 +116,7 @@ impl Agent {
         }
     }
 
-    fn propose_judge(&mut self, id: SubscriptionId, epoch: u64, standing: Standing) {
+    fn propose_judge(&mut self, id: SubscriptionId, epoch: u32, standing: Standing) {
         let judge = v1::Judge { id: id.0, epoch, standing: standing.into() };
         self.propose(Waiting::Judge(id), Kind::Judge(judge));
     }

@@ -310,7 +310,7 @@ impl Shard {
         applied
     }
 
-    fn end_subscription(&mut self, id: SubscriptionId, epoch: u64, moment: Moment) -> Applied {
+    fn end_subscription(&mut self, id: SubscriptionId, epoch: u32, moment: Moment) -> Applied {
         let Some(subscription) = self.slots.get_mut(id.slot()).subscriptions.get_mut(&id) else {
             return Applied::done();
         };
@@ -343,7 +343,7 @@ impl Shard {
         Applied::done().with(judged.then_some(Effect::SubscriptionJudged(id)))
     }
 
-    fn raise_epoch(&mut self, id: SubscriptionId, epoch: u64) -> Applied {
+    fn raise_epoch(&mut self, id: SubscriptionId, epoch: u32) -> Applied {
         if let Some(subscription) = self.slots.get_mut(id.slot()).subscriptions.get_mut(&id)
             && subscription.epoch == epoch
         {

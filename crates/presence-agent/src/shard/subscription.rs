@@ -32,7 +32,7 @@ pub struct Subscription {
     /// The node that notifies the watcher: the one that took its last request, or the heir of that one.
     pub owner: NodeId,
     /// Rises whenever somebody may have sent NOTIFYs that the present owner does not know of.
-    pub epoch: u64,
+    pub epoch: u32,
     /// When the watcher last asked: a NOTIFY is owed since then.
     pub asked_at: Position,
     /// Of an ended subscription: when its record goes.
@@ -158,7 +158,7 @@ impl Subscription {
         let is_new = owner != self.owner;
         if is_new {
             self.owner = owner;
-            self.epoch += u64::from(!broken(Mutant::EpochStays));
+            self.epoch += u32::from(!broken(Mutant::EpochStays));
         }
         is_new
     }

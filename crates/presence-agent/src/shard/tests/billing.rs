@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn judge(epoch: u64, standing: v1::Standing) -> Kind {
+fn judge(epoch: u32, standing: v1::Standing) -> Kind {
     Kind::Judge(v1::Judge { id: id(), epoch, standing: standing.into() })
 }
 
