@@ -380,8 +380,8 @@ impl Shard {
     }
 
     fn bury(&mut self, slot: Slot, repeat: RepeatKey, tag: EntityTag, moment: Moment) {
-        let deadline = self.slots.get_mut(slot).bury(repeat, tag, moment.now);
-        self.deadlines.tombstones.insert(deadline, (slot, repeat));
+        let (before, after) = self.slots.get_mut(slot).bury(repeat, tag, moment.now);
+        self.deadlines.tombstones.moved((slot, repeat), before, after);
     }
 
     /// An active subscription ends and stays for a while as its own tombstone, until the final NOTIFY is delivered; one

@@ -159,6 +159,8 @@ impl Presentity {
         self.sources.retain(|_, source| now < source.expires_at);
         let reachable = self.is_reachable();
         self.bindings.expire(now);
+        // One REGISTER may have made bindings of several lifetimes.
+        forgotten.retain(|(key, _)| !self.bindings.knows(*key));
 
         let visible = published > 0 || self.sources.len() < sources || reachable != self.is_reachable();
         Expired { visibly: self.changed(visible, moment), forgotten }
@@ -215,7 +217,7 @@ impl Presentity {
 }
 
 /// A copy: the bytes of a command are a part of its whole entry, which would be held as long.
-fn own(document: &Bytes) -> Bytes {
+pub(super) fn own(document: &Bytes) -> Bytes {
     Bytes::copy_from_slice(document)
 }
 

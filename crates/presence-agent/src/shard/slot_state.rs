@@ -41,13 +41,19 @@ impl SlotState {
         self.tombstones.get(&repeat).map(|tombstone| &tombstone.tag)
     }
 
-    /// Remembers a request whose record is gone; gives the time at which it may be forgotten.
-    pub fn bury(&mut self, repeat: RepeatKey, tag: EntityTag, now: Timestamp) -> Timestamp {
+    /// Remembers a request whose record is gone; gives the time at which it was to be forgotten, and at which it is now.
+    pub fn bury(
+        &mut self,
+        repeat: RepeatKey,
+        tag: EntityTag,
+        now: Timestamp,
+    ) -> (Option<Timestamp>, Option<Timestamp>) {
         let expires_at = now + Self::TOMBSTONE;
-        if !broken(Mutant::NoTombstones) {
-            self.tombstones.insert(repeat, Tombstone { tag, expires_at });
+        if broken(Mutant::NoTombstones) {
+            return (None, None);
         }
-        expires_at
+        let before = self.tombstones.insert(repeat, Tombstone { tag, expires_at });
+        (before.map(|before| before.expires_at), Some(expires_at))
     }
 
     /// `has_all`: the watcher has as many live subscriptions as it may.

@@ -17,6 +17,7 @@ use proto::v1;
 use proto::v1::snapshot_chunk::Kind;
 
 use super::checksums::Checksums;
+use super::presentity::own;
 use super::slot_state::{SlotState, Tombstone};
 use super::slots::Slots;
 use super::usage::Usages;
@@ -260,7 +261,7 @@ fn restore_presentity(presentity: &mut Presentity, record: v1::PresentityRecord)
         .map(|source| {
             let (expires_at, documented_at) = (Timestamp(source.expires_at), Position(source.position));
             let changed_by = RepeatKey::from_bytes(&source.changed_by);
-            (source.name, Source { document: source.document, expires_at, documented_at, changed_by })
+            (source.name, Source { document: own(&source.document), expires_at, documented_at, changed_by })
         })
         .collect();
 }
@@ -269,7 +270,7 @@ fn publication(record: v1::PublicationRecord) -> (EntityTag, Publication) {
     let publication = Publication {
         event: record.event,
         source: record.source,
-        document: record.document,
+        document: own(&record.document),
         lifetime: Lifetime(record.expires),
         expires_at: Timestamp(record.expires_at),
         documented_at: Position(record.position),

@@ -404,6 +404,28 @@ fn register(repeat: u8, cseq: u32, expires: u32) -> Kind {
 }
 
 #[test]
+fn a_request_is_remembered_from_the_end_of_the_last_binding_that_it_made() {
+    let mut shard = Shard::default();
+    let mut request = register(1, 1, 60);
+    if let Kind::Register(request) = &mut request {
+        let desk = v1::Binding { contact: "sip:alice@hall".into(), expires: 90, ..v1::Binding::default() };
+        request.bindings.push(desk);
+    }
+    shard.apply(request.clone(), at(1), Timestamp(0));
+    shard.apply(Kind::Expire(v1::Expire { upto: 60_000 }), at(2), Timestamp(60_000));
+    shard.apply(Kind::Expire(v1::Expire { upto: 90_000 }), at(3), Timestamp(90_000));
+    let mut restored = Shard::restore(shard.picture().chunks(), 3).unwrap();
+
+    for replica in [&mut shard, &mut restored] {
+        replica.apply(Kind::Expire(v1::Expire { upto: 130_000 }), at(4), Timestamp(130_000));
+        replica.apply(request.clone(), at(5), Timestamp(131_000));
+    }
+
+    assert_eq!(shard.presentities().count(), 0);
+    assert_eq!((&restored.slots, &restored.deadlines), (&shard.slots, &shard.deadlines));
+}
+
+#[test]
 fn a_late_copy_of_a_request_does_not_bring_back_what_was_removed_since() {
     let mut shard = Shard::default();
     let tag = tag_of(&shard.apply(publish(1, "", "open", 600), at(1), Timestamp(0)));
