@@ -1,5 +1,5 @@
 //! A manager falls silent, and the watcher it served does not notice: same dialog, rising CSeq, nothing asked of the
-//! phone (DESIGN P3).
+//! phone.
 
 use crate::publish::{OPEN, publish};
 use crate::stage::Stage;

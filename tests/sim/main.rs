@@ -1,4 +1,4 @@
-//! The simulation: dispatchers, three agents, a log and scripted phones in one test, from a seed (DESIGN D12).
+//! The simulation: dispatchers, three agents, a log and scripted phones in one test, from a seed.
 //!
 //! Routing and agents are the real ones; the log is a contract, the network a list of misfortunes. A seed is a run, for
 //! ever the same: `SIM_SEED=7` runs that one, with `SIM_TRACE=1` it tells what happens. `SIM_SEEDS=n` runs so many, from

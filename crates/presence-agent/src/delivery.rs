@@ -1,6 +1,6 @@
 //! What this node has delivered to the watchers it owns: its own memory of sending, never replicated.
 //!
-//! A subscription is *dirty* while it is owed a newer NOTIFY than the one delivered (DESIGN D1, D10). At most one NOTIFY
+//! A subscription is *dirty* while it is owed a newer NOTIFY than the one delivered. At most one NOTIFY
 //! per dialog is in flight, and what is sent next is the newest state. A NOTIFY that fails leaves the subscription
 //! dirty: it is tried again after a while, at the next change, and when the watcher refreshes.
 
@@ -67,7 +67,7 @@ pub(crate) enum Turn {
 }
 
 impl Deliveries {
-    /// The low bits of a CSeq count within an epoch (DESIGN D6).
+    /// The low bits of a CSeq count within an epoch.
     const CSEQ_BITS: u32 = 12;
     /// As many as leave CSeqs below 2^31.
     const EPOCHS: u32 = 1 << (31 - Self::CSEQ_BITS);

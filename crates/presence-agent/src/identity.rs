@@ -1,4 +1,4 @@
-//! Who sends a request, and whether that is proven (RFC 7616, RFC 8760, RFC 3325, DESIGN D14).
+//! Who sends a request, and whether that is proven (RFC 7616, RFC 8760, RFC 3325).
 //!
 //! A nonce is signed, so any node can tell a fresh one from a stale or a forged one without having sent it. How
 //! clients count `nc` is not held against them unless the operator wants it: real ones repeat it. Nothing is stored for
@@ -193,7 +193,7 @@ impl Identification {
         self.is_sender(request, &claim.account, &claim.proof)
     }
 
-    /// Whether From names the account, where it is the account that must prove itself (DESIGN D14).
+    /// Whether From names the account, where it is the account that must prove itself.
     pub fn is_sender(&self, request: &Message, account: &str, proof: &Proof) -> Result<(), Refuse> {
         if self.open || !proof.is_digest() || sender(request)?.as_str() == account {
             return Ok(());

@@ -1,4 +1,4 @@
-//! To-tags of ours: a slot, what names the request, and a signature (DESIGN D9).
+//! To-tags of ours: a slot, what names the request, and a signature.
 //!
 //! A tag is minted from the request alone, so every node gives the same one to a repeat. The signature covers the
 //! dialog's Call-ID and From-tag: a dialog we never made is refused without asking the log.

@@ -1,4 +1,4 @@
-//! What makes two requests the same request, whichever way they came (DESIGN D9).
+//! What makes two requests the same request, whichever way they came.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The signed name of the way to a phone (DESIGN D11, in the spirit of RFC 5626 §5.2).
+//! The signed name of the way to a phone (in the spirit of RFC 5626 §5.2).
 //!
 //! A dispatcher writes it into the user part of its inner Record-Route URI; a manager gives it back in
 //! the Route of a NOTIFY. It tells any dispatcher which socket and address, or which connection,

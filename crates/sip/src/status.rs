@@ -1,6 +1,6 @@
 //! Reason phrases. The only file that names rsip.
 //!
-//! rsip's `StatusCode` is the vocabulary (DESIGN D13), but it prints `BadRequest` where the RFCs write
+//! rsip's `StatusCode` is the vocabulary, but it prints `BadRequest` where the RFCs write
 //! `Bad Request`, and lacks codes of later RFCs; so the phrases are ours.
 
 use rsip::StatusCode;

@@ -1,7 +1,7 @@
 //! Monotonic time as a value.
 //!
 //! The pure crates never read a clock: the shell counts milliseconds since some start of its own
-//! and hands them in. Wall clock time and log time (DESIGN D2) are other things with other types.
+//! and hands them in. Wall clock time and log time are other things with other types.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;

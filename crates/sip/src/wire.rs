@@ -1,4 +1,4 @@
-//! The scanner: bytes of one datagram or one framed message, cut into lines in one pass (DESIGN D13).
+//! The scanner: bytes of one datagram or one framed message, cut into lines in one pass.
 //!
 //! It decides structure only: where lines, head and body end, and what each header is called. The
 //! result points into the bytes received; they are copied once, and only if a header is folded or

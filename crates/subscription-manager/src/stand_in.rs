@@ -1,4 +1,4 @@
-//! Which dispatchers may stand in for one that is away (DESIGN D11).
+//! Which dispatchers may stand in for one that is away.
 //!
 //! Datagrams leave from a public listener, and whoever holds that listener may send them: the phone sees no difference.
 //! Dispatchers tell in their pings which ones they hold, the signed flow in a request tells which one it needs. A

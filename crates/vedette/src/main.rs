@@ -1,4 +1,4 @@
-//! Vedette: a clustered SIP presence service. One binary, several roles (DESIGN D16).
+//! Vedette: a clustered SIP presence service. One binary, several roles.
 
 mod config;
 mod ctl;

@@ -180,7 +180,7 @@ fn key_of(command: &bytes::Bytes) -> Option<RepeatKey> {
     Some(RepeatKey::from_bytes(&key))
 }
 
-/// What makes two requests the same (DESIGN D9), whichever way they came.
+/// What makes two requests the same, whichever way they came.
 fn repeat_key(ask: &Ask) -> RepeatKey {
     let body = ask.body.as_deref().unwrap_or_default();
     let parts: [&[u8]; 7] = [

@@ -25,7 +25,7 @@ pub struct Sender {
     pub has_lease: bool,
 }
 
-/// The low bits of a CSeq count within an epoch (DESIGN D6).
+/// The low bits of a CSeq count within an epoch.
 const CSEQ_BITS: u32 = 12;
 
 impl Notifies {

@@ -83,7 +83,7 @@ impl Log {
         let term = 1 + self.disks[leader].term.max(self.disks[voter].term);
         self.step_down(leader, term);
         self.follows(voter, leader, term);
-        // Log time goes on as long as anybody remembers it (DESIGN D2).
+        // Log time goes on as long as anybody remembers it.
         if let Some(stamp) = self.replicas[voter].clock.running(now) {
             self.replicas[leader].clock.hear(stamp, now);
         }

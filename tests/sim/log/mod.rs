@@ -33,7 +33,7 @@ pub use disk::{Entry, Snapshot, Submitted};
 pub use outbox::Patience;
 use replica::Replica;
 
-/// How long a lease lasts after the leader last had a majority behind it (DESIGN D8).
+/// How long a lease lasts after the leader last had a majority behind it.
 const LEASE: u64 = 450;
 /// So many words of the leader are kept; older ones are no lease any more.
 const GRANTS: usize = 6;

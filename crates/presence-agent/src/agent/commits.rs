@@ -53,7 +53,7 @@ impl Agent {
         }
     }
 
-    /// Nobody can say in time whether the command was committed, so no final answer is true (DESIGN P5). A repeat of
+    /// Nobody can say in time whether the command was committed, so no final answer is true. A repeat of
     /// the request starts anew, and finds out.
     pub fn handle_lost(&mut self, ticket: Ticket, now: Now) {
         match self.pending.take(ticket) {

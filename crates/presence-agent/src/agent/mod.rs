@@ -96,7 +96,7 @@ pub struct Now {
     pub log: Timestamp,
     /// Seconds since the Unix epoch, for nonces.
     pub unix: u64,
-    /// Until when this node may send NOTIFYs: the leader had a majority behind it lately enough (DESIGN D8).
+    /// Until when this node may send NOTIFYs: the leader had a majority behind it lately enough.
     pub lease: Instant,
 }
 

@@ -1,5 +1,5 @@
 //! NOTIFYs of the subscriptions this node owns: who is woken, what is sent, and what comes back (RFC 6665 section
-//! 4.2.2, DESIGN D6, D10).
+//! 4.2.2).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -239,7 +239,7 @@ impl Agent {
         self.propose(Waiting::EndSubscription(id), Kind::EndSubscription(end));
     }
 
-    /// The subscription stays, dirty: a failed send never deletes it by itself (DESIGN D10).
+    /// The subscription stays, dirty: a failed send never deletes it by itself.
     pub(super) fn undelivered(&mut self, id: SubscriptionId, pause: Option<Duration>, now: Now) {
         let Some((_, owed)) = self.held(id) else { return };
         self.deliveries.failed(id, owed, pause, now.monotonic);

@@ -206,7 +206,7 @@ impl Agent {
     }
 
     /// A request in a dialog that we signed, over the flow and with the Contact that it was made with, needs no
-    /// credentials (DESIGN D14): it comes from whoever began the dialog.
+    /// credentials: it comes from whoever began the dialog.
     fn begun_by(&self, request: &Message, intent: &Intent) -> Option<Claim> {
         let Intent::Subscribe(subscribe) = intent else { return None };
         if subscribe.kind != SubscribeKind::InDialog {

@@ -35,7 +35,7 @@ const CLAIM: Duration = Duration::from_secs(1);
 /// How many subscriptions one claim may name; the rest waits for the next.
 const NAMED: usize = 512;
 /// A manager that the leader has not heard for so long loses what it owns. It is well above the lease, so that it has
-/// stopped sending by then (DESIGN D8).
+/// stopped sending by then.
 const SILENT: Duration = Duration::from_millis(750);
 /// An heir must have been heard lately: within three heartbeats.
 const ALIVE: Duration = Duration::from_millis(300);

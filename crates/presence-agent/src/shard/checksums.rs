@@ -1,4 +1,4 @@
-//! What replicas tell each other of their state at fixed positions, so that one that went astray is found (DESIGN D1).
+//! What replicas tell each other of their state at fixed positions, so that one that went astray is found.
 //!
 //! After every [`EVERY`]th entry each node reports the hash of its header and one slot, another slot each time. The first
 //! report on a position stands; one that differs names two nodes that do not hold the same state.

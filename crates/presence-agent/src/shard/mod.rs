@@ -1,4 +1,4 @@
-//! The replicated state of one group, and `apply`: the only code that changes it (DESIGN D1).
+//! The replicated state of one group, and `apply`: the only code that changes it.
 //!
 //! `apply` is a function of the state, the command, its log position and the time in its entry. It reads no clock, no
 //! configuration and no map without an order, so every replica that applies the same log holds the same state. A

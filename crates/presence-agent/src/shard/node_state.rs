@@ -8,7 +8,7 @@ use proto::v1;
 use super::SubscriptionId;
 
 /// Everything up to `delivered_upto` has reached the watchers of this node, except those in `pending`. It may claim too
-/// little, never too much: whoever goes by it may notify once too often, never once too few (DESIGN D6).
+/// little, never too much: whoever goes by it may notify once too often, never once too few.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeState {
     pub incarnation: u64,

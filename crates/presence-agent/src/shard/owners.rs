@@ -1,4 +1,4 @@
-//! Who notifies whom: the starts of managers, the silence of one, and how many subscriptions each owns (DESIGN D6, D7).
+//! Who notifies whom: the starts of managers, the silence of one, and how many subscriptions each owns.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

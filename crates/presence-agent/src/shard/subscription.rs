@@ -1,5 +1,5 @@
 //! A subscription as the group records it (RFC 6665): the request that made or last refreshed it, and what the log
-//! added. NOTIFYs are not in the log; their CSeq rises with the epoch (DESIGN D6).
+//! added. NOTIFYs are not in the log; their CSeq rises with the epoch.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Nonces that any node can check and none must remember (DESIGN D14).
+//! Nonces that any node can check and none must remember.
 //!
 //! A nonce is its second of birth and a signature over that and the realm. A repeated or out-of-order `nc` is not looked
 //! at here, for phones that use a nonce in several dialogs count each on its own; `counts` does so where it is wanted.

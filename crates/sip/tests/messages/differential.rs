@@ -1,7 +1,7 @@
 //! Our scanner against rsip over the whole corpus: where they differ, the difference is known and named.
 //!
 //! rsip 0.4.0 is no reference; it is a second opinion. Whatever it accepts we must read the same, and whatever
-//! it refuses that we accept must be one of its known gaps (DESIGN D13).
+//! it refuses that we accept must be one of its known gaps.
 
 use crate::corpus;
 
