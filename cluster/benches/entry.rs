@@ -78,9 +78,9 @@ fn last_entry(members: &[Member]) -> u64 {
 /// User and system time of this process, all nodes in it.
 fn cpu() -> Duration {
     let stat = fs::read_to_string("/proc/self/stat").expect("Linux tells");
-    let fields: Vec<u64> = stat.rsplit(')').next().unwrap_or("").split(' ').flat_map(str::parse).collect();
+    let fields: Vec<i64> = stat.rsplit(')').next().unwrap_or("").split(' ').flat_map(str::parse).collect();
     // Behind the state: utime and stime, in hundredths of a second.
-    Duration::from_millis(10 * (fields[10] + fields[11]))
+    Duration::from_millis(10 * fields[10..12].iter().sum::<i64>().unsigned_abs())
 }
 
 fn start(committed: &mpsc::UnboundedSender<usize>) -> Vec<Member> {

@@ -23,7 +23,8 @@ use crate::raft::network::Peer;
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// How often a stream is looked at.
 const LOOK: Duration = Duration::from_millis(250);
-/// Messages that wait to be sent. A group has one at a time, and those that were given up.
+/// Messages that wait to be sent. A group has one call at a time, those that were given up, and what
+/// needs no answer.
 const QUEUE: usize = 64;
 /// The number of a message that asks for no answer; calls are counted from 1.
 pub const UNANSWERED: u64 = 0;
@@ -80,7 +81,7 @@ impl<C: Call> Calls<C> {
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Sends what needs no answer. It may be lost.
+    /// Sends what needs no answer, where the other node knows that number 0 asks for none. It may be lost.
     pub fn tell(&self, target: NodeId, message: C) -> Result<(), Status> {
         let stream = self.stream(target);
         stream.outgoing.try_send(message.numbered(UNANSWERED)).map_err(|_| closed())

@@ -137,7 +137,7 @@ pub struct BadTimings {
 
 /// The store's values must not be larger; see `raft/log_store.rs`.
 pub(crate) const MAX_ENTRY_BYTES: usize = 64 * 1024;
-/// Bytes of the commands in one entry before they are packed.
+/// Bytes of the commands in one entry before they are packed. Never lowered: logs hold entries of this size.
 pub(crate) const MAX_UNPACKED_BYTES: usize = 256 * 1024;
 
 #[derive(Clone, Debug)]

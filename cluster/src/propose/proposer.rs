@@ -112,7 +112,8 @@ fn fill(stamp: u64, held: &VecDeque<LogItem>, limits: &Limits) -> (Bytes, usize)
         bytes += item.command.len() + ITEM_OVERHEAD;
         bytes <= MAX_UNPACKED_BYTES
     };
-    let mut count = held.iter().take(limits.entry_commands.max(1)).take_while(fits).count();
+    let fitting = held.iter().take(limits.entry_commands.max(1)).take_while(fits).count();
+    let mut count = fitting.max(1).min(held.len());
     loop {
         let entry = entry::encode(stamp, held.iter().take(count).cloned().collect());
         if count <= 1 || entry.len() <= limits.entry_bytes {

@@ -35,7 +35,7 @@ pub struct Applier {
     progress: Arc<Progress>,
     snapshot_bytes: u64,
     position: Position,
-    /// Bytes of entries since the last snapshot.
+    /// Bytes of commands since the last snapshot.
     since_snapshot: u64,
 }
 
@@ -43,7 +43,7 @@ pub struct Applier {
 #[derive(Default)]
 pub struct Progress {
     applied: AtomicU64,
-    /// The entries since the last snapshot have become large.
+    /// The commands since the last snapshot have become many.
     pub snapshot_due: Notify,
 }
 

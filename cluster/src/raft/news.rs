@@ -12,10 +12,11 @@ use openraft::raft::AppendEntriesRequest;
 
 use super::{LogId, TypeConfig};
 
-/// Well below a heartbeat interval.
+/// Well below the usual heartbeat interval.
 const MOMENT: Duration = Duration::from_millis(20);
 
-/// What one follower said to its leader, and was told.
+/// What one follower said to its leader, and was told. It belongs to a link, and openraft makes one for each reign: what
+/// was confirmed was confirmed to this very leader.
 #[derive(Debug, Default)]
 pub struct News {
     /// The last record that it confirmed to have, and when it was asked.
@@ -24,7 +25,7 @@ pub struct News {
 }
 
 impl News {
-    /// An append is about to be sent. Whether it only says that more is committed, to who has just confirmed the record
+    /// Notes that an append is about to be sent. Whether it only says that more is committed, to who has just confirmed the record
     /// that it follows.
     pub fn needs_no_answer(&mut self, append: &AppendEntriesRequest<TypeConfig>, now: Instant) -> bool {
         let just = self.confirmed.filter(|(_, asked)| now.saturating_duration_since(*asked) < MOMENT);

@@ -1,6 +1,5 @@
 //! What another node sends is checked before it is believed.
 
-use futures_util::StreamExt;
 use proto::v1::raft_client::RaftClient;
 use proto::v1::{AppendReply, AppendRequest, Ballot, Envelope, LogId, LogRecord, VoteRequest};
 use tonic::transport::{Channel, Endpoint};
@@ -101,16 +100,19 @@ fn a_word_about_the_lease_that_makes_no_sense_gives_none() {
 #[test]
 fn an_append_without_a_number_is_heard_and_not_answered() {
     let (_cluster, mut client, right) = one_node();
-    let vote = Some(Ballot { term: 9, node: 2, committed: true });
-    let number = |call| AppendRequest { to: Some(right), vote, call, ..Default::default() };
-    let appends = tokio_stream::iter([number(0), number(7)]);
+    let of_term = |term| {
+        let vote = Some(Ballot { term, node: 2, committed: true });
+        AppendRequest { to: Some(right), vote, ..Default::default() }
+    };
 
-    let answers: Vec<_> = block_on(async {
-        let answers = client.append(appends).await.unwrap().into_inner();
-        answers.map(|answer| answer.unwrap().call).collect().await
+    let unasked = block_on(async {
+        let mut answers = client.append(tokio_stream::once(of_term(9))).await.unwrap().into_inner();
+        answers.message().await.unwrap()
     });
+    let asked = block_on(append(&mut client, of_term(8))).unwrap();
 
-    assert_eq!(answers, [7]);
+    assert_eq!(unasked, None);
+    assert_eq!(asked.vote.map(|vote| vote.term), Some(9));
 }
 
 /// One member of three that is alone, and how somebody it does not know addresses it properly.

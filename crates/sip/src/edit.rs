@@ -173,7 +173,7 @@ impl<'a> Edit<'a> {
         Bytes::from(new)
     }
 
-    /// Lines of no other name are ever changed, or have something put in front of them.
+    /// The names that `write_line` and `write_pushed` ask for: a line of another one is copied unseen.
     fn touched(&self) -> Names {
         let mut touched = self.stripped;
         for name in [Name::Via, Name::Route, Name::RecordRoute, Name::MaxForwards] {

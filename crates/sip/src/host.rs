@@ -51,7 +51,7 @@ fn ipv6(text: &str) -> Option<Ipv6Addr> {
 }
 
 fn port(digits: &str) -> Option<u16> {
-    // `u16::from_str` would take a sign.
+    // Digits only: no sign, and what is clamped does not fit.
     lex::clamped_number(digits.as_bytes())?.try_into().ok()
 }
 

@@ -53,7 +53,7 @@ struct Span {
     end: u16,
 }
 
-/// The same, before and after.
+/// The values as text: before they are written into one, and as read from it.
 #[derive(PartialEq)]
 struct Parts<'a> {
     event_id: &'a str,
@@ -123,7 +123,7 @@ impl Dialog {
         Dialog { usage: usages.shared(&self.usage), ..self }
     }
 
-    /// What a request in the dialog makes of it: who speaks of what is not said again.
+    /// What a request in the dialog makes of it; what it does not say again stays. `None` if that is too long.
     pub(super) fn refreshed(&self, said: Dialog) -> Option<Dialog> {
         let mut numbers = Numbers { standing: self.numbers.standing, ..said.numbers };
         // A node that did not know the dialog has asked about whom To names, which may be somebody else.
@@ -138,7 +138,8 @@ impl Dialog {
         Some(Dialog { numbers, ..said })
     }
 
-    /// What a request in the dialog changes of the text, if it does not say the whole: phones mostly repeat themselves.
+    /// The text that a request in the dialog leaves, or `None` if that is what it said itself: phones mostly repeat
+    /// themselves.
     fn changed<'a>(&'a self, said: &'a Dialog, is_judged: bool) -> Option<(Parts<'a>, Arc<Usage>)> {
         let (held, new) = (self.parts(), said.parts());
         let [contact, event, _, tenant] = held.usage;

@@ -141,7 +141,7 @@ impl Presentity {
     }
 
     /// Drops what is due. A late copy of a request that made or changed it must not bring it back, so those are
-    /// forgotten like the requests behind a removal, each under the entity-tag it was answered with.
+    /// forgotten like the requests behind a removal, each under the entity-tag that the publication had last.
     pub(super) fn expire(&mut self, moment: Moment) -> Expired {
         let now = moment.now;
         self.record_expired(moment);

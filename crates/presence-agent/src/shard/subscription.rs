@@ -43,6 +43,7 @@ pub struct Subscription {
 
 impl SubscriptionId {
     const HASH_BITS: u32 = 54;
+    const SLOTS_FIT: () = assert!(Slot::COUNT as u64 == 1 << (u64::BITS - Self::HASH_BITS));
 
     /// `None` if the tag begins with no slot.
     pub fn of(local_tag: &str) -> Option<SubscriptionId> {
@@ -52,6 +53,7 @@ impl SubscriptionId {
     }
 
     pub fn slot(self) -> Slot {
+        let () = Self::SLOTS_FIT;
         Slot::new((self.0 >> Self::HASH_BITS) as u16).expect("ten bits are left, as a slot has")
     }
 }

@@ -282,10 +282,13 @@ fn a_dialog_whose_tag_meets_the_id_of_another_one_is_unknown() {
 
     let said = Dialog::of(&other).unwrap();
     let moment = Moment { at: at(2), now: Timestamp(0) };
-    let refused = only_subscription(&shard).refreshed(said, NodeId(1), moment);
+    let held = only_subscription(&shard).clone();
+    let refused = held.refreshed(said, NodeId(1), moment);
+    let id = SubscriptionId::of(&other.local_tag).unwrap();
+    shard.slots.get_mut(id.slot()).subscriptions.insert(id, held.into());
 
     assert_eq!(refused, Err(Refusal::UnknownSubscription));
-    assert!(shard.subscription_of(&other.local_tag).is_none());
+    assert!(shard.subscription(id).is_some() && shard.subscription_of(&other.local_tag).is_none());
 }
 
 #[test]
