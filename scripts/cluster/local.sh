@@ -490,7 +490,7 @@ manager() { # ID
 }
 
 ctl() {
-  "$BIN" ctl --api "http://$HTTP" "$@"
+  VEDETTE_TOKEN=$TOKEN "$BIN" ctl --api "http://$HTTP" "$@"
 }
 
 random_hex() {
