@@ -27,6 +27,11 @@ struct Member {
 fn main() {
     let (committed, mut fates) = mpsc::unbounded_channel();
     let members = start(&committed);
+    // The first ones wait for a leader.
+    for member in &members {
+        propose(&member.group, &mut 0);
+        fates.blocking_recv().expect("the nodes run");
+    }
     println!("commands under way   commands per entry   CPU us per entry   CPU us per command");
     for under_way in [1, 3, 16, 64, 256] {
         let (first, cpu, start) = (last_entry(&members), cpu(), Instant::now());
@@ -101,9 +106,6 @@ fn start(committed: &mpsc::UnboundedSender<usize>) -> Vec<Member> {
         runtime.spawn(follow(at, group.clone(), events, committed.clone()));
         entered.push(Member { group, _node: node, _runtime: runtime, _folder: folder });
     }
-    while !entered.iter().any(|member| member.group.is_leader()) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
     entered
 }
 
@@ -123,7 +125,7 @@ fn begin(
         detours: Default::default(),
         wires: tls::Wires::plain(),
         timings: Timings::default(),
-        limits: Limits::default(),
+        limits: Limits { leaderless_wait: Duration::from_secs(60), ..Limits::default() },
     };
     let runtime = Runtime::new().expect("threads can be started");
     let wires = config.wires.clone();
