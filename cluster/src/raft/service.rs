@@ -108,8 +108,6 @@ impl Service {
         let (log_now, quorum_age) = (message.log_now_ms, message.quorum_age_ms.map(Duration::from_millis));
         let (our_clock, log_end) = (message.your_clock_ms, message.log_end);
         let request = read_append(message).map_err(malformed)?;
-        // What is committed is in its log, whatever it says of its end.
-        let log_end = log_end.max(request.leader_commit.map_or(0, |id| id.index));
         let word = Word { reign: wire::reign(&request.vote), quorum_age, our_clock, log_end };
         let response = group.append(request, word, log_now).await.map_err(stopped)?;
         Ok(v1::AppendReply { call, clock_ms: group.pulse().clock(), ..append_reply(response) })
