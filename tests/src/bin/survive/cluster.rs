@@ -17,6 +17,7 @@ pub struct Cluster {
     dir: PathBuf,
     binary: PathBuf,
     api: String,
+    token: String,
     pub sip: SocketAddr,
     pub domain: String,
     /// The SIP ports that dispatchers use, of manager 1 and so on.
@@ -42,6 +43,7 @@ impl Cluster {
             dir: dir.to_owned(),
             binary: setting("BIN")?.into(),
             api: format!("http://{}", setting("HTTP")?),
+            token: setting("TOKEN")?.to_owned(),
             sip: setting("SIP")?.parse().context("SIP is an address")?,
             domain: setting("DOMAIN")?.to_owned(),
             managers: ports.map(|port| format!("127.0.0.1:{port}").parse()).collect::<Result<_, _>>()?,
@@ -93,8 +95,9 @@ impl Cluster {
     }
 
     fn ctl(&self, words: &[&str]) -> anyhow::Result<Value> {
-        let output =
-            Command::new(&self.binary).args(["ctl", "--json", "--api", &self.api]).args(words).output();
+        let mut ctl = Command::new(&self.binary);
+        ctl.args(["ctl", "--json", "--api", &self.api]).args(words).env("VEDETTE_TOKEN", &self.token);
+        let output = ctl.output();
         let output = output.with_context(|| format!("cannot run {}", self.binary.display()))?;
         if !output.status.success() {
             bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
