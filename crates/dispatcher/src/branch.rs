@@ -10,6 +10,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
+use sip::digits::push_hex;
 use sip::{Checked, Message, Method, Name, Secret};
 
 use crate::names::Leg;
@@ -51,7 +52,7 @@ impl InnerBranch {
 
     /// `None` for a branch that is none of ours.
     pub fn parse(branch: &str) -> Option<InnerBranch> {
-        let (key, behind) = branch.strip_prefix(COOKIE)?.split_at_checked(32)?;
+        let (key, behind) = branch.strip_prefix(COOKIE)?.split_at_checked(KEY_DIGITS)?;
         let mut parts = behind.strip_prefix('.')?.split('.');
         let _attempt = from_hex(parts.next()?)?;
         let listener = from_hex(parts.next()?)?.try_into().ok()?;
@@ -60,8 +61,10 @@ impl InnerBranch {
     }
 }
 
-/// Of the hash, in hexadecimal: 80 bits, to be guessed within the 32 s for which somebody waits for the answer.
-const DIGITS: usize = 20;
+/// Of the key in a branch towards a manager, in hexadecimal.
+const KEY_DIGITS: usize = 32;
+/// Of the hash in one towards a phone: 80 bits, to be guessed within the 32 s for which somebody waits for the answer.
+const OUTER_DIGITS: usize = 20;
 
 /// Makes and recognises the branches of requests towards phones.
 pub struct OuterBranches {
@@ -74,21 +77,21 @@ impl OuterBranches {
     }
 
     pub fn of(&self, manager_branch: &str) -> String {
-        let mut text = String::with_capacity(COOKIE.len() + DIGITS);
+        let mut text = String::with_capacity(COOKIE.len() + OUTER_DIGITS);
         text.push_str(COOKIE);
-        push_hex(&mut text, self.number(manager_branch), DIGITS);
+        push_hex(&mut text, self.number(manager_branch), OUTER_DIGITS);
         text
     }
 
     pub fn is_ours(&self, branch: &str, manager_branch: &str) -> bool {
-        let number = branch.strip_prefix(COOKIE).filter(|number| number.len() == DIGITS);
+        let number = branch.strip_prefix(COOKIE).filter(|number| number.len() == OUTER_DIGITS);
         number.is_some_and(|number| from_hex(number) == Some(self.number(manager_branch)))
     }
 
     fn number(&self, manager_branch: &str) -> u128 {
         let mac = self.secret.sign(&[manager_branch.as_bytes()]);
         let number = u128::from_be_bytes(*mac.first_chunk().expect("it has 32 bytes"));
-        number >> (4 * (32 - DIGITS))
+        number >> (4 * (KEY_DIGITS - OUTER_DIGITS))
     }
 }
 
@@ -109,7 +112,7 @@ pub fn attempted_again(request: &Bytes, key: Key) -> Bytes {
 fn beginning(key: Key) -> String {
     let mut text = String::with_capacity(64);
     text.push_str(COOKIE);
-    push_hex(&mut text, key.0, 32);
+    push_hex(&mut text, key.0, KEY_DIGITS);
     text.push('.');
     text
 }
@@ -174,19 +177,6 @@ fn hash_request(request: &Message, hasher: &mut DefaultHasher) {
     for name in [Name::CallId, Name::From, Name::To] {
         request.header(name).hash(hasher);
     }
-}
-
-/// Lower-case hexadecimal of at least `width` digits, which are 32 at most.
-fn push_hex(text: &mut String, number: u128, width: usize) {
-    let mut digits = [b'0'; 32];
-    let (mut rest, mut begins) = (number, digits.len());
-    while rest > 0 {
-        begins -= 1;
-        digits[begins] = b"0123456789abcdef"[(rest & 0xf) as usize];
-        rest >>= 4;
-    }
-    let digits = &digits[begins.min(digits.len() - width)..];
-    text.push_str(std::str::from_utf8(digits).expect("digits are ASCII"));
 }
 
 /// What `push_hex` wrote; `None` for other text, and for what no number of ours would fill.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use presence::digits::push_decimal;
 use presence::time::Timestamp;
+use sip::digits::push_decimal;
 
 use crate::shard::Dialog;
 
@@ -37,7 +37,7 @@ impl Notify<'_> {
         push(&mut bytes, &[";branch=", branch, "\r\nMax-Forwards: 70\r\n", dialog.parties_lines()]);
         number(&mut bytes, "CSeq: ", self.cseq.into(), " NOTIFY\r\n");
         let id = dialog.event_id();
-        push(&mut bytes, &[dialog.usage_lines(), if id.is_empty() { "" } else { ";id=" }, id, "\r\n"]);
+        push(&mut bytes, &[dialog.wording_lines(), if id.is_empty() { "" } else { ";id=" }, id, "\r\n"]);
         self.state(&mut bytes);
         if document.is_some() {
             push(&mut bytes, &["Content-Type: ", dialog.accept(), "\r\n"]);

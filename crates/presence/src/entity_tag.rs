@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::digits::push_hex;
 use crate::position::Position;
+use sip::digits::push_hex;
 
 /// A token (RFC 3261 25.1), never used twice: it holds the slot of its presentity and the log position that made it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,7 +16,7 @@ impl EntityTag {
         let mut tag = slot.to_string();
         for number in [position.entry(), position.offset()] {
             tag.push('-');
-            push_hex(&mut tag, number);
+            push_hex(&mut tag, number.into(), 1);
         }
         EntityTag(tag.into())
     }

@@ -4,7 +4,6 @@
 //! fed the same commands hold the same state and compose the same bytes.
 
 pub mod compositor;
-pub mod digits;
 pub mod entity_tag;
 pub mod format;
 pub mod package;

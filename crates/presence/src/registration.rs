@@ -98,11 +98,9 @@ impl Bindings {
         self.held.iter().any(|binding| binding.changed_by == key)
     }
 
-    /// Drops what has outlived its lifetime and says whether anything did.
-    pub fn expire(&mut self, now: Timestamp) -> bool {
-        let before = self.held.len();
+    /// Drops what has outlived its lifetime.
+    pub fn expire(&mut self, now: Timestamp) {
         self.held.retain(|binding| now < binding.expires_at);
-        self.held.len() < before
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Binding> {

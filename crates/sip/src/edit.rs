@@ -9,13 +9,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+use crate::digits::push_decimal;
 use crate::header::{Name, Via, lex};
 use crate::header_lines::{Line, Names};
 use crate::host;
 use crate::message::Message;
 use crate::status;
 use crate::wire::StartLine;
-use crate::write::{push_clean, push_decimal, push_line};
+use crate::write::{push_clean, push_line};
 
 pub struct Edit<'a> {
     message: &'a Message,

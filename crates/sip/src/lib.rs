@@ -8,6 +8,7 @@
 mod check;
 mod dialog;
 pub mod digest;
+pub mod digits;
 mod edit;
 mod fault;
 mod flow_token;

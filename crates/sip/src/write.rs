@@ -154,19 +154,6 @@ impl Write for OneLine<'_> {
     }
 }
 
-pub(crate) fn push_decimal(bytes: &mut Vec<u8>, number: u32) {
-    let mut digits = [b'0'; 10];
-    let (mut rest, mut at) = (number, digits.len());
-    loop {
-        at -= 1;
-        digits[at] += (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            return bytes.extend_from_slice(&digits[at..]);
-        }
-    }
-}
-
 /// The text, with every line end in it made a space.
 pub(crate) fn push_clean(bytes: &mut Vec<u8>, text: &str) {
     let begins = bytes.len();

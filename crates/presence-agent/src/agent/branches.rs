@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use presence::digits::push_hex;
+use sip::digits::push_hex;
 
 use crate::config::Config;
 
@@ -28,7 +28,7 @@ impl Branches {
         self.count += 1;
         let mut branch = String::with_capacity(self.before.len() + 16 + self.behind.len());
         branch.push_str(&self.before);
-        push_hex(&mut branch, self.count);
+        push_hex(&mut branch, self.count.into(), 1);
         branch.push_str(&self.behind);
         branch.into()
     }
