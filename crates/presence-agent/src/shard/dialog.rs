@@ -12,7 +12,7 @@ use proto::v1;
 use proto::v1::Standing;
 use smallvec::SmallVec;
 
-use super::usage::{Usage, Usages};
+use super::wording::{Wording, Wordings, Words};
 
 /// What a subscription's requests have said, as far as it outlasts them.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +21,7 @@ pub struct Dialog {
     ends: Ends,
     presentity: Span,
     watcher: Span,
-    usage: Arc<Usage>,
+    wording: Arc<Wording>,
     pub numbers: Numbers,
 }
 
@@ -66,8 +66,7 @@ struct Parts<'a> {
     call_id: &'a str,
     presentity: &'a str,
     watcher: &'a str,
-    /// Contact, event, content type, tenant.
-    usage: [&'a str; 4],
+    words: Words<'a>,
 }
 
 const ROUTE: &str = "Route: ";
@@ -91,12 +90,12 @@ impl Dialog {
             call_id: &request.call_id,
             presentity: &request.presentity,
             watcher: &request.watcher,
-            usage: [
-                &request.contact,
-                &request.event,
-                request.accept.first().map_or("", String::as_str),
-                &request.tenant,
-            ],
+            words: Words {
+                contact: &request.contact,
+                event: &request.event,
+                content_type: request.accept.first().map_or("", String::as_str),
+                tenant: &request.tenant,
+            },
         };
         let numbers = Numbers {
             repeat: RepeatKey::from_bytes(&request.repeat_key),
@@ -104,23 +103,23 @@ impl Dialog {
             lifetime: Lifetime(request.expires),
             standing: request.standing(),
         };
-        Dialog::made_of(&parts, Arc::new(Usage::new(parts.usage)), numbers)
+        Dialog::made_of(&parts, Arc::new(Wording::new(parts.words)), numbers)
     }
 
-    fn made_of(parts: &Parts<'_>, usage: Arc<Usage>, numbers: Numbers) -> Option<Dialog> {
+    fn made_of(parts: &Parts<'_>, wording: Arc<Wording>, numbers: Numbers) -> Option<Dialog> {
         let mut text = Text(String::with_capacity(512));
         let ends = text.lines(parts);
         let presentity = text.find_or_add(parts.presentity, ends.local_party);
         let watcher = text.find_or_add(parts.watcher, ends.remote_party);
         // Only now is it known that no position was cut short.
-        let fits = text.0.len() + usage.size() <= usize::from(u16::MAX);
+        let fits = text.0.len() + wording.size() <= usize::from(u16::MAX);
         // Copied, so that it takes no more room than it needs.
-        fits.then(|| Dialog { text: text.0.as_str().into(), ends, presentity, watcher, usage, numbers })
+        fits.then(|| Dialog { text: text.0.as_str().into(), ends, presentity, watcher, wording, numbers })
     }
 
     /// The same dialog. What others say in the same words is held once.
-    pub(super) fn sharing(self, usages: &mut Usages) -> Dialog {
-        Dialog { usage: usages.shared(&self.usage), ..self }
+    pub(super) fn sharing(self, wordings: &mut Wordings) -> Dialog {
+        Dialog { wording: wordings.shared(&self.wording), ..self }
     }
 
     /// What a request in the dialog makes of it; what it does not say again stays. `None` if that is too long.
@@ -132,29 +131,32 @@ impl Dialog {
         if is_judged {
             numbers.standing = said.numbers.standing;
         }
-        if let Some((parts, usage)) = self.changed(&said, is_judged) {
-            return Dialog::made_of(&parts, usage, numbers);
+        if let Some((parts, wording)) = self.changed(&said, is_judged) {
+            return Dialog::made_of(&parts, wording, numbers);
         }
         Some(Dialog { numbers, ..said })
     }
 
     /// The text that a request in the dialog leaves, or `None` if that is what it said itself: phones mostly repeat
     /// themselves.
-    fn changed<'a>(&'a self, said: &'a Dialog, is_judged: bool) -> Option<(Parts<'a>, Arc<Usage>)> {
+    fn changed<'a>(&'a self, said: &'a Dialog, is_judged: bool) -> Option<(Parts<'a>, Arc<Wording>)> {
         let (held, new) = (self.parts(), said.parts());
-        let [contact, event, _, tenant] = held.usage;
+        let mut words = Words { content_type: new.words.content_type, ..held.words };
+        let mut route_set = held.route_set;
         // Without a route of ours the request says nothing of how the watcher is reached.
-        let is_routed = !new.route_set.is_empty();
-        let contact = if is_routed { new.usage[0] } else { contact };
-        let tenant = if is_judged { new.usage[3] } else { tenant };
-        let route_set = if is_routed { new.route_set.clone() } else { held.route_set };
-        let usage = [contact, event, new.usage[2], tenant];
-        let made = Parts { remote_target: new.remote_target, route_set, usage, ..held };
+        if !new.route_set.is_empty() {
+            words.contact = new.words.contact;
+            route_set = new.route_set.clone();
+        }
+        if is_judged {
+            words.tenant = new.words.tenant;
+        }
+        let made = Parts { remote_target: new.remote_target, route_set, words, ..held };
         if made == new {
             return None;
         }
-        let known = [&self.usage, &said.usage].into_iter().find(|known| known.texts() == usage);
-        Some((made, known.cloned().unwrap_or_else(|| Arc::new(Usage::new(usage)))))
+        let known = [&self.wording, &said.wording].into_iter().find(|known| known.words() == words);
+        Some((made, known.cloned().unwrap_or_else(|| Arc::new(Wording::new(words)))))
     }
 
     pub(super) fn is_same_usage(&self, other: &Dialog) -> bool {
@@ -172,8 +174,8 @@ impl Dialog {
     /// What `of` was given, as far as it is kept.
     pub fn record(&self) -> v1::Subscribe {
         let parts = self.parts();
-        let [contact, event, accept, tenant] = parts.usage;
-        let accept = Some(accept).filter(|accept| !accept.is_empty());
+        let Words { contact, event, content_type, tenant } = parts.words;
+        let accept = Some(content_type).filter(|accept| !accept.is_empty());
         v1::Subscribe {
             repeat_key: Bytes::copy_from_slice(&self.numbers.repeat.0),
             presentity: parts.presentity.into(),
@@ -209,7 +211,7 @@ impl Dialog {
             call_id: self.call_id(),
             presentity: self.presentity(),
             watcher: self.watcher(),
-            usage: self.usage.texts(),
+            words: self.wording.words(),
         }
     }
 
@@ -218,7 +220,7 @@ impl Dialog {
     }
 
     pub fn event(&self) -> &str {
-        self.usage.texts()[1]
+        self.wording.words().event
     }
 
     /// The account.
@@ -245,12 +247,12 @@ impl Dialog {
 
     /// The content type of its bodies.
     pub fn accept(&self) -> &str {
-        self.usage.texts()[2]
+        self.wording.words().content_type
     }
 
     /// Whose customer the watcher is.
     pub fn tenant(&self) -> &str {
-        self.usage.texts()[3]
+        self.wording.words().tenant
     }
 
     pub fn event_id(&self) -> &str {
@@ -259,7 +261,7 @@ impl Dialog {
 
     /// How long all of it is.
     pub fn size(&self) -> usize {
-        self.text.len() + self.usage.size()
+        self.text.len() + self.wording.size()
     }
 
     /// The lines Route, From, To and Call-ID of a NOTIFY.
@@ -268,8 +270,8 @@ impl Dialog {
     }
 
     /// The lines Contact and Event of a NOTIFY, up to the event's id.
-    pub fn usage_lines(&self) -> &str {
-        self.usage.lines()
+    pub fn wording_lines(&self) -> &str {
+        self.wording.lines()
     }
 
     fn route_lines(&self) -> &str {
@@ -385,6 +387,34 @@ mod tests {
     }
 
     #[test]
+    fn a_refresh_changes_what_it_says_and_nothing_else() {
+        let held = Dialog::of(&request()).unwrap();
+        let new = v1::Subscribe {
+            remote_target: "sip:bob@192.0.2.8".into(),
+            route_set: vec!["<sip:other@127.0.0.1:5070;lr>".into()],
+            contact: "sip:192.0.2.2:5060".into(),
+            accept: vec!["application/other".into()],
+            cseq: 4,
+            standing: Standing::Pending.into(),
+            tenant: "other".into(),
+            ..request()
+        };
+        for (routed, judged) in [(true, true), (true, false), (false, true), (false, false)] {
+            let (mut said, mut expected) = (new.clone(), new.clone());
+            if !routed {
+                said.route_set.clear();
+                (expected.route_set, expected.contact) = (request().route_set, request().contact);
+            }
+            if !judged {
+                said.set_standing(Standing::Unspecified);
+                (expected.standing, expected.tenant) = (request().standing, request().tenant);
+            }
+            let refreshed = held.refreshed(Dialog::of(&said).unwrap()).unwrap();
+            assert_eq!(refreshed.record(), expected, "routed {routed}, judged {judged}");
+        }
+    }
+
+    #[test]
     fn its_lines_stand_in_it_as_a_notify_repeats_them() {
         let dialog = Dialog::of(&request()).unwrap();
 
@@ -393,7 +423,7 @@ mod tests {
             "Route: <sip:token@127.0.0.1:5070;lr>\r\nRoute: <sip:192.0.2.1;lr>\r\n\
              From: <sip:alice@lab.test>;tag=000-ours\r\nTo: <sip:bob@lab.test>;tag=theirs\r\nCall-ID: call\r\n"
         );
-        assert_eq!(dialog.usage_lines(), "Contact: <sip:192.0.2.1:5060>\r\nEvent: presence");
+        assert_eq!(dialog.wording_lines(), "Contact: <sip:192.0.2.1:5060>\r\nEvent: presence");
     }
 
     #[test]

@@ -21,8 +21,8 @@ mod snapshot;
 mod sources;
 mod subscription;
 mod totals;
-mod usage;
 mod watchers;
+mod wording;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,8 +54,8 @@ pub use snapshot::{BadSnapshot, Picture};
 use sources::Sources;
 pub use subscription::{Ended, Subscription, SubscriptionId};
 use totals::Totals;
-use usage::Usages;
 use watchers::Watchers;
+use wording::Wordings;
 
 /// The state of one group.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +67,7 @@ pub struct Shard {
     totals: Totals,
     watchers: Watchers,
     sources: Sources,
-    usages: Usages,
+    wordings: Wordings,
     checksums: Checksums,
     stamp: Timestamp,
     position: Position,
@@ -299,7 +299,7 @@ impl Shard {
         let Some(said) = Dialog::of(&subscribe) else {
             return Applied::refused(Subscription::TOO_LONG);
         };
-        let said = said.sharing(&mut self.usages);
+        let said = said.sharing(&mut self.wordings);
         let most = subscribe.max_subscriptions as usize;
         let has_all = !subscribe.in_dialog && most > 0 && self.watchers.has(&subscribe.watcher, most);
         let state = self.slots.get_mut(id.slot());

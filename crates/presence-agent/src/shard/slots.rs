@@ -6,7 +6,7 @@ use placement::Slot;
 
 use super::slot_state::SlotState;
 
-/// A slot in which nothing was ever kept has no state.
+/// A slot of which no command has spoken yet has no state.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Slots(Vec<Option<Arc<SlotState>>>);
 

@@ -20,7 +20,7 @@ use super::checksums::Checksums;
 use super::presentity::own;
 use super::slot_state::{SlotState, Tombstone};
 use super::slots::Slots;
-use super::usage::Usages;
+use super::wording::Wordings;
 use super::{Dialog, Ended, History, NodeState, Presentity, Shard, Source, Subscription, SubscriptionId};
 
 const CHUNK: usize = 256 * 1024;
@@ -108,7 +108,7 @@ impl Shard {
             self.deadlines.tombstones.insert(expires_at, (slot, repeat));
         }
         for record in part.subscriptions {
-            let subscription = Arc::new(subscription(record, &mut self.usages)?);
+            let subscription = Arc::new(subscription(record, &mut self.wordings)?);
             let tag = subscription.dialog.local_tag();
             let id = SubscriptionId::of(tag).ok_or_else(|| BadSnapshot::NoSlotIn(tag.to_owned()))?;
             state.presentity_mut(&subscription.presentity()).watchers.insert(id);
@@ -304,14 +304,17 @@ fn subscription_record(subscription: &Subscription) -> v1::SubscriptionRecord {
     }
 }
 
-fn subscription(record: v1::SubscriptionRecord, usages: &mut Usages) -> Result<Subscription, BadSnapshot> {
+fn subscription(
+    record: v1::SubscriptionRecord,
+    wordings: &mut Wordings,
+) -> Result<Subscription, BadSnapshot> {
     let request = record.request.unwrap_or_default();
     let ended = Ended::named(&record.ended);
     if ended.is_none() && !record.ended.is_empty() {
         return Err(BadSnapshot::UnknownEnd(record.ended));
     }
     Ok(Subscription {
-        dialog: Dialog::of(&request).ok_or(BadSnapshot::DialogTooLong)?.sharing(usages),
+        dialog: Dialog::of(&request).ok_or(BadSnapshot::DialogTooLong)?.sharing(wordings),
         owner: NodeId(record.owner),
         epoch: record.epoch,
         asked_at: Position(record.position),
