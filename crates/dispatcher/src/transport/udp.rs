@@ -155,6 +155,9 @@ impl Waiting {
 mod tests {
     use super::*;
 
+    /// What has not come by then does not come.
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
     #[tokio::test]
     async fn what_a_batch_causes_leaves_in_order_when_it_ends_and_what_stands_alone_at_once() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
@@ -248,7 +251,7 @@ mod tests {
         let both = async { [all.recv().await, all.recv().await] };
         let got = tokio::select! {
             () = port.receive(0, 8, || (), take) => unreachable!(),
-            got = both => got,
+            got = tokio::time::timeout(PATIENCE, both) => got.expect("the second one is taken too"),
         };
 
         assert_eq!(got, ["1", "2"].map(|each| Some(each.into())));
