@@ -344,7 +344,7 @@ impl Agent {
 
     pub(super) fn respond(&mut self, client: Client, bytes: bytes::Bytes, now: Now) {
         let reliable = phone_hop(&client.request).is_some_and(|transport| transport.reliable());
-        self.servers.respond(&client.transaction, bytes.clone(), reliable, now.monotonic);
+        self.servers.respond(&client.transaction, &bytes, reliable, now.monotonic);
         self.outputs.push_back(Output::Respond { link: client.link, bytes });
     }
 

@@ -3,6 +3,7 @@
 //! A presence server sends and takes no INVITE but to refuse it, so these two machines are all it needs.
 //! Both are bounded tables; time is an argument, and bytes to send come out of them.
 
+mod answers;
 mod client;
 mod key;
 mod server;

@@ -10,6 +10,7 @@ use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
 
+use super::answers::Answers;
 use super::timers::Timers;
 use super::{TRANSACTION_LIFETIME, TransactionKey};
 use crate::message::Message;
@@ -20,6 +21,7 @@ pub struct ServerTransactions {
     capacity: usize,
     live: BTreeMap<TransactionKey, Transaction>,
     ends: Timers<TransactionKey>,
+    answers: Answers,
 }
 
 struct Transaction {
@@ -40,7 +42,12 @@ pub enum Received {
 
 impl ServerTransactions {
     pub fn new(capacity: usize) -> ServerTransactions {
-        ServerTransactions { capacity, live: BTreeMap::new(), ends: Timers::new() }
+        ServerTransactions {
+            capacity,
+            live: BTreeMap::new(),
+            ends: Timers::new(),
+            answers: Answers::default(),
+        }
     }
 
     pub fn receive(&mut self, request: &Message, now: Instant) -> Received {
@@ -61,12 +68,12 @@ impl ServerTransactions {
 
     /// Keeps a final answer for repeats. On a reliable transport there are none to come, and the
     /// transaction ends (Timer J is zero). A transaction given up before stays so.
-    pub fn respond(&mut self, key: &TransactionKey, response: Bytes, reliable: bool, now: Instant) {
+    pub fn respond(&mut self, key: &TransactionKey, response: &[u8], reliable: bool, now: Instant) {
         if reliable {
             return self.abandon(key);
         }
         if let Some(transaction) = self.live.get_mut(key) {
-            transaction.answer = Some(response);
+            transaction.answer = Some(self.answers.keep(response));
             transaction.ends_at = now + TRANSACTION_LIFETIME;
             self.ends.set(transaction.ends_at, *key);
         }
@@ -155,7 +162,7 @@ mod tests {
         let key = begin(&mut transactions, 1);
 
         let early = transactions.receive(&request("PUBLISH", 1), START);
-        transactions.respond(&key, ok(), false, START);
+        transactions.respond(&key, &ok(), false, START);
         let late = transactions.receive(&request("PUBLISH", 1), START);
 
         assert_eq!(early, Received::Repeat(None));
@@ -168,7 +175,7 @@ mod tests {
         let key = begin(&mut transactions, 1);
         let answered = Instant(11_000);
 
-        transactions.respond(&key, ok(), false, answered);
+        transactions.respond(&key, &ok(), false, answered);
 
         transactions.handle_timeout(Instant(42_999));
         assert_eq!((transactions.len(), transactions.poll_timeout()), (1, Some(Instant(43_000))));
@@ -182,7 +189,7 @@ mod tests {
         let mut transactions = ServerTransactions::new(8);
         let key = begin(&mut transactions, 1);
 
-        transactions.respond(&key, ok(), true, START);
+        transactions.respond(&key, &ok(), true, START);
 
         assert!(transactions.is_empty());
     }
@@ -203,7 +210,7 @@ mod tests {
         let key = begin(&mut transactions, 1);
 
         transactions.handle_timeout(START + TRANSACTION_LIFETIME);
-        transactions.respond(&key, ok(), false, START + TRANSACTION_LIFETIME);
+        transactions.respond(&key, &ok(), false, START + TRANSACTION_LIFETIME);
 
         assert!(transactions.is_empty());
     }
