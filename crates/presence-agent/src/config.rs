@@ -64,7 +64,7 @@ pub struct Limits {
     pub pending: usize,
     /// Verdicts kept for their cache life. Over it the oldest go.
     pub verdicts: usize,
-    /// Composed documents kept between NOTIFYs. Over it they are composed again.
+    /// Composed documents kept between NOTIFYs, for half a minute at most after the last. Over it they are composed again.
     pub documents: usize,
     /// The largest body of a PUBLISH, in bytes. Over it: 413.
     pub document: usize,

@@ -89,6 +89,7 @@ impl Agent {
         }
         self.upkeep.note_lease(now);
         self.note_overflows();
+        self.documents.forget_old(now.monotonic);
         self.review(now);
         if let Some(silences) = leading {
             self.sweep(now);
