@@ -22,26 +22,24 @@ pub(crate) struct Deliveries {
     queue: VecDeque<SubscriptionId>,
     retries: BTreeSet<(Instant, SubscriptionId)>,
     dirty: BTreeSet<SubscriptionId>,
+    /// The ways that were learnt: most watchers come through a few dispatchers.
+    ways: BTreeSet<Arc<Way>>,
     /// Something was owed or delivered since the last claim.
     moved: bool,
 }
 
+/// Small, for a node holds one for each subscription that it owns, and most of them have nothing to tell.
 #[derive(Clone, Debug)]
 struct Delivery {
+    delivered: Position,
     epoch: u32,
     /// How many NOTIFYs of this epoch were sent.
-    sent: u32,
-    delivered: Position,
+    sent: u16,
     /// As the route set of this epoch has it, once it was looked at.
-    way: Option<Way>,
-    in_flight: Option<InFlight>,
+    way: Option<Arc<Way>>,
+    in_flight: Option<Box<InFlight>>,
+    trouble: Option<Box<Trouble>>,
     queued: bool,
-    failures: u32,
-    retry_at: Option<Instant>,
-    /// What changes meanwhile waits for the retry as well.
-    patient: bool,
-    /// The dialog was said to lead nowhere. Whoever says so again is believed.
-    doubted: bool,
 }
 
 /// A NOTIFY that awaits its answer.
@@ -50,6 +48,17 @@ struct InFlight {
     position: Position,
     /// The branch of its transaction, once that was started.
     branch: Arc<str>,
+}
+
+/// What went wrong since a NOTIFY was last accepted.
+#[derive(Clone, Debug, Default)]
+struct Trouble {
+    failures: u32,
+    retry_at: Option<Instant>,
+    /// What changes meanwhile waits for the retry as well.
+    patient: bool,
+    /// The dialog was said to lead nowhere. Whoever says so again is believed.
+    doubted: bool,
 }
 
 /// The numbers of one NOTIFY.
@@ -73,22 +82,14 @@ impl Deliveries {
     const EPOCHS: u32 = 1 << (31 - Self::CSEQ_BITS);
     pub const FIRST_RETRY: Duration = Duration::from_secs(32);
     const LAST_RETRY: Duration = Duration::from_secs(600);
+    /// Beyond it those known are forgotten, and shared no more.
+    const WAYS: usize = 64;
 
     /// Takes note of a subscription of ours in which everything up to `delivered` has reached the watcher. Gives the
     /// branch of a NOTIFY that is still on its way under a CSeq of an older epoch: its answer tells nothing any more.
     pub fn own(&mut self, id: SubscriptionId, epoch: u32, delivered: Position) -> Option<Arc<str>> {
-        let fresh = Delivery {
-            epoch,
-            sent: 0,
-            delivered,
-            way: None,
-            in_flight: None,
-            queued: false,
-            failures: 0,
-            retry_at: None,
-            patient: false,
-            doubted: false,
-        };
+        let fresh =
+            Delivery { delivered, epoch, sent: 0, way: None, in_flight: None, trouble: None, queued: false };
         let held = self.held.entry(id).or_insert(fresh);
         if held.epoch == epoch {
             return None;
@@ -96,14 +97,16 @@ impl Deliveries {
         held.epoch = epoch;
         held.sent = 0;
         held.way = None;
-        held.doubted = false;
+        if let Some(trouble) = &mut held.trouble {
+            trouble.doubted = false;
+        }
         held.in_flight.take().map(|sent| sent.branch)
     }
 
     /// Gives the branch of the NOTIFY in flight.
     pub fn disown(&mut self, id: SubscriptionId) -> Option<Arc<str>> {
         let delivery = self.held.remove(&id)?;
-        if let Some(at) = delivery.retry_at {
+        if let Some(at) = delivery.trouble.and_then(|trouble| trouble.retry_at) {
             self.retries.remove(&(at, id));
         }
         self.dirty.remove(&id);
@@ -126,9 +129,7 @@ impl Deliveries {
     /// The watcher is alive, whatever failed before. Says whether it is one of ours.
     pub fn heard_from(&mut self, id: SubscriptionId) -> bool {
         let Some(delivery) = self.held.get_mut(&id) else { return false };
-        delivery.failures = 0;
-        delivery.patient = false;
-        delivery.doubted = false;
+        delivery.recover();
         true
     }
 
@@ -148,10 +149,13 @@ impl Deliveries {
         self.dirty.insert(id);
         // A watcher that failed once may just have missed it; one that fails again waits for its turn, or the silent
         // ones would take the room of those that answer.
-        if delivery.retry_at.is_some() && (delivery.failures > 1 || delivery.patient) {
-            return;
-        }
-        if let Some(at) = delivery.retry_at.take() {
+        if let Some(trouble) = &mut delivery.trouble
+            && let Some(at) = trouble.retry_at
+        {
+            if trouble.failures > 1 || trouble.patient {
+                return;
+            }
+            trouble.retry_at = None;
             self.retries.remove(&(at, id));
         }
         if delivery.in_flight.is_none() && !delivery.queued {
@@ -185,15 +189,24 @@ impl Deliveries {
             return Some(Turn::EpochUsedUp);
         }
         delivery.sent += 1;
-        delivery.in_flight = Some(InFlight { position, branch: branch.clone() });
-        Some(Turn::Send { cseq: delivery.epoch << Self::CSEQ_BITS | delivery.sent, way: delivery.way })
+        delivery.in_flight = Some(Box::new(InFlight { position, branch: branch.clone() }));
+        let way = delivery.way.as_deref().copied();
+        Some(Turn::Send { cseq: delivery.epoch << Self::CSEQ_BITS | u32::from(delivery.sent), way })
     }
 
     /// The way that NOTIFYs of this epoch go.
     pub fn learn(&mut self, id: SubscriptionId, way: Way) {
-        if let Some(delivery) = self.held.get_mut(&id) {
-            delivery.way = Some(way);
-        }
+        let Some(delivery) = self.held.get_mut(&id) else { return };
+        let known = self.ways.get(&way).cloned().unwrap_or_else(|| {
+            // Watchers without a route of ours may name any address.
+            if self.ways.len() >= Self::WAYS {
+                self.ways.clear();
+            }
+            let way = Arc::new(way);
+            self.ways.insert(way.clone());
+            way
+        });
+        delivery.way = Some(known);
     }
 
     /// The watcher has accepted the NOTIFY in flight, or never will: there is nothing more to do about it.
@@ -202,8 +215,7 @@ impl Deliveries {
         if let Some(sent) = delivery.in_flight.take() {
             delivery.delivered = delivery.delivered.max(sent.position);
         }
-        delivery.failures = 0;
-        delivery.doubted = false;
+        delivery.recover();
         self.moved = true;
         if owed <= delivery.delivered {
             self.dirty.remove(&id);
@@ -224,19 +236,20 @@ impl Deliveries {
     pub fn failed(&mut self, id: SubscriptionId, owed: Position, pause: Option<Duration>, now: Instant) {
         let Some(delivery) = self.held.get_mut(&id) else { return };
         let tried = delivery.in_flight.take().map(|sent| sent.position);
-        delivery.failures += 1;
-        delivery.patient = pause.is_some();
-        if delivery.failures == 1 && pause.is_none() && tried.is_some_and(|tried| owed > tried) {
+        let trouble = delivery.trouble.get_or_insert_default();
+        trouble.failures += 1;
+        trouble.patient = pause.is_some();
+        if trouble.failures == 1 && pause.is_none() && tried.is_some_and(|tried| owed > tried) {
             self.wake(id, owed);
             return;
         }
-        let doubled = Self::FIRST_RETRY * (1 << (delivery.failures - 1).min(8));
+        let doubled = Self::FIRST_RETRY * (1 << (trouble.failures - 1).min(8));
         let wait = match pause {
-            Some(pause) if delivery.failures == 1 => pause,
+            Some(pause) if trouble.failures == 1 => pause,
             pause => doubled.max(pause.unwrap_or_default()),
         };
         let at = now + wait.min(Self::LAST_RETRY);
-        delivery.retry_at = Some(at);
+        trouble.retry_at = Some(at);
         self.retries.insert((at, id));
     }
 
@@ -244,7 +257,7 @@ impl Deliveries {
     /// if not, it is asked once more after `pause`.
     pub fn refused(&mut self, id: SubscriptionId, owed: Position, pause: Duration, now: Instant) -> bool {
         let Some(delivery) = self.held.get_mut(&id) else { return false };
-        if std::mem::replace(&mut delivery.doubted, true) {
+        if std::mem::replace(&mut delivery.trouble.get_or_insert_default().doubted, true) {
             return true;
         }
         self.failed(id, owed, Some(pause), now);
@@ -257,8 +270,10 @@ impl Deliveries {
         let due = std::mem::replace(&mut self.retries, later);
         let due: Vec<_> = due.into_iter().map(|(_, id)| id).collect();
         for id in &due {
-            if let Some(delivery) = self.held.get_mut(id) {
-                delivery.retry_at = None;
+            if let Some(delivery) = self.held.get_mut(id)
+                && let Some(trouble) = &mut delivery.trouble
+            {
+                trouble.retry_at = None;
             }
         }
         due
@@ -288,6 +303,14 @@ impl Deliveries {
 
     pub fn len(&self) -> usize {
         self.held.len()
+    }
+}
+
+impl Delivery {
+    /// The watcher is there, whatever failed before. A retry that is set stays so.
+    fn recover(&mut self) {
+        let retry_at = self.trouble.take().and_then(|trouble| trouble.retry_at);
+        self.trouble = retry_at.map(|at| Box::new(Trouble { retry_at: Some(at), ..Trouble::default() }));
     }
 }
 

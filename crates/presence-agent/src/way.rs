@@ -8,7 +8,7 @@ use crate::request::route_uri;
 use crate::shard::Dialog;
 use crate::subscribe::flow_of_route;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Way {
     /// The inner address of the dispatcher that holds the flow of the phone.
     pub next_hop: SocketAddr,
