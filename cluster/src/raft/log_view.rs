@@ -6,8 +6,8 @@ use openraft::EntryPayload;
 
 use super::{LogId, Payload, RaftEntry, Vote};
 
-/// The newest records kept in memory, per group.
-const TAIL_BYTES: usize = 4 * 1024 * 1024;
+/// The newest records kept in memory, per group: what one AppendEntries may carry. Who lags more reads from the disk.
+const TAIL_BYTES: usize = 1024 * 1024;
 
 /// What the log holds, with everything that is still on its way to the disk.
 #[derive(Default)]
