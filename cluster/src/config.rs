@@ -165,7 +165,7 @@ pub struct Limits {
     pub snapshot_every: u64,
     /// Bytes of commands after which a snapshot is taken even if they are few: that much is replayed at a start.
     pub snapshot_bytes: u64,
-    /// Log entries kept behind a snapshot for followers that lag a little.
+    /// Log entries kept behind a snapshot for followers that lag a little: as many as a node may miss that starts anew.
     pub log_kept: u64,
     /// Events waiting for the consumer of a group. At the limit the group stops applying.
     pub events: usize,
@@ -212,7 +212,7 @@ impl Default for Limits {
             repropose_after: Duration::from_secs(4),
             snapshot_every: 10_000,
             snapshot_bytes: 64 * 1024 * 1024,
-            log_kept: 2_000,
+            log_kept: 1_000,
             events: 256,
         }
     }
