@@ -22,6 +22,7 @@ use crate::answer::Refuse;
 use crate::api;
 use crate::config::Config;
 use crate::judgement::granted;
+use crate::pending::Client;
 use crate::verdict::{Digest, Proof, Question, Verdict};
 
 #[derive(Debug)]
@@ -63,9 +64,10 @@ impl Identification {
     }
 
     /// Reads the claim, or says what to challenge with. The realm is the domain of who sends.
-    pub fn claim(&self, request: &Message, realm: &str, now: Now) -> Result<Claim, Refuse> {
+    pub fn claim(&self, client: &Client, realm: &str, now: Now) -> Result<Claim, Refuse> {
+        let request = &client.request;
         if self.open {
-            let sender = sender(request)?;
+            let sender = client.sender()?;
             return Ok(Claim { account: sender.to_string(), proof: Proof::Asserted(sender.uri()) });
         }
         let Some(credentials) = digest::credentials(request, realm) else {
@@ -183,19 +185,19 @@ impl Identification {
     }
 
     /// Whether the claimed account is `owner`, and From says so too.
-    pub fn is_own(&self, request: &Message, claim: &Claim, owner: &PresentityKey) -> Result<(), Refuse> {
+    pub fn is_own(&self, client: &Client, claim: &Claim, owner: &PresentityKey) -> Result<(), Refuse> {
         if self.open {
             return Ok(());
         }
         if claim.account != owner.as_str() {
             return Err(Refuse::Forbidden("Not Your Presentity"));
         }
-        self.is_sender(request, &claim.account, &claim.proof)
+        self.is_sender(client, &claim.account, &claim.proof)
     }
 
     /// Whether From names the account, where it is the account that must prove itself.
-    pub fn is_sender(&self, request: &Message, account: &str, proof: &Proof) -> Result<(), Refuse> {
-        if self.open || !proof.is_digest() || sender(request)?.as_str() == account {
+    pub fn is_sender(&self, client: &Client, account: &str, proof: &Proof) -> Result<(), Refuse> {
+        if self.open || !proof.is_digest() || client.sender()?.as_str() == account {
             return Ok(());
         }
         Err(Refuse::Forbidden("From Is Not The Authenticated User"))
@@ -226,16 +228,9 @@ fn is_over_websocket(request: &Message) -> bool {
     phone.is_some_and(|via| ["WS", "WSS"].iter().any(|name| via.transport.eq_ignore_ascii_case(name)))
 }
 
-/// The address-of-record in From.
-pub(crate) fn sender(request: &Message) -> Result<PresentityKey, Refuse> {
-    let from = request.from().map_err(Refuse::Fault)?;
-    PresentityKey::of(from.uri).ok_or(Refuse::Fault(sip::Fault { status: 400, reason: "Bad From" }))
-}
-
 /// The realm to challenge with: the sender's domain if it is one of ours, else that of the resource.
-pub(crate) fn realm<'a>(request: &Message, resource: &'a PresentityKey, domains: &'a [String]) -> &'a str {
-    let from = request.from().ok().and_then(|from| Uri::parse(from.uri).ok());
-    let sender = from.and_then(|uri| domains.iter().find(|domain| domain.eq_ignore_ascii_case(uri.host)));
+pub(crate) fn realm<'a>(from: &Uri<'_>, resource: &'a PresentityKey, domains: &'a [String]) -> &'a str {
+    let sender = domains.iter().find(|domain| domain.eq_ignore_ascii_case(from.host));
     sender.map_or(resource.domain(), String::as_str)
 }
 
@@ -249,9 +244,11 @@ pub(crate) fn account(username: &str, realm: &str) -> String {
 #[cfg(test)]
 mod tests {
     use presence::time::Timestamp;
+    use sip::transaction::{Received, ServerTransactions};
     use sip::{Instant, Limits, Secret};
 
     use super::*;
+    use crate::agent::LinkId;
     use crate::verdict::Subject;
 
     const REALM: &str = "lab.test";
@@ -281,11 +278,20 @@ mod tests {
         Message::parse(text.into(), &Limits::default()).unwrap()
     }
 
-    fn request(nonce: &str, algorithm: &str) -> Message {
-        with(&format!(
+    fn client(request: Message) -> Client {
+        let mut servers = ServerTransactions::new(1, Secret::new("lab"));
+        let received = servers.receive(&request, &request.via().unwrap(), Instant(0));
+        let Received::New(transaction) = received else { panic!("not new") };
+        let sender = PresentityKey::of(request.from().unwrap().uri);
+        let (link, repeat, source) = (LinkId(1), RepeatKey::default(), String::new());
+        Client { link, transaction, request, repeat, sender, source, reliable: false }
+    }
+
+    fn request(nonce: &str, algorithm: &str) -> Client {
+        client(with(&format!(
             "Authorization: Digest username=\"bob\", realm=\"{REALM}\", nonce=\"{nonce}\", uri=\"sip:bob@lab.test\", \
              response=\"0\", algorithm={algorithm}\r\n"
-        ))
+        )))
     }
 
     fn password(password: &str) -> api::Credentials {
@@ -385,7 +391,7 @@ mod tests {
 
     #[test]
     fn from_may_say_anything_where_the_identity_is_asserted() {
-        let carol = with("");
+        let carol = client(with(""));
         let trusted = Proof::Asserted("sip:carol@lab.test".into());
 
         assert!(identification().is_sender(&carol, "carol@lab.test", &trusted).is_ok());

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use placement::{NodeId, PresentityKey};
 use presence::repeat::RepeatKey;
 use sip::transaction::TransactionKey;
-use sip::{Message, Method};
+use sip::{Fault, Message, Method};
 
 use crate::agent::{Dial, LinkId, Ticket};
+use crate::answer::Refuse;
 use crate::api::{ApiTicket, Credentials, SetSource};
 use crate::publish::Publish;
 use crate::register::Register;
@@ -77,6 +78,12 @@ pub(crate) struct Client {
     pub transaction: TransactionKey,
     pub request: Message,
     pub repeat: RepeatKey,
+    /// Whom From names, if that can be somebody.
+    pub sender: Option<PresentityKey>,
+    /// The phone's address and port, as the dispatcher saw them.
+    pub source: String,
+    /// Whether the phone's own hop repeats what is lost.
+    pub reliable: bool,
 }
 
 /// What a request asks, turned into valid values.
@@ -137,6 +144,12 @@ impl Waiting {
     }
 }
 
+impl Client {
+    pub fn sender(&self) -> Result<&PresentityKey, Refuse> {
+        self.sender.as_ref().ok_or(Refuse::Fault(Fault { status: 400, reason: "Bad From" }))
+    }
+}
+
 impl Intent {
     /// Whose state it is about.
     pub fn presentity(&self) -> &PresentityKey {
@@ -175,7 +188,7 @@ impl Intent {
 #[cfg(test)]
 mod tests {
     use sip::transaction::{Received, ServerTransactions};
-    use sip::{Instant, Limits};
+    use sip::{Instant, Limits, Secret};
 
     use super::*;
 
@@ -195,10 +208,12 @@ mod tests {
     fn commit(branch: u32) -> Waiting {
         let text = format!("REGISTER sip:x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK{branch}\r\n\r\n");
         let request = Message::parse(text.into(), &Limits::default()).unwrap();
-        let Received::New(transaction) = ServerTransactions::new(1).receive(&request, Instant(0)) else {
-            panic!("not new")
-        };
-        let client = Client { link: LinkId(1), transaction, request, repeat: RepeatKey([7; 16]) };
+        let mut servers = ServerTransactions::new(1, Secret::new("lab"));
+        let received = servers.receive(&request, &request.via().unwrap(), Instant(0));
+        let Received::New(transaction) = received else { panic!("not new") };
+        let (link, repeat) = (LinkId(1), RepeatKey([7; 16]));
+        let (sender, source, reliable) = (None, String::new(), false);
+        let client = Client { link, transaction, request, repeat, sender, source, reliable };
         let register =
             Register { aor: PresentityKey::restored("a@x"), ask: crate::register::Ask::Query, gruu: false };
         Waiting::Commit { client, intent: Intent::Register(Box::new(register)) }

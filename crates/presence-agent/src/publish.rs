@@ -4,14 +4,14 @@
 use bytes::Bytes;
 use placement::PresentityKey;
 use presence::package::{self, Package};
-use presence::repeat::RepeatKey;
 use presence::said::Said;
 use proto::v1;
 use sip::{Message, Name};
 
 use crate::answer::Refuse;
 use crate::config::Config;
-use crate::request::{extensions, lifetime, presentity, source};
+use crate::pending::Client;
+use crate::request::{extensions, lifetime, presentity};
 use crate::said::in_short;
 
 #[derive(Debug)]
@@ -67,15 +67,15 @@ impl Publish {
         Ok(())
     }
 
-    pub fn command(&self, request: &Message, repeat: RepeatKey) -> v1::Publish {
+    pub fn command(&self, client: &Client) -> v1::Publish {
         v1::Publish {
-            repeat_key: Bytes::copy_from_slice(&repeat.0),
+            repeat_key: Bytes::copy_from_slice(&client.repeat.0),
             presentity: self.presentity.as_str().to_owned(),
             event: self.package.name.to_owned(),
             if_match: self.if_match.clone(),
-            document: if self.expires == 0 { Bytes::new() } else { request.body() },
+            document: if self.expires == 0 { Bytes::new() } else { client.request.body() },
             expires: self.expires,
-            source: source(request),
+            source: client.source.clone(),
             said: in_short(&self.said),
             ..v1::Publish::default()
         }

@@ -5,7 +5,7 @@ use placement::PresentityKey;
 use presence::repeat::RepeatKey;
 use proto::v1;
 use sip::header::{Contacts, NameAddr};
-use sip::{Message, Name};
+use sip::{Checked, Message, Name};
 
 use crate::answer::Refuse;
 use crate::config::{Config, Expires};
@@ -33,12 +33,11 @@ impl Register {
     /// More contacts in one request are a mistake or an attack.
     const MAX_CONTACTS: usize = 16;
 
-    pub fn parse(request: &Message, config: &Config) -> Result<Register, Refuse> {
+    pub fn parse(request: &Message, checked: &Checked<'_>, config: &Config) -> Result<Register, Refuse> {
         extensions(request, SUPPORTED)?;
-        let to = request.to().map_err(Refuse::Fault)?;
-        let aor = presentity(to.uri, config)?;
+        let aor = presentity(checked.to.uri, config)?;
         let expires = request.expires().map_err(Refuse::Fault)?;
-        let ask = match request.contacts().map_err(Refuse::Fault)? {
+        let ask = match &checked.contacts {
             Contacts::Star if expires == Some(0) => Ask::RemoveAll,
             Contacts::Star => return Err(bad("Contact * Needs Expires 0")),
             Contacts::List(contacts) if contacts.is_empty() => Ask::Query,

@@ -1,7 +1,7 @@
 //! Checks that every method shares, made once at the border.
 
 use placement::PresentityKey;
-use sip::{Message, Name, Scheme, Transport, Uri, Via};
+use sip::{Checked, Message, Name, Scheme, Transport, Uri, Via};
 
 use crate::answer::Refuse;
 use crate::config::{Config, Expires};
@@ -47,16 +47,19 @@ pub(crate) fn at_most(lifetime: u32, max: u32) -> u32 {
 /// where a phone that asks for sips has come over TLS, so that it can come again.
 pub(crate) fn own_contact(request: &Message, presentity: &PresentityKey) -> String {
     let public = request.values(Name::RecordRoute).nth(1).and_then(|value| route_uri(value));
-    match public.and_then(|uri| Uri::parse(uri).ok()) {
-        Some(uri) => {
-            let scheme = if uri.scheme == Scheme::Sips { "sips" } else { "sip" };
-            let port = uri.port.map(|port| format!(":{port}")).unwrap_or_default();
-            let transport = uri.params.get("transport").flatten();
-            let transport = transport.map(|name| format!(";transport={name}")).unwrap_or_default();
-            format!("{scheme}:{}{port}{transport}", uri.host)
-        }
-        None => format!("sip:{}", presentity.domain()),
+    let Some(uri) = public.and_then(|uri| Uri::parse(uri).ok()) else {
+        return ["sip:", presentity.domain()].concat();
+    };
+    let mut contact = [if uri.scheme == Scheme::Sips { "sips:" } else { "sip:" }, uri.host].concat();
+    if let Some(port) = uri.port {
+        contact.push(':');
+        contact.push_str(&port.to_string());
     }
+    if let Some(transport) = uri.params.get("transport").flatten() {
+        contact.push_str(";transport=");
+        contact.push_str(transport);
+    }
+    contact
 }
 
 /// The URI in a Route or Record-Route value.
@@ -72,26 +75,23 @@ pub(crate) fn route_user(uri: &str) -> Option<&str> {
     rest.split_once('@').map(|(user, _)| user)
 }
 
-/// The transport of the phone's own hop.
-pub(crate) fn phone_hop(request: &Message) -> Option<Transport> {
-    Transport::parse(phone_via(request)?.transport)
+/// The Via of the phone's own hop: a dispatcher stands between, so it is the second one.
+pub(crate) fn phone_via<'a>(checked: &Checked<'a>) -> Via<'a> {
+    checked.via_below.unwrap_or(checked.via)
+}
+
+/// Whether the phone's own hop repeats what is lost.
+pub(crate) fn is_reliable(phone: &Via<'_>) -> bool {
+    Transport::parse(phone.transport).is_some_and(|transport| transport.reliable())
 }
 
 /// Where the request came from, as the dispatcher saw it.
-pub(crate) fn source(request: &Message) -> String {
-    let Some(via) = phone_via(request) else { return String::new() };
-    let host = via.received.unwrap_or(via.host);
-    match via.rport.flatten().or(via.port) {
-        Some(port) => format!("{host}:{port}"),
+pub(crate) fn source(phone: &Via<'_>) -> String {
+    let host = phone.received.unwrap_or(phone.host);
+    match phone.rport.flatten().or(phone.port) {
+        Some(port) => [host, ":", &port.to_string()].concat(),
         None => host.to_owned(),
     }
-}
-
-/// The Via of the phone's own hop: a dispatcher stands between, so it is the second one.
-fn phone_via(request: &Message) -> Option<Via<'_>> {
-    let mut values = request.values(Name::Via);
-    let first = values.next()?;
-    Via::parse(values.next().unwrap_or(first))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use proto::v1;
 use proto::v1::Standing;
 use sip::Flow;
 use sip::header::Contacts;
-use sip::{Message, Name, Scheme, Uri};
+use sip::{Checked, Message, Name, Scheme};
 
 use crate::answer::Refuse;
 use crate::config::Config;
@@ -74,6 +74,7 @@ impl Subscribe {
     /// `known` is the presentity of the dialog that the request names, where this node knows the dialog.
     pub fn parse(
         request: &Message,
+        checked: &Checked<'_>,
         known: Option<PresentityKey>,
         repeat: RepeatKey,
         config: &Config,
@@ -82,8 +83,7 @@ impl Subscribe {
         extensions(request, SUPPORTED)?;
         let event = request.event().map_err(Refuse::Fault)?.ok_or(Refuse::UnknownEvent)?;
         let package = package::find(event.package).ok_or(Refuse::UnknownEvent)?;
-        let to = request.to().map_err(Refuse::Fault)?;
-        let from = request.from().map_err(Refuse::Fault)?;
+        let Checked { from, to, .. } = checked;
         let (quoted, from_tag) = (to.tag(), from.tag().unwrap_or_default());
         if quoted.is_some_and(|tag| !tags.verify(tag, request.call_id(), from_tag)) {
             return Err(Refuse::UnknownDialog);
@@ -97,7 +97,7 @@ impl Subscribe {
         };
         let expires = lifetime(request.expires().map_err(Refuse::Fault)?, config.subscribe)?;
         let accept = accepted(request, package)?;
-        let target = remote_target(request)?;
+        let target = remote_target(&checked.contacts)?;
         if request.values(Name::RecordRoute).map(|route| route.len() + 16).sum::<usize>() > LONGEST_ROUTE_SET
         {
             return Err(Refuse::Fault(sip::Fault { status: 400, reason: "Route Set Too Long" }));
@@ -145,6 +145,11 @@ impl Subscribe {
     /// Whether the watcher waits for approval.
     pub fn is_pending(&self) -> bool {
         self.grant.standing == Standing::Pending
+    }
+
+    /// Where the watcher wants its NOTIFYs.
+    pub fn remote_target(&self) -> &str {
+        &self.parties.remote_target
     }
 
     /// The command that records this subscription on `owner`.
@@ -200,15 +205,16 @@ fn route_set(request: &Message) -> Vec<String> {
 }
 
 /// Exactly one Contact, a SIP or SIPS URI (RFC 3261 8.1.1.8).
-fn remote_target(request: &Message) -> Result<&str, Refuse> {
-    let bad = Refuse::Fault(sip::Fault { status: 400, reason: "Bad Contact" });
-    let contact = match request.contacts().map_err(Refuse::Fault)? {
+fn remote_target<'a>(contacts: &Contacts<'a>) -> Result<&'a str, Refuse> {
+    let contact = match contacts {
         Contacts::List(contacts) if contacts.is_empty() => return Err(Refuse::NoContact),
         Contacts::List(contacts) if contacts.len() == 1 => contacts[0].uri,
-        Contacts::List(_) | Contacts::Star => return Err(bad),
+        Contacts::List(_) | Contacts::Star => "",
     };
-    let scheme = Uri::parse(contact).map(|uri| uri.scheme);
-    if matches!(scheme, Ok(Scheme::Sip | Scheme::Sips)) { Ok(contact) } else { Err(bad) }
+    match Scheme::of(contact) {
+        Scheme::Sip | Scheme::Sips => Ok(contact),
+        _ => Err(Refuse::Fault(sip::Fault { status: 400, reason: "Bad Contact" })),
+    }
 }
 
 fn accepted(request: &Message, package: &'static Package) -> Result<&'static str, Refuse> {

@@ -5,45 +5,49 @@
 
 use placement::Slot;
 use presence::repeat::RepeatKey;
-use sip::{Message, Secret, hex};
+use sip::{Checked, Message, Secret, hex};
 
 #[derive(Clone, Debug)]
 pub struct Tags {
     key: Secret,
+    repeats: Secret,
 }
 
 impl Tags {
     pub fn new(secret: &Secret) -> Tags {
-        Tags { key: secret.derive("tag") }
+        Tags { key: secret.derive("tag"), repeats: secret.derive("repeat") }
     }
 
-    /// What a repeat of this request shares with it: all that makes it the same request, never the Via.
-    pub fn repeat_key(&self, request: &Message) -> RepeatKey {
-        let number = request.cseq().map_or(0, |cseq| cseq.number).to_be_bytes();
-        let from_tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
+    /// What a repeat of this request shares with it: all that makes it the same request, never the Via. Who could make two
+    /// requests share it would only have the second of his own taken for a copy of the first.
+    pub fn repeat_key(&self, request: &Message, checked: Option<&Checked<'_>>) -> RepeatKey {
+        let number = checked.map_or(0, |checked| checked.cseq.number).to_be_bytes();
+        let from_tag = checked.and_then(|checked| checked.from.tag()).unwrap_or_default();
         let body = request.body();
         let parts: [&[u8]; 7] = [
             request.method_text().as_bytes(),
             request.request_uri().as_bytes(),
-            request.call_id().as_bytes(),
+            request.header(sip::Name::CallId).unwrap_or_default(),
             from_tag.as_bytes(),
             &number,
             request.header(sip::Name::SipIfMatch).unwrap_or_default(),
             &body,
         ];
-        RepeatKey::from_bytes(&self.key.sign(&parts))
+        RepeatKey(self.repeats.fingerprint(&parts))
     }
 
     /// The key of a change that no request made: `name` is never used twice.
     pub fn own_key(&self, name: &str) -> RepeatKey {
-        RepeatKey::from_bytes(&self.key.sign(&[name.as_bytes()]))
+        RepeatKey(self.repeats.fingerprint(&[name.as_bytes()]))
     }
 
     /// The tag of a dialog that `request` makes in `slot`.
     pub fn dialog(&self, slot: Slot, repeat: RepeatKey, call_id: &str, from_tag: &str) -> String {
-        let name = hex(&repeat.0[..8]);
-        let seal = self.seal(&format!("{slot}-{name}"), call_id, from_tag);
-        format!("{slot}-{name}-{seal}")
+        let mut tag = format!("{slot}-{}", hex(&repeat.0[..8]));
+        let seal = self.seal(&tag, call_id, from_tag);
+        tag.push('-');
+        tag.push_str(&seal);
+        tag
     }
 
     /// Whether `tag` is one of ours for this dialog.

@@ -12,11 +12,17 @@ use crate::method::Method;
 use crate::uri::{Scheme, Uri};
 
 /// What was read in a message that can be acted upon, for those who go on with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked<'a> {
     /// The topmost one.
     pub via: Via<'a>,
+    /// The one below it: of who sent the message to the last element that passed it on.
+    pub via_below: Option<Via<'a>>,
+    pub from: NameAddr<'a>,
+    /// What From names.
+    pub from_uri: Uri<'a>,
     pub to: NameAddr<'a>,
+    pub contacts: Contacts<'a>,
     pub cseq: CSeq<'a>,
 }
 
@@ -53,10 +59,12 @@ impl Message {
     pub fn checked(&self) -> Result<Checked<'_>, Fault> {
         self.fault().map_or(Ok(()), Err)?;
         self.check_repeats()?;
-        let via = self.check_routing()?;
-        let to = self.check_dialog()?;
+        let (via, via_below) = self.check_routing()?;
+        let from = self.from()?;
+        let from_uri = Uri::parse(from.uri).map_err(|_| Fault::bad("Bad From"))?;
+        let (to, contacts) = self.check_dialog()?;
         let cseq = self.check_numbers()?;
-        let checked = Checked { via, to, cseq };
+        let checked = Checked { via, via_below, from, from_uri, to, contacts, cseq };
         if self.is_request() {
             self.check_request(&checked)?;
         }
@@ -76,10 +84,11 @@ impl Message {
         }
     }
 
-    /// Gives the topmost Via.
-    fn check_routing(&self) -> Result<Via<'_>, Fault> {
+    /// Gives the topmost Via, and the one below it.
+    fn check_routing(&self) -> Result<(Via<'_>, Option<Via<'_>>), Fault> {
         let mut vias = self.vias();
         let topmost = vias.next().ok_or(Fault::bad("Missing Via"))??;
+        let below = vias.next().transpose()?;
         vias.try_for_each(|via| via.map(drop))?;
         for (name, fault) in [(Name::Route, "Bad Route"), (Name::RecordRoute, "Bad Record-Route")] {
             let mut routes = self.values(name).map(NameAddr::parse);
@@ -87,12 +96,11 @@ impl Message {
                 return Err(Fault::bad(fault));
             }
         }
-        Ok(topmost)
+        Ok((topmost, below))
     }
 
-    /// Gives To.
-    fn check_dialog(&self) -> Result<NameAddr<'_>, Fault> {
-        Uri::parse(self.from()?.uri).map_err(|_| Fault::bad("Bad From"))?;
+    /// Gives To and the Contacts.
+    fn check_dialog(&self) -> Result<(NameAddr<'_>, Contacts<'_>), Fault> {
         let to = self.to()?;
         Uri::parse(to.uri).map_err(|_| Fault::bad("Bad To"))?;
         match self.header(Name::CallId) {
@@ -100,13 +108,12 @@ impl Message {
             Some(id) if !is_call_id(id) => return Err(Fault::bad("Bad Call-ID")),
             Some(_) => {}
         }
-        match self.contacts()? {
-            Contacts::Star if self.method() != Method::Register => Err(Fault::bad("Bad Contact")),
-            Contacts::List(contacts) if contacts.iter().any(|contact| Uri::parse(contact.uri).is_err()) => {
-                Err(Fault::bad("Bad Contact"))
-            }
-            _ => Ok(to),
-        }
+        let contacts = self.contacts()?;
+        let is_bad = match &contacts {
+            Contacts::Star => self.method() != Method::Register,
+            Contacts::List(contacts) => contacts.iter().any(|contact| Uri::parse(contact.uri).is_err()),
+        };
+        if is_bad { Err(Fault::bad("Bad Contact")) } else { Ok((to, contacts)) }
     }
 
     /// Gives CSeq.

@@ -4,6 +4,9 @@
 //! is never a valid flow token. Nothing here prints a key.
 
 use std::fmt;
+use std::hash::Hasher as _;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; 32]);
@@ -29,6 +32,18 @@ impl Secret {
             None => hashed(blake3::Hasher::new_keyed(&self.0), parts),
         }
     }
+
+    /// A name for `parts`, each with its length, by which they are known again and by nothing else: SipHash-2-4, at a
+    /// fraction of what a signature costs. Without the key nobody finds parts of the same name; but where a forgery is
+    /// to be kept out, `sign`.
+    pub fn fingerprint(&self, parts: &[&[u8]]) -> [u8; 16] {
+        let mut hasher = SipHasher24::new_with_key(self.0.first_chunk().expect("a key is longer"));
+        for part in parts {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part);
+        }
+        hasher.finish128().as_bytes()
+    }
 }
 
 /// Most of what is signed is shorter, with its lengths.
@@ -47,7 +62,7 @@ fn laid_out<'a>(parts: &[&[u8]], room: &'a mut [u8; SHORT]) -> Option<&'a [u8]> 
 }
 
 /// A hash of `parts`, each with its length.
-pub(crate) fn hashed(mut hasher: blake3::Hasher, parts: &[&[u8]]) -> [u8; 32] {
+fn hashed(mut hasher: blake3::Hasher, parts: &[&[u8]]) -> [u8; 32] {
     for part in parts {
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part);
@@ -58,7 +73,12 @@ pub(crate) fn hashed(mut hasher: blake3::Hasher, parts: &[&[u8]]) -> [u8; 32] {
 /// In lower case.
 pub fn hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }
 
 impl fmt::Debug for Secret {
@@ -90,6 +110,7 @@ mod tests {
         let key = Secret::new("lab");
 
         assert_ne!(key.sign(&[b"ab", b"c"]), key.sign(&[b"a", b"bc"]));
+        assert_ne!(key.fingerprint(&[b"ab", b"c"]), key.fingerprint(&[b"a", b"bc"]));
     }
 
     #[test]

@@ -192,5 +192,5 @@ fn repeat_key(ask: &Ask) -> RepeatKey {
         ask.header("SIP-If-Match").as_bytes(),
         body.as_bytes(),
     ];
-    RepeatKey::from_bytes(&names::secret().derive("tag").sign(&parts))
+    RepeatKey(names::secret().derive("repeat").fingerprint(&parts))
 }

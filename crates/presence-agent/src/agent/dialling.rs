@@ -7,16 +7,15 @@ use bytes::Bytes;
 use placement::{PresentityKey, Slot};
 use presence::status::Status;
 use proto::v1;
-use sip::{Message, Method, Name, Uri};
+use sip::{Checked, Message, Method, Name, Uri};
 
 use super::{Agent, Now, Output};
 use crate::answer::{Answer, Refuse};
 use crate::calls::{Send, Via};
 use crate::config::Config;
 use crate::feature_code::{FeatureCode, SOURCE};
-use crate::identity;
 use crate::pending::Client;
-use crate::request::{extensions, own_contact, phone_hop};
+use crate::request::{extensions, own_contact};
 use crate::sdp;
 
 /// A status that somebody dials for himself.
@@ -35,9 +34,10 @@ const MAX_NOTE: usize = 1_024;
 
 impl Dial {
     /// Whose status it is to be stands in From.
-    pub fn parse(request: &Message, config: &Config) -> Result<Dial, Refuse> {
+    pub fn parse(client: &Client, config: &Config) -> Result<Dial, Refuse> {
+        let request = &client.request;
         extensions(request, &[])?;
-        let presentity = identity::sender(request)?;
+        let presentity = client.sender()?.clone();
         if !config.domains.iter().any(|domain| domain == presentity.domain()) {
             return Err(Refuse::UnknownPresentity);
         }
@@ -103,8 +103,7 @@ impl Agent {
         let contact = own_contact(request, &dial.presentity);
         let session = sdp::answer(&request.body(), now.unix);
         let bytes = Answer::called(request, &to_tag, &contact, &session);
-        let reliable = phone_hop(request).is_some_and(|transport| transport.reliable());
-        self.calls.answered(request, &to_tag, reliable, now.monotonic);
+        self.calls.answered(request, &to_tag, client.reliable, now.monotonic);
         self.respond(client, bytes, now);
     }
 
@@ -117,10 +116,9 @@ impl Agent {
     }
 
     /// Whoever hangs up a dialog that we signed may do so, whether this node knows of it or not.
-    pub(super) fn hung_up(&mut self, bye: &Message) -> Result<(), Refuse> {
-        let from_tag = bye.from().map_err(Refuse::Fault)?.tag().unwrap_or_default();
-        let to = bye.to().map_err(Refuse::Fault)?;
-        if !to.tag().is_some_and(|tag| self.tags.verify(tag, bye.call_id(), from_tag)) {
+    pub(super) fn hung_up(&mut self, bye: &Message, checked: &Checked<'_>) -> Result<(), Refuse> {
+        let from_tag = checked.from.tag().unwrap_or_default();
+        if !checked.to.tag().is_some_and(|tag| self.tags.verify(tag, bye.call_id(), from_tag)) {
             return Err(Refuse::UnknownTransaction);
         }
         self.calls.ended(bye);

@@ -194,7 +194,10 @@ impl Agent {
             booted: false,
             draining: false,
             stopped: false,
-            servers: ServerTransactions::new(config.limits.server_transactions),
+            servers: ServerTransactions::new(
+                config.limits.server_transactions,
+                config.secret.derive("transaction"),
+            ),
             clients: ClientTransactions::new(config.limits.client_transactions),
             branches: Branches::new(&config),
             pending: Pending::new(),

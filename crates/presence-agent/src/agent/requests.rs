@@ -6,7 +6,7 @@ use presence::time::Timestamp;
 use proto::v1;
 use proto::v1::command::Kind;
 use sip::transaction::Received;
-use sip::{Message, Method};
+use sip::{Checked, Message, Method, Name};
 
 use super::{Agent, Dial, LinkId, Note, Now, Output, Ticket};
 use crate::answer::{Answer, Refuse};
@@ -16,9 +16,9 @@ use crate::options;
 use crate::pending::{Asked, Client, Intent, Waiting};
 use crate::publish::Publish;
 use crate::register::{Ask, Register};
-use crate::request::{at_most, phone_hop, source};
+use crate::request::{at_most, is_reliable, phone_via, route_uri, source};
 use crate::shard::Refusal;
-use crate::subscribe::{Subscribe, SubscribeKind, flow, flow_of_route};
+use crate::subscribe::{Subscribe, SubscribeKind, flow_of_route};
 use crate::verdict::{Decision, Proof, Question, Subject, Verdict};
 
 /// What a request turns out to be.
@@ -34,19 +34,29 @@ impl Agent {
         if request.method() == Method::Ack {
             return self.acknowledged(&request, now);
         }
-        let repeat = self.tags.repeat_key(&request);
+        // Read once, for all who ask what it says.
+        let message = request.clone();
+        let checked = message.checked();
+        let repeat = self.tags.repeat_key(&request, checked.as_ref().ok());
+        let checked = match checked {
+            Ok(checked) => checked,
+            Err(fault) => {
+                let bytes = Answer::refused(&request, &self.tags.answer(repeat), &Refuse::Fault(fault));
+                return self.outputs.push_back(Output::Respond { link, bytes });
+            }
+        };
         // Never a matter of room: a dispatcher asks so whether this manager serves.
         if request.method() == Method::Options {
-            let to_tag = self.tags.answer(repeat);
-            let bytes = match request.check() {
-                Ok(()) => options::answer(&request, &to_tag, self.is_serving()),
-                Err(fault) => Answer::refused(&request, &to_tag, &Refuse::Fault(fault)),
-            };
+            let bytes = options::answer(&request, &self.tags.answer(repeat), self.is_serving());
             return self.outputs.push_back(Output::Respond { link, bytes });
         }
-        match self.servers.receive(&request, now.monotonic) {
+        match self.servers.receive(&request, &checked.via, now.monotonic) {
             Received::New(transaction) => {
-                self.begin(Client { link, transaction, request, repeat }, now);
+                let phone = phone_via(&checked);
+                let (source, reliable) = (source(&phone), is_reliable(&phone));
+                let sender = PresentityKey::of(checked.from.uri);
+                let client = Client { link, transaction, request, repeat, sender, source, reliable };
+                self.begin(client, &checked, now);
             }
             Received::Repeat(Some(bytes)) => self.outputs.push_back(Output::Respond { link, bytes }),
             Received::Repeat(None) => {}
@@ -78,7 +88,7 @@ impl Agent {
             return self.answered(asked, &question, &verdict, now);
         }
         let source = match &asked {
-            Asked::Request { client, .. } => source(&client.request),
+            Asked::Request { client, .. } => client.source.clone(),
             Asked::Program { credentials, .. } => credentials.source.clone(),
             Asked::Review { source, .. } => {
                 self.outputs.push_back(Output::Note(Note::AskedAgain));
@@ -101,11 +111,11 @@ impl Agent {
         }
     }
 
-    fn begin(&mut self, client: Client, now: Now) {
-        let to_tag = self.tags.answer(client.repeat);
-        match self.understand(&client) {
-            Ok(Intake::Intent(intent)) => self.authorise(client, intent, now),
+    fn begin(&mut self, client: Client, checked: &Checked<'_>, now: Now) {
+        match self.understand(&client, checked) {
+            Ok(Intake::Intent(intent)) => self.authorise(client, checked, intent, now),
             Ok(Intake::Done) => {
+                let to_tag = self.tags.answer(client.repeat);
                 let bytes = Answer::taken(&client.request, &to_tag);
                 self.answer_stranger(client, bytes);
             }
@@ -113,16 +123,15 @@ impl Agent {
         }
     }
 
-    fn understand(&mut self, client: &Client) -> Result<Intake, Refuse> {
+    fn understand(&mut self, client: &Client, checked: &Checked<'_>) -> Result<Intake, Refuse> {
         let request = &client.request;
-        request.check().map_err(Refuse::Fault)?;
         match request.method() {
             // It has no effect on anything but an INVITE (RFC 3261 9.2).
-            Method::Cancel if self.servers.is_cancelled_by(request) => return Ok(Intake::Done),
+            Method::Cancel if self.servers.is_cancelled_by(request, &checked.via) => return Ok(Intake::Done),
             Method::Cancel => return Err(Refuse::UnknownTransaction),
-            Method::Bye => return self.hung_up(request).map(|()| Intake::Done),
+            Method::Bye => return self.hung_up(request, checked).map(|()| Intake::Done),
             Method::Subscribe | Method::Publish | Method::Register => {}
-            Method::Invite | Method::Message if request.to().is_ok_and(|to| to.tag().is_some()) => {
+            Method::Invite | Method::Message if checked.to.tag().is_some() => {
                 return Err(Refuse::UnknownTransaction);
             }
             Method::Invite if self.calls.is_full() => {
@@ -137,11 +146,12 @@ impl Agent {
         }
         Ok(Intake::Intent(match request.method() {
             Method::Publish => Intent::Publish(Box::new(Publish::parse(request, &self.config)?)),
-            Method::Register => Intent::Register(Box::new(Register::parse(request, &self.config)?)),
-            Method::Invite | Method::Message => Intent::Dial(Box::new(Dial::parse(request, &self.config)?)),
+            Method::Register => Intent::Register(Box::new(Register::parse(request, checked, &self.config)?)),
+            Method::Invite | Method::Message => Intent::Dial(Box::new(Dial::parse(client, &self.config)?)),
             _ => {
-                let known = self.known_presentity(request);
-                let subscribe = Subscribe::parse(request, known, client.repeat, &self.config, &self.tags)?;
+                let known = self.known_presentity(checked);
+                let (config, tags) = (&self.config, &self.tags);
+                let subscribe = Subscribe::parse(request, checked, known, client.repeat, config, tags)?;
                 Intent::Subscribe(Box::new(subscribe))
             }
         }))
@@ -157,13 +167,12 @@ impl Agent {
     }
 
     /// Whom the dialog of this request watches, if this replica knows it.
-    fn known_presentity(&self, request: &Message) -> Option<PresentityKey> {
-        let to = request.to().ok()?;
-        Some(self.shard.subscription_of(to.tag()?)?.presentity())
+    fn known_presentity(&self, checked: &Checked<'_>) -> Option<PresentityKey> {
+        Some(self.shard.subscription_of(checked.to.tag()?)?.presentity())
     }
 
-    fn authorise(&mut self, client: Client, intent: Intent, now: Now) {
-        let question = match self.question(&client.request, &intent, now) {
+    fn authorise(&mut self, client: Client, checked: &Checked<'_>, intent: Intent, now: Now) {
+        let question = match self.question(&client, checked, &intent, now) {
             Ok(question) => question,
             Err(refuse) => return self.turn_away(client, &refuse),
         };
@@ -181,27 +190,32 @@ impl Agent {
     }
 
     /// What to ask billing about a request; or a challenge, if nothing is known of who sends it.
-    fn question(&self, request: &Message, intent: &Intent, now: Now) -> Result<Question, Refuse> {
-        let realm = identity::realm(request, intent.presentity(), &self.config.domains);
-        let known = self.identification.asserted(request).or_else(|| self.begun_by(request, intent));
-        let claim = match known {
+    fn question(
+        &self,
+        client: &Client,
+        checked: &Checked<'_>,
+        intent: &Intent,
+        now: Now,
+    ) -> Result<Question, Refuse> {
+        let request = &client.request;
+        let realm = identity::realm(&checked.from_uri, intent.presentity(), &self.config.domains);
+        let known = self.identification.asserted(request);
+        let claim = match known.or_else(|| self.begun_by(request, intent)) {
             Some(claim) => claim,
-            None => self.identification.claim(request, realm, now)?,
+            None => self.identification.claim(client, realm, now)?,
         };
         let is_subscribe = matches!(intent, Intent::Subscribe(_));
         if !is_subscribe {
-            self.identification.is_own(request, &claim, intent.presentity())?;
+            self.identification.is_own(client, &claim, intent.presentity())?;
         }
-        let watcher = match identity::sender(request) {
-            Ok(sender) if is_subscribe => sender.to_string(),
-            _ => String::new(),
-        };
+        let watcher = client.sender.as_ref().filter(|_| is_subscribe);
         let subject = Subject {
             account: claim.account,
             method: intent.asked_as(request),
             event: intent.event().to_owned(),
-            presentity: intent.presentity().to_string(),
+            presentity: intent.presentity().as_str().to_owned(),
         };
+        let watcher = watcher.map_or_else(String::new, |sender| sender.as_str().to_owned());
         Ok(Question { subject, proof: claim.proof, watcher, realm: realm.to_owned() })
     }
 
@@ -212,12 +226,14 @@ impl Agent {
         if subscribe.kind != SubscribeKind::InDialog {
             return None;
         }
-        let held = self.shard.subscription_of(&subscribe.local_tag)?;
-        let route = crate::request::route_uri(held.dialog.route_set().next()?.as_bytes())?;
-        let (then, now) = (flow_of_route(route, &self.flow_key)?, flow(request, &self.flow_key)?);
-        let contact = request.contact().ok().flatten()?;
-        let is_same = then == now && contact.uri == held.dialog.remote_target();
-        is_same.then(|| Claim { account: held.dialog.watcher().to_owned(), proof: Proof::Dialog })
+        let dialog = &self.shard.subscription_of(&subscribe.local_tag)?.dialog;
+        let (then, now) = (dialog.route_set().next()?.as_bytes(), request.values(Name::RecordRoute).next()?);
+        let flow = |route| flow_of_route(route_uri(route)?, &self.flow_key);
+        // Mostly it is the very same token.
+        let flow_now = flow(now)?;
+        let same_flow = then == now || flow(then)? == flow_now;
+        let is_same = same_flow && subscribe.remote_target() == dialog.remote_target();
+        is_same.then(|| Claim { account: dialog.watcher().to_owned(), proof: Proof::Dialog })
     }
 
     fn judge(
@@ -228,7 +244,7 @@ impl Agent {
         verdict: &Verdict,
         now: Now,
     ) {
-        let granted = self.granted(&client.request, &mut intent, question, verdict);
+        let granted = self.granted(&client, &mut intent, question, verdict);
         let counted = granted.and_then(|()| self.counted(&client, question, now));
         match counted.and_then(|()| self.charge(&client, &intent, &question.subject.account, now)) {
             Ok(()) => self.record(client, intent, &question.subject.account),
@@ -250,13 +266,14 @@ impl Agent {
 
     fn granted(
         &self,
-        request: &Message,
+        client: &Client,
         intent: &mut Intent,
         question: &Question,
         verdict: &Verdict,
     ) -> Result<(), Refuse> {
+        let request = &client.request;
         let standing = self.identification.granted(request, question, verdict)?;
-        self.identification.is_sender(request, &question.subject.account, &question.proof)?;
+        self.identification.is_sender(client, &question.subject.account, &question.proof)?;
         match intent {
             Intent::Subscribe(subscribe) => {
                 let most = if self.config.open { 0 } else { self.config.limits.subscriptions_per_account };
@@ -283,7 +300,7 @@ impl Agent {
             }
             // What its entity-tag comes to is said first, and that is the log's to say.
             Intent::Publish(publish) if publish.flaw.is_some() => Kind::Read(v1::Read {}),
-            Intent::Publish(publish) => Kind::Publish(publish.command(request, repeat)),
+            Intent::Publish(publish) => Kind::Publish(publish.command(&client)),
             Intent::Register(register) if register.ask == Ask::Query => Kind::Read(v1::Read {}),
             Intent::Register(register) => Kind::Register(register.command(request, repeat)),
             Intent::Dial(dial) => Kind::SetSource(dial.command(bytes::Bytes::copy_from_slice(&repeat.0))),
@@ -343,8 +360,7 @@ impl Agent {
     }
 
     pub(super) fn respond(&mut self, client: Client, bytes: bytes::Bytes, now: Now) {
-        let reliable = phone_hop(&client.request).is_some_and(|transport| transport.reliable());
-        self.servers.respond(&client.transaction, &bytes, reliable, now.monotonic);
+        self.servers.respond(&client.transaction, &bytes, client.reliable, now.monotonic);
         self.outputs.push_back(Output::Respond { link: client.link, bytes });
     }
 

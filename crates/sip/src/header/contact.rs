@@ -12,13 +12,18 @@ pub enum Contacts<'a> {
 impl<'a> Contacts<'a> {
     /// `None` if a value is malformed or a star has company.
     pub(crate) fn parse(values: impl Iterator<Item = &'a [u8]>) -> Option<Contacts<'a>> {
-        let values: Vec<&[u8]> = values.collect();
-        match values.as_slice() {
-            [b"*"] => Some(Contacts::Star),
-            values => {
-                let address = |value: &&'a [u8]| NameAddr::parse(value).filter(|contact| contact.uri != "*");
-                values.iter().map(address).collect::<Option<_>>().map(Contacts::List)
+        let (mut has_star, mut contacts) = (false, Vec::new());
+        for value in values {
+            if std::mem::replace(&mut has_star, value == b"*") {
+                return None;
             }
+            if !has_star {
+                contacts.push(NameAddr::parse(value).filter(|contact| contact.uri != "*")?);
+            }
+        }
+        match has_star {
+            true => contacts.is_empty().then_some(Contacts::Star),
+            false => Some(Contacts::List(contacts)),
         }
     }
 }

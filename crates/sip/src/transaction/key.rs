@@ -1,39 +1,45 @@
 //! Which transaction a request belongs to (RFC 3261 §17.2.3).
 
-use crate::header::Name;
+use crate::header::{Name, Via};
 use crate::message::Message;
 use crate::method::Method;
-use crate::secret::hashed;
+use crate::secret::Secret;
 
-/// 128 bits of a hash over what must match: equal for a retransmission, different for all else.
+/// A fingerprint of what must match: equal for a retransmission, different for all else.
 /// A plain value of fixed size, whatever a peer puts into its branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransactionKey([u8; 16]);
 
 impl TransactionKey {
-    pub fn of(request: &Message) -> TransactionKey {
+    /// `via`: the topmost one of the request.
+    pub fn of(request: &Message, via: &Via<'_>, secret: &Secret) -> TransactionKey {
         // An ACK belongs to its INVITE.
         let method = if request.method() == Method::Ack { "INVITE" } else { request.method_text() };
-        TransactionKey::with_method(request, method)
+        TransactionKey::with_method(request, via, method, secret)
     }
 
     /// The transaction that this request would belong to if its method were `method`: how a CANCEL
     /// names the request it is about (RFC 3261 §9.2).
-    pub(super) fn with_method(request: &Message, method: &str) -> TransactionKey {
-        let via = request.via().ok();
-        let Some((via, branch)) = via.and_then(|via| Some((via, via.unique_branch()?))) else {
-            return TransactionKey::of_old_request(request, method);
+    pub(super) fn with_method(
+        request: &Message,
+        via: &Via<'_>,
+        method: &str,
+        secret: &Secret,
+    ) -> TransactionKey {
+        let Some(branch) = via.unique_branch() else {
+            return TransactionKey::of_old_request(request, method, secret);
         };
         let host = via.host.to_ascii_lowercase();
         let port = via.port.unwrap_or_default().to_be_bytes();
-        hash(&[b"3261", branch.as_bytes(), host.as_bytes(), &port, method.as_bytes()])
+        let parts = [b"3261", branch.as_bytes(), host.as_bytes(), &port, method.as_bytes()];
+        TransactionKey(secret.fingerprint(&parts))
     }
 
     /// An element of RFC 2543 makes no unique branches, but its retransmissions are alike.
-    fn of_old_request(request: &Message, method: &str) -> TransactionKey {
+    fn of_old_request(request: &Message, method: &str, secret: &Secret) -> TransactionKey {
         let number = request.cseq().map_or(0, |cseq| cseq.number).to_be_bytes();
         let header = |name| request.header(name).unwrap_or_default();
-        hash(&[
+        TransactionKey(secret.fingerprint(&[
             b"2543",
             request.request_uri().as_bytes(),
             header(Name::To),
@@ -42,13 +48,8 @@ impl TransactionKey {
             &number,
             method.as_bytes(),
             request.values(Name::Via).next().unwrap_or_default(),
-        ])
+        ]))
     }
-}
-
-fn hash(parts: &[&[u8]]) -> TransactionKey {
-    let hash = hashed(blake3::Hasher::new(), parts);
-    TransactionKey(std::array::from_fn(|at| hash[at]))
 }
 
 #[cfg(test)]
@@ -60,7 +61,8 @@ mod tests {
         let text = format!(
             "{method} sip:b@x SIP/2.0\r\nVia: {via}\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@x>\r\nCall-ID: c\r\nCSeq: {cseq} {method}\r\n\r\n"
         );
-        TransactionKey::of(&Message::parse(text.into(), &Limits::default()).unwrap())
+        let request = Message::parse(text.into(), &Limits::default()).unwrap();
+        TransactionKey::of(&request, &request.via().unwrap(), &Secret::new("lab"))
     }
 
     #[test]

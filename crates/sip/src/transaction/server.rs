@@ -13,12 +13,16 @@ use bytes::Bytes;
 use super::answers::Answers;
 use super::timers::Timers;
 use super::{TRANSACTION_LIFETIME, TransactionKey};
+use crate::header::Via;
 use crate::message::Message;
 use crate::method::Method;
+use crate::secret::Secret;
 use crate::time::Instant;
 
 pub struct ServerTransactions {
     capacity: usize,
+    /// Names the transactions.
+    secret: Secret,
     live: BTreeMap<TransactionKey, Transaction>,
     ends: Timers<TransactionKey>,
     answers: Answers,
@@ -41,17 +45,19 @@ pub enum Received {
 }
 
 impl ServerTransactions {
-    pub fn new(capacity: usize) -> ServerTransactions {
+    pub fn new(capacity: usize, secret: Secret) -> ServerTransactions {
         ServerTransactions {
             capacity,
+            secret,
             live: BTreeMap::new(),
             ends: Timers::new(),
             answers: Answers::default(),
         }
     }
 
-    pub fn receive(&mut self, request: &Message, now: Instant) -> Received {
-        let key = TransactionKey::of(request);
+    /// `via`: the topmost one of the request.
+    pub fn receive(&mut self, request: &Message, via: &Via<'_>, now: Instant) -> Received {
+        let key = TransactionKey::of(request, via, &self.secret);
         let is_full = self.live.len() >= self.capacity;
         match self.live.entry(key) {
             Entry::Occupied(held) => return Received::Repeat(held.get().answer.clone()),
@@ -86,7 +92,7 @@ impl ServerTransactions {
 
     /// Whether a CANCEL is about a transaction held here: then its answer is 200, otherwise 481. It has no
     /// further effect, since only an INVITE can be cancelled (RFC 3261 §9.2).
-    pub fn is_cancelled_by(&self, cancel: &Message) -> bool {
+    pub fn is_cancelled_by(&self, cancel: &Message, via: &Via<'_>) -> bool {
         const OTHERS: [Method; 8] = [
             Method::Subscribe,
             Method::Publish,
@@ -97,9 +103,8 @@ impl ServerTransactions {
             Method::Invite,
             Method::Refer,
         ];
-        OTHERS
-            .iter()
-            .any(|method| self.live.contains_key(&TransactionKey::with_method(cancel, method.as_str())))
+        let key = |method: Method| TransactionKey::with_method(cancel, via, method.as_str(), &self.secret);
+        OTHERS.into_iter().any(|method| self.live.contains_key(&key(method)))
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -145,8 +150,16 @@ mod tests {
         Message::parse(text.into(), &Limits::default()).unwrap()
     }
 
+    fn transactions(capacity: usize) -> ServerTransactions {
+        ServerTransactions::new(capacity, Secret::new("lab"))
+    }
+
+    fn receive(transactions: &mut ServerTransactions, request: Message, now: Instant) -> Received {
+        transactions.receive(&request, &request.via().unwrap(), now)
+    }
+
     fn begin(transactions: &mut ServerTransactions, branch: u32) -> TransactionKey {
-        let Received::New(key) = transactions.receive(&request("PUBLISH", branch), START) else {
+        let Received::New(key) = receive(transactions, request("PUBLISH", branch), START) else {
             panic!("not new")
         };
         key
@@ -158,12 +171,12 @@ mod tests {
 
     #[test]
     fn a_repeat_is_absorbed_until_there_is_an_answer_and_then_gets_it() {
-        let mut transactions = ServerTransactions::new(8);
+        let mut transactions = transactions(8);
         let key = begin(&mut transactions, 1);
 
-        let early = transactions.receive(&request("PUBLISH", 1), START);
+        let early = receive(&mut transactions, request("PUBLISH", 1), START);
         transactions.respond(&key, &ok(), false, START);
-        let late = transactions.receive(&request("PUBLISH", 1), START);
+        let late = receive(&mut transactions, request("PUBLISH", 1), START);
 
         assert_eq!(early, Received::Repeat(None));
         assert_eq!(late, Received::Repeat(Some(ok())));
@@ -171,7 +184,7 @@ mod tests {
 
     #[test]
     fn timer_j_runs_from_the_answer_on_udp() {
-        let mut transactions = ServerTransactions::new(8);
+        let mut transactions = transactions(8);
         let key = begin(&mut transactions, 1);
         let answered = Instant(11_000);
 
@@ -186,7 +199,7 @@ mod tests {
 
     #[test]
     fn timer_j_is_zero_on_a_reliable_transport() {
-        let mut transactions = ServerTransactions::new(8);
+        let mut transactions = transactions(8);
         let key = begin(&mut transactions, 1);
 
         transactions.respond(&key, &ok(), true, START);
@@ -196,7 +209,7 @@ mod tests {
 
     #[test]
     fn an_abandoned_request_may_come_again() {
-        let mut transactions = ServerTransactions::new(8);
+        let mut transactions = transactions(8);
         let key = begin(&mut transactions, 1);
 
         transactions.abandon(&key);
@@ -206,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_request_nobody_answers_is_forgotten_and_its_late_answer_not_kept() {
-        let mut transactions = ServerTransactions::new(8);
+        let mut transactions = transactions(8);
         let key = begin(&mut transactions, 1);
 
         transactions.handle_timeout(START + TRANSACTION_LIFETIME);
@@ -217,20 +230,23 @@ mod tests {
 
     #[test]
     fn a_full_table_takes_no_new_request_but_knows_its_repeats() {
-        let mut transactions = ServerTransactions::new(2);
+        let mut transactions = transactions(2);
         begin(&mut transactions, 1);
         begin(&mut transactions, 2);
 
-        assert_eq!(transactions.receive(&request("PUBLISH", 3), START), Received::Full);
-        assert_eq!(transactions.receive(&request("PUBLISH", 2), START), Received::Repeat(None));
+        assert_eq!(receive(&mut transactions, request("PUBLISH", 3), START), Received::Full);
+        assert_eq!(receive(&mut transactions, request("PUBLISH", 2), START), Received::Repeat(None));
     }
 
     #[test]
     fn a_cancel_finds_the_request_of_its_branch() {
-        let mut transactions = ServerTransactions::new(2);
+        let mut transactions = transactions(2);
         begin(&mut transactions, 1);
 
-        assert!(transactions.is_cancelled_by(&request("CANCEL", 1)));
-        assert!(!transactions.is_cancelled_by(&request("CANCEL", 2)));
+        let cancels = [1, 2].map(|branch| {
+            let cancel = request("CANCEL", branch);
+            transactions.is_cancelled_by(&cancel, &cancel.via().unwrap())
+        });
+        assert_eq!(cancels, [true, false]);
     }
 }

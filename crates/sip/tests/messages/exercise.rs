@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use sip::digest::{self, Algorithm};
-use sip::transaction::{ClientTransactions, ServerTransactions, TransactionKey};
+use sip::transaction::{ClientTransactions, ServerTransactions};
 use sip::uri::unescape;
 use sip::{
     Addressing, Contacts, DialogId, Edit, Instant, Limits, Message, Method, Name, NameAddr, ResponseWriter,
-    Uri, route_set,
+    Secret, Uri, route_set,
 };
 
 /// Everything that the crate can do with a message, whatever `check` thinks of it.
@@ -90,9 +90,10 @@ fn edit(message: &Message) {
 }
 
 fn transact(message: &Message) {
-    let mut servers = ServerTransactions::new(1);
-    let _ =
-        (servers.receive(message, Instant(0)), servers.is_cancelled_by(message), TransactionKey::of(message));
+    let mut servers = ServerTransactions::new(1, Secret::new("lab"));
+    if let Ok(via) = message.via() {
+        let _ = (servers.receive(message, &via, Instant(0)), servers.is_cancelled_by(message, &via));
+    }
     servers.handle_timeout(Instant(u64::MAX));
     let mut clients = ClientTransactions::new(1);
     clients.start("z9hG4bK1".into(), message.bytes().clone(), false, (), Instant(0)).unwrap();
