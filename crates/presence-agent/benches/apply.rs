@@ -6,7 +6,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use placement::{PresentityKey, Slot};
 use presence::position::Position;
 use presence::time::Timestamp;
-use presence_agent::shard::{Outcome, Shard};
+use presence_agent::shard::{Outcome, Parts, Shard, Words};
 use proto::v1;
 use proto::v1::command::Kind;
 
@@ -74,24 +74,34 @@ fn publish(n: u64, repeat: u64, if_match: &str, document: &'static str) -> Kind 
 }
 
 fn subscribe(n: u64, call: u64, cseq: u32) -> Kind {
-    let slot = Slot::of(&PresentityKey::restored(&presentity(n)));
+    let presentity = presentity(n);
+    let slot = Slot::of(&PresentityKey::restored(&presentity));
+    let said = Parts {
+        presentity: &presentity,
+        watcher: &format!("watcher{n}@lab.test"),
+        call_id: &format!("0_{call}@10.20.30.40"),
+        remote_tag: "3735928559",
+        local_tag: &format!("{slot}-{call}"),
+        remote_party: &format!("sip:watcher{n}@lab.test"),
+        local_party: &format!("sip:user{n}@lab.test"),
+        remote_target: "sip:bob@10.20.30.40:5062",
+        route_set: [
+            "<sip:ABQPwAACAROxwKgAAQAAAABkZGRkZGRkZGRk@127.0.0.1:7000;transport=tcp;lr>",
+            "<sip:192.0.2.1:5060;lr>",
+        ]
+        .into_iter()
+        .collect(),
+        words: Words {
+            contact: "sip:192.0.2.1:5060",
+            event: "presence",
+            content_type: "application/pidf+xml",
+            tenant: "",
+        },
+        ..Parts::default()
+    };
     Kind::Subscribe(v1::Subscribe {
         repeat_key: repeat_key(2, call << 20 | u64::from(cseq)),
-        presentity: presentity(n),
-        event: "presence".into(),
-        watcher: format!("watcher{n}@lab.test"),
-        call_id: format!("0_{call}@10.20.30.40"),
-        remote_tag: "3735928559".into(),
-        local_tag: format!("{slot}-{call}"),
-        remote_party: format!("sip:watcher{n}@lab.test"),
-        local_party: format!("sip:user{n}@lab.test"),
-        remote_target: "sip:bob@10.20.30.40:5062".into(),
-        route_set: vec![
-            "<sip:ABQPwAACAROxwKgAAQAAAABkZGRkZGRkZGRk@127.0.0.1:7000;transport=tcp;lr>".into(),
-            "<sip:192.0.2.1:5060;lr>".into(),
-        ],
-        contact: "sip:192.0.2.1:5060".into(),
-        accept: vec!["application/pidf+xml".into()],
+        dialog: said.lines(),
         cseq,
         expires: 3600,
         owner: 1,

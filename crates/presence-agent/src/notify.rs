@@ -73,25 +73,29 @@ mod tests {
     use proto::v1;
 
     use super::*;
+    use crate::shard::{Parts, Words};
 
     fn dialog() -> Dialog {
-        let said = v1::Subscribe {
-            remote_target: "sip:bob@192.0.2.7:5062".into(),
-            route_set: vec![
-                "<sip:token@127.0.0.1:5070;transport=tcp;lr>".into(),
-                "<sip:192.0.2.1:5060;lr>".into(),
-            ],
-            local_party: "sip:alice@lab.test".into(),
-            local_tag: "ours".into(),
-            remote_party: "sip:bob@lab.test".into(),
-            remote_tag: "theirs".into(),
-            call_id: "call".into(),
-            contact: "sip:192.0.2.1:5060".into(),
-            event: "presence".into(),
-            event_id: "7".into(),
-            accept: vec!["application/pidf+xml".into()],
-            ..v1::Subscribe::default()
+        let said = Parts {
+            remote_target: "sip:bob@192.0.2.7:5062",
+            route_set: ["<sip:token@127.0.0.1:5070;transport=tcp;lr>", "<sip:192.0.2.1:5060;lr>"]
+                .into_iter()
+                .collect(),
+            local_party: "sip:alice@lab.test",
+            local_tag: "ours",
+            remote_party: "sip:bob@lab.test",
+            remote_tag: "theirs",
+            call_id: "call",
+            words: Words {
+                contact: "sip:192.0.2.1:5060",
+                event: "presence",
+                content_type: "application/pidf+xml",
+                tenant: "",
+            },
+            event_id: "7",
+            ..Parts::default()
         };
+        let said = v1::Subscribe { dialog: said.lines(), ..v1::Subscribe::default() };
         Dialog::of(&said).unwrap()
     }
 

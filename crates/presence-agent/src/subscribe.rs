@@ -14,6 +14,7 @@ use sip::{Checked, Message, Name, Scheme};
 use crate::answer::Refuse;
 use crate::config::Config;
 use crate::request::{at_most, extensions, lifetime, own_contact, presentity, route_uri, route_user};
+use crate::shard::{Parts, Words};
 use crate::tag::Tags;
 use crate::verdict::Verdict;
 
@@ -161,21 +162,29 @@ impl Subscribe {
         owner: NodeId,
     ) -> v1::Subscribe {
         let Parties { local_party, remote_party, remote_tag, remote_target } = &self.parties;
+        let routes = request.values(Name::RecordRoute);
+        let parts = Parts {
+            event_id: &self.event_id,
+            remote_target,
+            local_party,
+            local_tag: &self.local_tag,
+            remote_party,
+            remote_tag,
+            call_id: request.call_id(),
+            presentity: self.presentity.as_str(),
+            watcher: account,
+            words: Words {
+                contact: &self.contact,
+                event: self.package.name,
+                content_type: self.accept,
+                tenant: &self.grant.tenant,
+            },
+            // RFC 3261 12.1.1: in their order.
+            route_set: routes.filter_map(|route| std::str::from_utf8(route).ok()).collect(),
+        };
         v1::Subscribe {
             repeat_key: Bytes::copy_from_slice(&repeat.0),
-            presentity: self.presentity.as_str().to_owned(),
-            event: self.package.name.to_owned(),
-            event_id: self.event_id.clone(),
-            watcher: account.to_owned(),
-            call_id: request.call_id().to_owned(),
-            remote_tag: remote_tag.clone(),
-            local_tag: self.local_tag.clone(),
-            remote_party: remote_party.clone(),
-            local_party: local_party.clone(),
-            remote_target: remote_target.clone(),
-            route_set: route_set(request),
-            contact: self.contact.clone(),
-            accept: vec![self.accept.to_owned()],
+            dialog: parts.lines(),
             cseq: request.cseq().map_or(0, |cseq| cseq.number),
             expires: self.expires,
             owner: owner.0,
@@ -183,7 +192,6 @@ impl Subscribe {
             max_expires: self.grant.max_expires,
             standing: self.grant.standing.into(),
             max_subscriptions: self.grant.max_subscriptions,
-            tenant: self.grant.tenant.clone(),
         }
     }
 }
@@ -196,12 +204,6 @@ pub(crate) fn flow(request: &Message, key: &sip::Secret) -> Option<Flow> {
 /// The flow that a route of ours names.
 pub(crate) fn flow_of_route(uri: &str, key: &sip::Secret) -> Option<Flow> {
     Flow::open(route_user(uri)?, key)
-}
-
-/// RFC 3261 12.1.1: the Record-Route values in their order.
-fn route_set(request: &Message) -> Vec<String> {
-    let values = request.values(Name::RecordRoute);
-    values.filter_map(|value| std::str::from_utf8(value).ok()).map(str::to_owned).collect()
 }
 
 /// Exactly one Contact, a SIP or SIPS URI (RFC 3261 8.1.1.8).

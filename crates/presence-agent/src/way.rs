@@ -36,21 +36,23 @@ mod tests {
     use sip::{Flow, Transport};
 
     use super::*;
+    use crate::shard::Parts;
 
     fn key() -> Secret {
         Secret::new("lab").derive("flow")
     }
 
-    fn way(said: v1::Subscribe) -> Option<Way> {
-        Way::of(&Dialog::of(&said)?, &key())
+    fn way(said: Parts<'_>) -> Option<Way> {
+        let request = v1::Subscribe { dialog: said.lines(), ..v1::Subscribe::default() };
+        Way::of(&Dialog::of(&request)?, &key())
     }
 
     fn way_over(transport: Transport) -> Option<Way> {
         let [listener, remote] = ["192.0.2.1:5060", "198.51.100.7:40000"].map(|text| text.parse().unwrap());
         let token = Flow { transport, listener, remote, connection: 7 }.seal(&key());
-        let route_set =
-            vec![format!("<sip:{token}@10.0.0.1:7060;transport=tcp;lr>"), "<sip:192.0.2.1;lr>".into()];
-        way(v1::Subscribe { route_set, ..v1::Subscribe::default() })
+        let first = format!("<sip:{token}@10.0.0.1:7060;transport=tcp;lr>");
+        let route_set = [&*first, "<sip:192.0.2.1;lr>"].into_iter().collect();
+        way(Parts { route_set, ..Parts::default() })
     }
 
     #[test]
@@ -63,8 +65,7 @@ mod tests {
 
     #[test]
     fn without_a_route_the_remote_target_is_the_next_hop_if_it_is_an_address() {
-        let way =
-            |target: &str| way(v1::Subscribe { remote_target: target.into(), ..v1::Subscribe::default() });
+        let way = |remote_target| way(Parts { remote_target, ..Parts::default() });
 
         assert_eq!(way("sip:bob@192.0.2.7:5062").map(|way| way.next_hop), "192.0.2.7:5062".parse().ok());
         assert_eq!(way("sip:bob@phone.invalid"), None);

@@ -2,6 +2,7 @@
 
 use placement::{GroupId, NodeId, PresentityKey, Slot};
 use presence::time::Timestamp;
+use presence_agent::shard::{Parts, Words};
 use presence_agent::{Config, Now};
 use proto::v1;
 use sip::digest::Algorithm;
@@ -21,29 +22,37 @@ pub fn subscribe(n: u64, presentity: &str, owner: u64) -> v1::Subscribe {
         connection: 0,
     };
     let token = flow.seal(&Secret::new(SECRET).derive("flow"));
+    let route = format!("<sip:{token}@127.0.0.1:7000;transport=tcp;lr>");
+    let said = Parts {
+        presentity,
+        watcher: &format!("watcher{n}@lab.test"),
+        call_id: &format!("{n:032x}@10.20.30.40"),
+        remote_tag: "3735928559",
+        local_tag: &format!("{slot}-{n:016x}-{n:016x}"),
+        remote_party: &format!("sip:watcher{n}@lab.test"),
+        local_party: &format!("sip:{presentity}"),
+        remote_target: &format!("sip:watcher{n}@10.20.30.40:5062;transport=udp"),
+        route_set: [&*route, "<sip:192.0.2.1:5060;lr>"].into_iter().collect(),
+        words: WORDS,
+        ..Parts::default()
+    };
     v1::Subscribe {
         repeat_key: [n.to_be_bytes(); 2].concat().into(),
-        presentity: presentity.into(),
-        event: "presence".into(),
-        watcher: format!("watcher{n}@lab.test"),
-        call_id: format!("{n:032x}@10.20.30.40"),
-        remote_tag: "3735928559".into(),
-        local_tag: format!("{slot}-{n:016x}-{n:016x}"),
-        remote_party: format!("sip:watcher{n}@lab.test"),
-        local_party: format!("sip:{presentity}"),
-        remote_target: format!("sip:watcher{n}@10.20.30.40:5062;transport=udp"),
-        route_set: vec![
-            format!("<sip:{token}@127.0.0.1:7000;transport=tcp;lr>"),
-            "<sip:192.0.2.1:5060;lr>".into(),
-        ],
-        contact: "sip:192.0.2.1:5060".into(),
-        accept: vec!["application/pidf+xml".into()],
+        dialog: said.lines(),
         cseq: 1,
         expires: 3600,
         owner,
         ..v1::Subscribe::default()
     }
 }
+
+/// What all of them say in the same words.
+pub const WORDS: Words<'static> = Words {
+    contact: "sip:192.0.2.1:5060",
+    event: "presence",
+    content_type: "application/pidf+xml",
+    tenant: "",
+};
 
 pub fn config() -> Config {
     Config {

@@ -2,7 +2,6 @@
 //! these what only the record needs. Everything else is a span of that text, so a record is small and is read where it
 //! lies, and a NOTIFY is written by copying.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,8 +9,8 @@ use presence::repeat::RepeatKey;
 use presence::time::Lifetime;
 use proto::v1;
 use proto::v1::Standing;
-use smallvec::SmallVec;
 
+use super::parts::Parts;
 use super::wording::{Wording, Wordings, Words};
 
 /// What a subscription's requests have said, as far as it outlasts them.
@@ -53,22 +52,6 @@ struct Span {
     end: u16,
 }
 
-/// The values as text: before they are written into one, and as read from it.
-#[derive(PartialEq)]
-struct Parts<'a> {
-    event_id: &'a str,
-    remote_target: &'a str,
-    route_set: SmallVec<[&'a str; 4]>,
-    local_party: &'a str,
-    local_tag: &'a str,
-    remote_party: &'a str,
-    remote_tag: &'a str,
-    call_id: &'a str,
-    presentity: &'a str,
-    watcher: &'a str,
-    words: Words<'a>,
-}
-
 const ROUTE: &str = "Route: ";
 const FROM: &str = "From: <";
 const TO: &str = "\r\nTo: <";
@@ -77,26 +60,9 @@ const CALL_ID: &str = "\r\nCall-ID: ";
 const END: &str = "\r\n";
 
 impl Dialog {
-    /// `None` if it says more than 64 KiB.
+    /// `None` if it says more than 64 KiB, or what would end a line of a NOTIFY.
     pub fn of(request: &v1::Subscribe) -> Option<Dialog> {
-        let parts = Parts {
-            event_id: &request.event_id,
-            remote_target: &request.remote_target,
-            route_set: request.route_set.iter().map(String::as_str).collect(),
-            local_party: &request.local_party,
-            local_tag: &request.local_tag,
-            remote_party: &request.remote_party,
-            remote_tag: &request.remote_tag,
-            call_id: &request.call_id,
-            presentity: &request.presentity,
-            watcher: &request.watcher,
-            words: Words {
-                contact: &request.contact,
-                event: &request.event,
-                content_type: request.accept.first().map_or("", String::as_str),
-                tenant: &request.tenant,
-            },
-        };
+        let parts = Parts::read(&request.dialog)?;
         let numbers = Numbers {
             repeat: RepeatKey::from_bytes(&request.repeat_key),
             cseq: request.cseq,
@@ -131,14 +97,15 @@ impl Dialog {
         if is_judged {
             numbers.standing = said.numbers.standing;
         }
-        if let Some((parts, wording)) = self.changed(&said, is_judged) {
+        // Phones mostly repeat themselves.
+        let repeats = self.wording == said.wording && self.ends == said.ends && self.text == said.text;
+        if !repeats && let Some((parts, wording)) = self.changed(&said, is_judged) {
             return Dialog::made_of(&parts, wording, numbers);
         }
         Some(Dialog { numbers, ..said })
     }
 
-    /// The text that a request in the dialog leaves, or `None` if that is what it said itself: phones mostly repeat
-    /// themselves.
+    /// The text that a request in the dialog leaves, or `None` if that is what it said itself.
     fn changed<'a>(&'a self, said: &'a Dialog, is_judged: bool) -> Option<(Parts<'a>, Arc<Wording>)> {
         let (held, new) = (self.parts(), said.parts());
         let mut words = Words { content_type: new.words.content_type, ..held.words };
@@ -173,28 +140,12 @@ impl Dialog {
 
     /// What `of` was given, as far as it is kept.
     pub fn record(&self) -> v1::Subscribe {
-        let parts = self.parts();
-        let Words { contact, event, content_type, tenant } = parts.words;
-        let accept = Some(content_type).filter(|accept| !accept.is_empty());
         v1::Subscribe {
             repeat_key: Bytes::copy_from_slice(&self.numbers.repeat.0),
-            presentity: parts.presentity.into(),
-            event: event.into(),
-            event_id: parts.event_id.into(),
-            watcher: parts.watcher.into(),
-            call_id: parts.call_id.into(),
-            remote_tag: parts.remote_tag.into(),
-            local_tag: parts.local_tag.into(),
-            remote_party: parts.remote_party.into(),
-            local_party: parts.local_party.into(),
-            remote_target: parts.remote_target.into(),
-            route_set: parts.route_set.into_iter().map(str::to_owned).collect(),
-            contact: contact.into(),
-            accept: accept.map(str::to_owned).into_iter().collect(),
+            dialog: self.parts().lines(),
             cseq: self.numbers.cseq,
             expires: self.numbers.lifetime.0,
             standing: self.numbers.standing.into(),
-            tenant: tenant.into(),
             ..v1::Subscribe::default()
         }
     }
@@ -241,8 +192,7 @@ impl Dialog {
     }
 
     pub fn route_set(&self) -> impl Iterator<Item = &str> {
-        let lines = self.route_lines().split_terminator(END);
-        lines.map(|line| line.strip_prefix(ROUTE).unwrap_or(line))
+        self.route_lines().lines().map(|line| line.strip_prefix(ROUTE).unwrap_or(line))
     }
 
     /// The content type of its bodies.
@@ -322,7 +272,7 @@ impl Text {
     /// Gives where the value ends.
     fn add(&mut self, separator: &str, value: &str) -> u16 {
         self.0.push_str(separator);
-        self.0.push_str(&one_line(value));
+        self.0.push_str(value);
         self.end()
     }
 
@@ -338,85 +288,95 @@ impl Text {
     }
 }
 
-/// Nobody writes headers through us.
-pub(super) fn one_line(value: &str) -> Cow<'_, str> {
-    // Each byte is looked at, which is faster than to stop at one.
-    let is_broken = |broken, byte| broken | matches!(byte, b'\r' | b'\n' | b'\0');
-    match value.bytes().fold(false, is_broken) {
-        true => Cow::Owned(value.replace(['\r', '\n', '\0'], " ")),
-        false => Cow::Borrowed(value),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn request() -> v1::Subscribe {
+    fn said<'a>() -> Parts<'a> {
+        Parts {
+            event_id: "7",
+            remote_target: "sip:bob@192.0.2.7:5062",
+            local_party: "sip:alice@lab.test",
+            local_tag: "000-ours",
+            remote_party: "sip:bob@lab.test",
+            remote_tag: "theirs",
+            call_id: "call",
+            presentity: "alice@lab.test",
+            watcher: "bob@lab.test",
+            words: Words {
+                contact: "sip:192.0.2.1:5060",
+                event: "presence",
+                content_type: "application/pidf+xml",
+                tenant: "acme",
+            },
+            route_set: ["<sip:token@127.0.0.1:5070;lr>", "<sip:192.0.2.1;lr>"].into_iter().collect(),
+        }
+    }
+
+    fn request(said: &Parts<'_>) -> v1::Subscribe {
         v1::Subscribe {
             repeat_key: vec![7; 16].into(),
-            presentity: "alice@lab.test".into(),
-            event: "presence".into(),
-            event_id: "7".into(),
-            watcher: "bob@lab.test".into(),
-            call_id: "call".into(),
-            remote_tag: "theirs".into(),
-            local_tag: "000-ours".into(),
-            remote_party: "sip:bob@lab.test".into(),
-            local_party: "sip:alice@lab.test".into(),
-            remote_target: "sip:bob@192.0.2.7:5062".into(),
-            route_set: vec!["<sip:token@127.0.0.1:5070;lr>".into(), "<sip:192.0.2.1;lr>".into()],
-            contact: "sip:192.0.2.1:5060".into(),
-            accept: vec!["application/pidf+xml".into()],
+            dialog: said.lines(),
             cseq: 3,
             expires: 600,
             standing: Standing::Active.into(),
-            tenant: "acme".into(),
             ..v1::Subscribe::default()
         }
     }
 
+    fn dialog(said: &Parts<'_>) -> Dialog {
+        Dialog::of(&request(said)).unwrap()
+    }
+
     #[test]
     fn a_dialog_is_read_as_it_was_said() {
-        let sparse =
-            v1::Subscribe { call_id: "call".into(), repeat_key: vec![1; 16].into(), ..Default::default() };
+        let sparse = Parts { call_id: "call", ..Parts::default() };
 
-        for said in [request(), sparse] {
+        for said in [said(), sparse].map(|said| request(&said)) {
             assert_eq!(Dialog::of(&said).unwrap().record(), said);
         }
     }
 
     #[test]
     fn a_refresh_changes_what_it_says_and_nothing_else() {
-        let held = Dialog::of(&request()).unwrap();
-        let new = v1::Subscribe {
-            remote_target: "sip:bob@192.0.2.8".into(),
-            route_set: vec!["<sip:other@127.0.0.1:5070;lr>".into()],
-            contact: "sip:192.0.2.2:5060".into(),
-            accept: vec!["application/other".into()],
-            cseq: 4,
-            standing: Standing::Pending.into(),
-            tenant: "other".into(),
-            ..request()
+        let held = dialog(&said());
+        let words = Words {
+            contact: "sip:192.0.2.2:5060",
+            content_type: "application/other",
+            tenant: "other",
+            ..said().words
         };
+        let route_set = ["<sip:other@127.0.0.1:5070;lr>"].into_iter().collect();
+        let moved = Parts { remote_target: "sip:bob@192.0.2.8", words, route_set, ..said() };
         for (routed, judged) in [(true, true), (true, false), (false, true), (false, false)] {
-            let (mut said, mut expected) = (new.clone(), new.clone());
+            let (mut new, mut expected) = (moved.clone(), moved.clone());
+            let (mut standing, mut kept) = (Standing::Pending, Standing::Pending);
             if !routed {
-                said.route_set.clear();
-                (expected.route_set, expected.contact) = (request().route_set, request().contact);
+                new.route_set.clear();
+                (expected.route_set, expected.words.contact) = (said().route_set, said().words.contact);
             }
             if !judged {
-                said.set_standing(Standing::Unspecified);
-                (expected.standing, expected.tenant) = (request().standing, request().tenant);
+                (standing, kept) = (Standing::Unspecified, Standing::Active);
+                expected.words.tenant = said().words.tenant;
             }
-            let refreshed = held.refreshed(Dialog::of(&said).unwrap()).unwrap();
+            let new = v1::Subscribe { cseq: 4, standing: standing.into(), ..request(&new) };
+            let expected = v1::Subscribe { cseq: 4, standing: kept.into(), ..request(&expected) };
+            let refreshed = held.refreshed(Dialog::of(&new).unwrap()).unwrap();
             assert_eq!(refreshed.record(), expected, "routed {routed}, judged {judged}");
         }
     }
 
     #[test]
+    fn a_refresh_that_says_the_same_leaves_the_same_text() {
+        let held = dialog(&said());
+        let new = v1::Subscribe { cseq: 4, ..request(&said()) };
+
+        assert_eq!(held.refreshed(Dialog::of(&new).unwrap()).unwrap().record(), new);
+    }
+
+    #[test]
     fn its_lines_stand_in_it_as_a_notify_repeats_them() {
-        let dialog = Dialog::of(&request()).unwrap();
+        let dialog = dialog(&said());
 
         assert_eq!(
             dialog.parties_lines(),
@@ -428,7 +388,7 @@ mod tests {
 
     #[test]
     fn what_a_name_repeats_is_not_kept_twice() {
-        let dialog = Dialog::of(&request()).unwrap();
+        let dialog = dialog(&said());
 
         assert_eq!(dialog.text.matches("alice@lab.test").count(), 1);
         assert_eq!((dialog.presentity(), dialog.watcher()), ("alice@lab.test", "bob@lab.test"));
@@ -436,16 +396,16 @@ mod tests {
 
     #[test]
     fn nobody_writes_headers_through_it() {
-        let said = v1::Subscribe { call_id: "a\r\nFrom: <sip:eve@lab.test>".into(), ..request() };
+        let dialog = dialog(&Parts { call_id: "a\r\nFrom: <sip:eve@lab.test>", ..said() });
 
-        assert_eq!(Dialog::of(&said).unwrap().parties_lines().matches("From: ").count(), 2);
-        assert_eq!(Dialog::of(&said).unwrap().parties_lines().matches("\r\nFrom: ").count(), 1);
+        assert_eq!(dialog.parties_lines().matches("From: ").count(), 2);
+        assert_eq!(dialog.parties_lines().matches("\r\nFrom: ").count(), 1);
     }
 
     #[test]
     fn one_that_says_too_much_is_none() {
-        let said = v1::Subscribe { remote_party: "x".repeat(65_536), ..request() };
+        let long = "x".repeat(65_536);
 
-        assert_eq!(Dialog::of(&said), None);
+        assert_eq!(Dialog::of(&request(&Parts { remote_party: &long, ..said() })), None);
     }
 }

@@ -14,6 +14,7 @@ mod dialog;
 mod history;
 mod node_state;
 mod owners;
+mod parts;
 mod presentity;
 mod slot_state;
 mod slots;
@@ -48,6 +49,7 @@ pub use dialog::Dialog;
 pub use history::{Change, Deed, History, What};
 pub use node_state::NodeState;
 pub use owners::owed;
+pub use parts::Parts;
 use presentity::{Changed, Expired, Settled};
 pub use presentity::{Presentity, Source};
 pub use snapshot::{BadSnapshot, Picture};
@@ -56,6 +58,7 @@ pub use subscription::{Ended, Subscription, SubscriptionId};
 use totals::Totals;
 use watchers::Watchers;
 use wording::Wordings;
+pub use wording::Words;
 
 /// The state of one group.
 #[derive(Clone, Debug, Default)]
@@ -293,15 +296,15 @@ impl Shard {
     }
 
     fn subscribe(&mut self, subscribe: v1::Subscribe, moment: Moment) -> Applied {
-        let Some(id) = SubscriptionId::of(&subscribe.local_tag) else {
-            return Applied::refused(Refusal::Malformed("local tag without a slot"));
-        };
         let Some(said) = Dialog::of(&subscribe) else {
             return Applied::refused(Subscription::TOO_LONG);
         };
+        let Some(id) = SubscriptionId::of(said.local_tag()) else {
+            return Applied::refused(Refusal::Malformed("local tag without a slot"));
+        };
         let said = said.sharing(&mut self.wordings);
         let most = subscribe.max_subscriptions as usize;
-        let has_all = !subscribe.in_dialog && most > 0 && self.watchers.has(&subscribe.watcher, most);
+        let has_all = !subscribe.in_dialog && most > 0 && self.watchers.has(said.watcher(), most);
         let state = self.slots.get_mut(id.slot());
         let before = state.subscriptions.get(&id).cloned();
         let applied = state.subscribe(id, &subscribe, said, has_all, moment);

@@ -80,7 +80,7 @@ impl SlotState {
                 return Applied::refused(Refusal::QuotaUsedUp(request.max_subscriptions));
             }
             None => {
-                let key = PresentityKey::restored(&request.presentity);
+                let key = PresentityKey::restored(said.presentity());
                 let watchers = &mut self.presentity_mut(&key).watchers;
                 if watchers.len() >= Presentity::MAX_WATCHERS {
                     return Applied::refused(Refusal::TooMany(Presentity::MAX_WATCHERS, Bound::Watchers));

@@ -78,7 +78,8 @@ impl Subscription {
     /// How long an ended subscription is kept: until the watcher must have had its last NOTIFY, and a repeat of the
     /// request that ended it can no longer come (64*T1 and some).
     pub(super) const KEPT_AFTER_END: Lifetime = Lifetime(64);
-    pub(super) const TOO_LONG: Refusal = Refusal::Malformed("a dialog says at most 64 KiB");
+    pub(super) const TOO_LONG: Refusal =
+        Refusal::Malformed("a dialog says at most 64 KiB, and ends no line in a value");
 
     pub(super) fn new(dialog: Dialog, owner: NodeId, moment: Moment) -> Subscription {
         let expires_at = moment.now + dialog.numbers.lifetime;

@@ -22,14 +22,18 @@ fn publish(repeat: u8, if_match: &str, document: &'static str, expires: u32) -> 
 }
 
 fn subscribe(repeat: u8, cseq: u32, expires: u32, owner: u64) -> v1::Subscribe {
+    let said = Parts {
+        presentity: ALICE,
+        watcher: "bob@lab.test",
+        call_id: "call",
+        remote_tag: "theirs",
+        local_tag: &local_tag(),
+        words: Words { event: "presence", ..Words::default() },
+        ..Parts::default()
+    };
     v1::Subscribe {
         repeat_key: vec![repeat; 16].into(),
-        presentity: ALICE.into(),
-        event: "presence".into(),
-        watcher: "bob@lab.test".into(),
-        call_id: "call".into(),
-        remote_tag: "theirs".into(),
-        local_tag: format!("{}-ours", Slot::of(&PresentityKey::restored(ALICE))),
+        dialog: said.lines(),
         cseq,
         expires,
         owner,
@@ -38,9 +42,20 @@ fn subscribe(repeat: u8, cseq: u32, expires: u32, owner: u64) -> v1::Subscribe {
     }
 }
 
+fn local_tag() -> String {
+    format!("{}-ours", Slot::of(&PresentityKey::restored(ALICE)))
+}
+
+/// The same request, but for what it says of its dialog.
+fn saying<'a>(request: &'a v1::Subscribe, change: impl FnOnce(&mut Parts<'a>)) -> v1::Subscribe {
+    let mut said = Parts::read(&request.dialog).unwrap();
+    change(&mut said);
+    v1::Subscribe { dialog: said.lines(), ..request.clone() }
+}
+
 /// Of that subscription, as commands name it.
 fn id() -> u64 {
-    SubscriptionId::of(&subscribe(1, 1, 600, 1).local_tag).unwrap().0
+    SubscriptionId::of(&local_tag()).unwrap().0
 }
 
 fn tag_of(applied: &Applied) -> String {
@@ -77,7 +92,8 @@ fn delivered(node: u64, upto: Position) -> Kind {
 #[test]
 fn a_dialog_that_is_too_long_leaves_nothing_behind() {
     let mut shard = Shard::default();
-    let said = v1::Subscribe { remote_party: "x".repeat(65_536), ..subscribe(1, 1, 600, 1) };
+    let long = "x".repeat(65_536);
+    let said = saying(&subscribe(1, 1, 600, 1), |said| said.remote_party = &long);
 
     let applied = shard.apply(Kind::Subscribe(said), Position::new(1, 0), Timestamp(0));
 
@@ -278,17 +294,17 @@ fn an_id_names_the_slot_and_differs_with_the_tag() {
 fn a_dialog_whose_tag_meets_the_id_of_another_one_is_unknown() {
     let mut shard = Shard::default();
     shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
-    let other = v1::Subscribe { local_tag: "3da-other".into(), ..subscribe(2, 2, 600, 1) };
+    let other = saying(&subscribe(2, 2, 600, 1), |said| said.local_tag = "3da-other");
 
     let said = Dialog::of(&other).unwrap();
     let moment = Moment { at: at(2), now: Timestamp(0) };
     let held = only_subscription(&shard).clone();
     let refused = held.refreshed(said, NodeId(1), moment);
-    let id = SubscriptionId::of(&other.local_tag).unwrap();
+    let id = SubscriptionId::of("3da-other").unwrap();
     shard.slots.get_mut(id.slot()).subscriptions.insert(id, held.into());
 
     assert_eq!(refused, Err(Refusal::UnknownSubscription));
-    assert!(shard.subscription(id).is_some() && shard.subscription_of(&other.local_tag).is_none());
+    assert!(shard.subscription(id).is_some() && shard.subscription_of("3da-other").is_none());
 }
 
 #[test]
@@ -308,7 +324,7 @@ fn an_end_seen_by_a_former_owner_does_not_end_the_subscription() {
 fn an_end_seen_at_the_old_address_does_not_end_a_subscription_whose_watcher_moved() {
     let mut shard = Shard::default();
     shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
-    let moved = v1::Subscribe { remote_target: "sip:bob@198.51.100.9".into(), ..subscribe(2, 2, 600, 1) };
+    let moved = saying(&subscribe(2, 2, 600, 1), |said| said.remote_target = "sip:bob@198.51.100.9");
     shard.apply(Kind::Subscribe(moved), at(2), Timestamp(0));
 
     shard.apply(Kind::EndSubscription(v1::EndSubscription { id: id(), epoch: 1 }), at(3), Timestamp(0));
@@ -474,7 +490,7 @@ fn another_account_cannot_take_a_dialog_over() {
     let mut shard = Shard::default();
     shard.apply(Kind::Subscribe(subscribe(1, 1, 600, 1)), at(1), Timestamp(0));
 
-    let mallory = v1::Subscribe { watcher: "mallory@lab.test".into(), ..subscribe(2, 2, 600, 1) };
+    let mallory = saying(&subscribe(2, 2, 600, 1), |said| said.watcher = "mallory@lab.test");
     let refused = shard.apply(Kind::Subscribe(mallory), at(2), Timestamp(0));
 
     assert_eq!(refused.outcome, Outcome::Refused(Refusal::UnknownSubscription));
@@ -483,7 +499,7 @@ fn another_account_cannot_take_a_dialog_over() {
 #[test]
 fn a_refresh_that_shows_no_route_keeps_the_one_that_is_known() {
     let mut shard = Shard::default();
-    let first = v1::Subscribe { route_set: vec!["<sip:token@inner;lr>".into()], ..subscribe(1, 1, 600, 1) };
+    let first = saying(&subscribe(1, 1, 600, 1), |said| said.route_set.push("<sip:token@inner;lr>"));
     shard.apply(Kind::Subscribe(first), at(1), Timestamp(0));
 
     shard.apply(Kind::Subscribe(subscribe(2, 2, 600, 1)), at(2), Timestamp(0));
@@ -497,11 +513,8 @@ fn a_presentity_whose_records_lie_in_several_parts_of_a_snapshot_keeps_its_posit
     let tag = tag_of(&shard.apply(publish(1, "", "open", 600), at(1), Timestamp(0)));
     for n in 0..2_000 {
         let local_tag = format!("{}-{n:0>200}", Slot::of(&PresentityKey::restored(ALICE)));
-        shard.apply(
-            Kind::Subscribe(v1::Subscribe { local_tag, ..subscribe(1, 1, 600, 1) }),
-            at(2 + n),
-            Timestamp(0),
-        );
+        let request = saying(&subscribe(1, 1, 600, 1), |said| said.local_tag = &local_tag);
+        shard.apply(Kind::Subscribe(request), at(2 + n), Timestamp(0));
     }
     shard.apply(publish(2, &tag, "", 0), at(5_000), Timestamp(0));
     let chunks = shard.picture().chunks();

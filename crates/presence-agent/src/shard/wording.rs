@@ -4,8 +4,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::dialog::one_line;
-
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wording {
     /// The lines Contact and Event of a NOTIFY, up to the event's id, and then content type and tenant.
@@ -15,8 +13,8 @@ pub(super) struct Wording {
 }
 
 /// The values as text.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) struct Words<'a> {
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Words<'a> {
     pub contact: &'a str,
     pub event: &'a str,
     pub content_type: &'a str,
@@ -36,9 +34,8 @@ pub(super) struct Wordings {
 
 impl Wording {
     pub fn new(words: Words<'_>) -> Wording {
-        let [contact, event, content_type, tenant] =
-            [words.contact, words.event, words.content_type, words.tenant].map(one_line);
-        let text = [CONTACT, &contact, EVENT, &event, &content_type, &tenant].concat().into_boxed_str();
+        let Words { contact, event, content_type, tenant } = words;
+        let text = [CONTACT, contact, EVENT, event, content_type, tenant].concat().into_boxed_str();
         let contact = CONTACT.len() + contact.len();
         let event = contact + EVENT.len() + event.len();
         Wording { text, ends: [contact, event, event + content_type.len()] }

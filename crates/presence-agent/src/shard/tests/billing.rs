@@ -68,8 +68,9 @@ fn a_refresh_keeps_the_standing_unless_it_brings_another() {
 /// Bob's dialog number `n`, who may have two.
 fn one_of_two(n: u8, cseq: u32) -> Kind {
     let request = subscribe(n, cseq, 600, 1);
-    let local_tag = format!("{}-{n}", request.local_tag);
-    Kind::Subscribe(v1::Subscribe { local_tag, max_subscriptions: 2, ..request })
+    let local_tag = format!("{}-{n}", local_tag());
+    let request = saying(&request, |said| said.local_tag = &local_tag);
+    Kind::Subscribe(v1::Subscribe { max_subscriptions: 2, ..request })
 }
 
 fn is_refused(applied: &Applied) -> bool {
@@ -93,7 +94,7 @@ fn a_watcher_has_no_more_subscriptions_than_billing_allows_and_keeps_those_it_ha
 #[test]
 fn what_ended_expired_or_was_rejected_makes_room() {
     // In the second epoch: somebody has taken over.
-    let tag = format!("{}-1", subscribe(1, 1, 600, 1).local_tag);
+    let tag = format!("{}-1", local_tag());
     let (id, epoch, standing) = (SubscriptionId::of(&tag).unwrap().0, 2, v1::Standing::Rejected.into());
     for end in [
         Kind::EndSubscription(v1::EndSubscription { id, epoch }),

@@ -31,9 +31,10 @@ fn the_heirs_are_those_that_rendezvous_names_whatever_the_order_of_the_survivors
     let (mut one, mut other) = (booted(&[1, 2, 3]), booted(&[1, 2, 3]));
     for shard in [&mut one, &mut other] {
         for n in 0..50 {
-            let mut request = subscribe(n, 1, 600, 2);
-            request.local_tag.push_str(&n.to_string());
-            request.call_id = n.to_string();
+            let (local_tag, call_id) = (format!("{}{n}", local_tag()), n.to_string());
+            let request = saying(&subscribe(n, 1, 600, 2), |said| {
+                (said.local_tag, said.call_id) = (&local_tag, &call_id);
+            });
             shard.apply(Kind::Subscribe(request), at(2 + u64::from(n)), Timestamp(0));
         }
     }
