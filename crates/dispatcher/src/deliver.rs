@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use sip::{Edit, Flow, Message, Method, Name, NameAddr, Params, Secret, Uri, Via};
+use sip::{Edit, Flow, Message, Method, Name, NameAddr, Params, Secret, Uri, Via, uri};
 
 use crate::branch::OuterBranches;
 use crate::forward;
@@ -24,6 +24,16 @@ pub struct Delivery {
     pub bytes: Bytes,
 }
 
+/// What the Routes of a request say.
+struct Way<'a> {
+    /// The topmost one names it.
+    flow: Flow,
+    /// How many of them led here.
+    own: usize,
+    /// The one behind these.
+    next: Option<&'a [u8]>,
+}
+
 pub struct Deliverer {
     flow_key: Secret,
     branches: OuterBranches,
@@ -37,11 +47,15 @@ impl Deliverer {
     pub fn request(&self, request: &Message, names: &Names) -> Result<Delivery, Refusal> {
         request.fault().map_or(Ok(()), Err)?;
         let hops = forward::hops_left(request)?;
-        let (flow, own) = self.flow(request, names)?;
+        let Way { flow, own, next } = self.way(request, names)?;
         let to = leg(&flow, names)?;
         let branch = self.branches.of(manager_branch(request)?);
         let via = [names.public_via(to.listener, to.transport), branch.as_str()];
         let edit = Edit::new(request).max_forwards(hops).pop_routes(own).push_via(&via);
+        let edit = match next.and_then(strict_router) {
+            Some(router) => through_strict_router(request, router, edit),
+            None => edit,
+        };
         let bytes = record_route(request, &to, names, edit).finish();
         if !to.transport.reliable() && bytes.len() > LARGEST_DATAGRAM {
             return Err(Refusal::TooLarge);
@@ -61,21 +75,23 @@ impl Deliverer {
         Ok((address, Edit::new(answer).pop_via().finish()))
     }
 
-    /// The flow that the top Route names, and how many Routes led here.
-    fn flow(&self, request: &Message, names: &Names) -> Result<(Flow, usize), Refusal> {
+    fn way<'a>(&self, request: &'a Message, names: &Names) -> Result<Way<'a>, Refusal> {
         let mut flow = None;
-        let mut own = 0;
+        let (mut own, mut next) = (0, None);
         for route in request.values(Name::Route) {
             // Behind the flow stands what we wrote ourselves, and need not be read.
             if flow.is_some() && names.is_public_record_route(route) {
                 own += 1;
                 continue;
             }
-            let Some(token) = self.own_route(route, names) else { break };
+            let Some(token) = self.own_route(route, names) else {
+                next = Some(route);
+                break;
+            };
             flow = flow.or(token);
             own += 1;
         }
-        Ok((flow.ok_or(Refusal::NoFlow)?, own))
+        Ok(Way { flow: flow.ok_or(Refusal::NoFlow)?, own, next })
     }
 
     /// The flow in a Route that led here, if it names one; `None` if it leads elsewhere.
@@ -101,6 +117,18 @@ fn record_route<'a>(request: &Message, to: &Leg, names: &Names, edit: Edit<'a>) 
         }
         _ => edit,
     }
+}
+
+/// The URI in a Route of an element that knows no loose routing.
+fn strict_router(route: &[u8]) -> Option<&str> {
+    let uri = NameAddr::parse(route)?.uri;
+    Uri::parse(uri).is_ok_and(|uri| uri.params.get("lr").is_none()).then_some(uri)
+}
+
+/// It wants to find itself in the Request-URI, and the target at the end of the Routes (RFC 3261 16.6 step 6).
+fn through_strict_router<'a>(request: &Message, router: &str, edit: Edit<'a>) -> Edit<'a> {
+    let target = format!("<{}>", request.request_uri());
+    edit.request_uri(&uri::in_request(router)).pop_routes(1).append("Route", target)
 }
 
 pub(crate) fn leg(flow: &Flow, names: &Names) -> Result<Leg, Refusal> {

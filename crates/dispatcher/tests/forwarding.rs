@@ -324,6 +324,22 @@ fn a_notify_goes_to_the_flow_in_its_top_route() {
 }
 
 #[test]
+fn a_notify_finds_a_strict_router_in_its_request_uri_and_the_target_in_its_last_route() {
+    let behind = |routes: &str| {
+        let notify = notify(&udp()).replace("From:", &format!("{routes}From:"));
+        let request = parse(deliver(&notify).unwrap().bytes);
+        (request.request_uri().to_owned(), values(&request, Name::Route).join(" "))
+    };
+    let (target, loose) = ("<sip:alice@172.16.0.5:5062>", "<sip:p2.lab.test;lr>");
+
+    let through = behind(&format!("Route: <sip:p1.lab.test;x=1?y=2>, {loose}\r\n"));
+    let straight = behind(&format!("Route: {loose}, <sip:p1.lab.test>\r\n"));
+
+    assert_eq!(through, ("sip:p1.lab.test;x=1".into(), format!("{loose} {target}")));
+    assert_eq!(straight, ("sip:alice@172.16.0.5:5062".into(), format!("{loose} <sip:p1.lab.test>")));
+}
+
+#[test]
 fn a_notify_names_the_listener_for_a_dialog_that_begins_with_it() {
     let request = parse(deliver(&notify(&tcp())).unwrap().bytes);
 

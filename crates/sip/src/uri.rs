@@ -95,6 +95,26 @@ impl<'a> Uri<'a> {
     }
 }
 
+/// The URI as it may stand in a Request-URI: the headers and the method of another one are to be ignored (RFC 3261 §19.1.1,
+/// table 1).
+pub fn in_request(text: &str) -> Cow<'_, str> {
+    let Ok(uri) = Uri::parse(text) else { return Cow::Borrowed(text) };
+    let text = text.strip_suffix(uri.headers).unwrap_or(text);
+    let text = if uri.headers.is_empty() { text } else { text.strip_suffix('?').unwrap_or(text) };
+    let Some(before) = text.strip_suffix(uri.params.as_str()).filter(|_| uri.params.get("method").is_some())
+    else {
+        return Cow::Borrowed(text);
+    };
+    let is_method =
+        |piece: &&str| piece.split('=').next().is_some_and(|name| name.eq_ignore_ascii_case("method"));
+    let kept: Vec<_> = lex::split_text(uri.params.as_str(), b';').filter(|piece| !is_method(piece)).collect();
+    let kept = kept.join(";");
+    Cow::Owned(match kept.is_empty() {
+        true => before.trim_end_matches(';').to_owned(),
+        false => format!("{before}{kept}"),
+    })
+}
+
 impl Scheme {
     /// Of a URI that need not be read any further; `Other` if it has none.
     pub fn of(uri: &str) -> Scheme {
@@ -219,6 +239,21 @@ fn escape(text: &[u8]) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_request_uri_has_is_left_out() {
+        for (contact, kept) in [
+            ("sip:bob@lab.test;transport=tcp", "sip:bob@lab.test;transport=tcp"),
+            ("sip:bob@lab.test?Subject=x", "sip:bob@lab.test"),
+            ("sip:b?b@lab.test;lr?Subject=x", "sip:b?b@lab.test;lr"),
+            ("sip:bob@lab.test;method=INVITE", "sip:bob@lab.test"),
+            ("sip:bob@lab.test;a;METHOD=INVITE;b=1?c=d", "sip:bob@lab.test;a;b=1"),
+            ("sip:bob@lab.test;methods=x", "sip:bob@lab.test;methods=x"),
+            ("no URI", "no URI"),
+        ] {
+            assert_eq!(in_request(contact), kept);
+        }
+    }
 
     #[test]
     fn a_sip_uri_is_cut_into_its_parts() {
