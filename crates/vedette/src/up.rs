@@ -1,13 +1,13 @@
 //! `vedette up`: a whole cluster in one process, each role talking to the others over loopback sockets through the same
 //! code as in processes of their own.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use auth_adapter::{Accounts, AuthAdapter, Source};
-use dispatcher::Dispatcher;
+use dispatcher::{Dispatcher, Speaks};
 use subscription_manager::Manager;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,9 +25,9 @@ pub struct Args {
     /// A domain to serve; may be repeated [default: vedette.test]
     #[arg(long, value_name = "NAME")]
     domain: Vec<String>,
-    /// Where phones reach us, over UDP and TCP
-    #[arg(long, default_value = "127.0.0.1:5060", value_name = "ADDR:PORT", value_parser = address)]
-    sip: SocketAddr,
+    /// Where phones reach us, over UDP and TCP [default: `dispatcher.listen` of the file, or 127.0.0.1:5060]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    sip: Option<SocketAddr>,
     /// Where the HTTP API, health and metrics are
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR:PORT", value_parser = address)]
     http: SocketAddr,
@@ -53,7 +53,7 @@ impl Default for Args {
         Args {
             managers: 3,
             domain: Vec::new(),
-            sip: SocketAddr::from(([127, 0, 0, 1], 5060)),
+            sip: None,
             http: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data: None,
             accounts: None,
@@ -64,6 +64,8 @@ impl Default for Args {
     }
 }
 
+/// Where phones reach us unless something else is said.
+const SIP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5060);
 /// How long the cluster may take to elect its leaders and serve.
 const START: Duration = Duration::from_secs(30);
 const LOG: &str = "warn,openraft=off,sled=error";
@@ -175,7 +177,11 @@ fn demo_accounts(domains: &[String]) -> anyhow::Result<Accounts> {
 /// Puts the flags and the inner ports where the roles look for them.
 fn fill(settings: &mut Settings, args: &Args, inner: &Inner) {
     settings.secret.clone_from(&inner.secret);
-    settings.dispatcher.listen = vec![args.sip];
+    match args.sip {
+        Some(sip) => settings.dispatcher.listen = vec![sip],
+        None if settings.dispatcher.listen.is_empty() => settings.dispatcher.listen = vec![SIP],
+        None => {}
+    }
     settings.dispatcher.inner = Some(inner.dispatcher);
     if args.upstream.is_some() {
         settings.dispatcher.upstream.clone_from(&args.upstream);
@@ -222,7 +228,7 @@ fn banner(args: &Args, settings: &Settings, minted: Option<&String>, folder: &Fo
     };
     format!(
         "\nVedette is ready: {} managers, one dispatcher, HTTP.\n\n  \
-         SIP       {} over UDP and TCP\n  \
+         SIP       {}\n  \
          Domains   {}\n  \
          HTTP      http://{}, gRPC on the same port\n  \
          Token     {}\n  \
@@ -233,11 +239,29 @@ fn banner(args: &Args, settings: &Settings, minted: Option<&String>, folder: &Fo
          {me} ctl{api} publish alice@{domain} busy --note \"On a call\"\n\n\
          Ctrl-C stops it.\n",
         args.managers,
-        args.sip,
+        reached_at(&settings.dispatcher),
         settings.domains.join(", "),
         args.http,
         minted.map_or("the one of `http.token`", String::as_str),
     )
+}
+
+/// Each place where phones reach us, on a line of its own.
+fn reached_at(dispatcher: &config::Dispatcher) -> String {
+    let listen = dispatcher.listen.iter().map(|address| (*address, Speaks::UdpAndTcp));
+    let listeners = dispatcher.listeners.iter().map(|each| (each.bind, each.listener().speaks));
+    let places =
+        listen.chain(listeners).map(|(address, speaks)| format!("{address} over {}", spoken(speaks)));
+    places.collect::<Vec<_>>().join("\n            ")
+}
+
+fn spoken(speaks: Speaks) -> &'static str {
+    match speaks {
+        Speaks::UdpAndTcp => "UDP and TCP",
+        Speaks::Tls => "TLS",
+        Speaks::Ws => "WebSocket",
+        Speaks::Wss => "secure WebSocket",
+    }
 }
 
 /// Where the state is.
