@@ -61,6 +61,48 @@ fn options_tells_what_is_really_built() {
 }
 
 #[test]
+fn options_is_answered_as_an_invite_would_be() {
+    for (whom, status) in [
+        ("sip:alice@lab.test", 200),
+        ("sip:alice@LAB.test", 200),
+        ("sip:192.0.2.1", 200),
+        ("sip:ping@192.0.2.1:5060", 200),
+        ("sip:proxy.test", 200),
+        ("sip:alice@other.test", 404),
+    ] {
+        let request = of_method("OPTIONS").replacen("sip:alice@lab.test", whom, 1);
+        assert!(request.starts_with(&format!("OPTIONS {whom} ")), "{request}");
+
+        assert_eq!(Server::open().answers(&udp(PHONE), &request).status(), Some(status), "{whom}");
+    }
+}
+
+#[test]
+fn a_bye_does_not_end_a_subscription() {
+    let mut server = Server::open();
+    let (answer, _) = subscribed(&mut server, &subscribe(1, "", PRESENCE));
+    let tag = to_tag(&answer);
+    let bye = subscribe(2, &tag, PRESENCE).replace("SUBSCRIBE", "BYE");
+
+    assert_eq!(server.answers(&udp(PHONE), &bye).status(), Some(481));
+    subscribed(&mut server, &subscribe(3, &tag, PRESENCE));
+}
+
+#[test]
+fn headers_and_method_of_a_contact_are_not_in_the_uri_of_a_notify() {
+    let mut server = Server::open();
+    let contact = "sip:bob@198.51.100.7;method=INVITE;x=1?Route=%3Csip:e%3E";
+    let request = subscribe(1, "", PRESENCE);
+    let from = request.find("Contact: <").expect("it has a Contact") + "Contact: <".len();
+    let to = from + request[from..].find('>').expect("it is whole");
+    let request = format!("{}{contact}{}", &request[..from], &request[to..]);
+
+    let (_, notify) = subscribed(&mut server, &request);
+
+    assert_eq!(notify.request_uri(), "sip:bob@198.51.100.7;x=1");
+}
+
+#[test]
 fn a_non_invite_request_is_never_answered_100_nor_408() {
     let mut server = Server::open();
     server.log_waits = true;

@@ -9,7 +9,7 @@ use proto::v1;
 use proto::v1::Standing;
 use sip::Flow;
 use sip::header::Contacts;
-use sip::{Checked, Message, Name, Scheme};
+use sip::{Checked, Message, Name, Scheme, uri};
 
 use crate::answer::Refuse;
 use crate::config::Config;
@@ -118,7 +118,7 @@ impl Subscribe {
             local_party: to.uri.to_owned(),
             remote_party: from.uri.to_owned(),
             remote_tag: from_tag.to_owned(),
-            remote_target: target.to_owned(),
+            remote_target: uri::in_request(target).into_owned(),
         };
         let grant = Grant::default();
         Ok(Subscribe {

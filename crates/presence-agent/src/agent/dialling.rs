@@ -115,10 +115,14 @@ impl Agent {
         self.outputs.extend(bye.map(Output::from));
     }
 
-    /// Whoever hangs up a dialog that we signed may do so, whether this node knows of it or not.
+    /// Whoever hangs up a dialog that we signed may do so, whether this node knows of it or not; but a subscription does not
+    /// end by BYE (RFC 5057 5).
     pub(super) fn hung_up(&mut self, bye: &Message, checked: &Checked<'_>) -> Result<(), Refuse> {
         let from_tag = checked.from.tag().unwrap_or_default();
         if !checked.to.tag().is_some_and(|tag| self.tags.verify(tag, bye.call_id(), from_tag)) {
+            return Err(Refuse::UnknownTransaction);
+        }
+        if checked.to.tag().is_some_and(|tag| self.shard.subscription_of(tag).is_some()) {
             return Err(Refuse::UnknownTransaction);
         }
         self.calls.ended(bye);

@@ -47,7 +47,8 @@ impl Agent {
         };
         // Never a matter of room: a dispatcher asks so whether this manager serves.
         if request.method() == Method::Options {
-            let bytes = options::answer(&request, &self.tags.answer(repeat), self.is_serving());
+            let bytes =
+                options::answer(&request, &self.tags.answer(repeat), &self.config.domains, self.is_serving());
             return self.outputs.push_back(Output::Respond { link, bytes });
         }
         match self.servers.receive(&request, &checked.via, now.monotonic) {
