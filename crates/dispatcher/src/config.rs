@@ -122,6 +122,9 @@ pub struct Limits {
     /// Bytes waiting for all connections of phones. Full: a phone for which something waits already reads too slowly,
     /// and its connection is closed when more comes for it.
     pub connection_queues: usize,
+    /// Bytes held of messages that have begun to come over connections of phones and are not whole. Full: the connection
+    /// over which more of one comes is closed.
+    pub partial_messages: usize,
     /// Bytes waiting for a UDP socket that would block. Full: the datagram is dropped.
     pub udp_queue: usize,
     /// Connections of phones, counted from accept on. At the limit a new one is closed at once.
@@ -192,6 +195,9 @@ pub struct Timings {
     pub retry_after: Duration,
     /// A phone's connection that sends nothing for this long is closed.
     pub idle: Duration,
+    /// A message over a phone's connection that is not whole so long after its first byte ends the connection (RFC 3261
+    /// knows no such time; nobody waits for its answer any longer).
+    pub message_wait: Duration,
     /// A phone that has connected and not finished its handshakes (TLS, WebSocket) after this long is let go.
     pub handshake: Duration,
     /// How long a stop waits for requests in flight.
@@ -297,6 +303,7 @@ impl Default for Limits {
             inner_queue: 1 << 20,
             connection_queue: 256 << 10,
             connection_queues: 512 << 20,
+            partial_messages: 64 << 20,
             udp_queue: 4 << 20,
             connections: 100_000,
             connections_per_source: 10_000,
@@ -339,6 +346,7 @@ impl Default for Timings {
             lookup: Duration::from_secs(2),
             retry_after: Duration::from_secs(5),
             idle: Duration::from_secs(3600),
+            message_wait: Duration::from_secs(32),
             handshake: Duration::from_secs(5),
             drain: Duration::from_secs(2),
         }

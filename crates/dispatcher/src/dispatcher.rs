@@ -210,6 +210,7 @@ fn board(
             per_source: limits.connections_per_source,
             queue: limits.connection_queue,
             queues: limits.connection_queues,
+            partial_messages: limits.partial_messages,
         }),
         window: Mutex::new(Window::new(window::Bounds {
             requests: limits.window,

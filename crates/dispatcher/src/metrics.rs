@@ -97,6 +97,10 @@ pub enum Closed {
     NotSip,
     /// A WebSocket message that was not even read.
     TooLarge,
+    /// A message of it was not whole in time.
+    SlowSender,
+    /// Messages that are not whole hold all that they may together, and it sent more of one.
+    NoRoom,
     /// It did not finish its handshakes in time.
     Stalled,
     /// Its handshake failed, or it wants to speak something else.
@@ -193,6 +197,8 @@ impl Metrics {
             Closed::Idle => "idle",
             Closed::NotSip => "not_sip",
             Closed::TooLarge => "too_large",
+            Closed::SlowSender => "slow_sender",
+            Closed::NoRoom => "no_room",
             Closed::Stalled => "stalled",
             Closed::Handshake => "handshake",
         };

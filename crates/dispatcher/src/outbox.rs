@@ -133,15 +133,15 @@ impl Budget {
         self.spent.load(Ordering::Relaxed)
     }
 
-    fn lacks(&self, cost: usize) -> bool {
+    pub fn lacks(&self, cost: usize) -> bool {
         self.spent() + cost > self.limit
     }
 
-    fn spend(&self, cost: usize) {
+    pub fn spend(&self, cost: usize) {
         self.spent.fetch_add(cost, Ordering::Relaxed);
     }
 
-    fn release(&self, cost: usize) {
+    pub fn release(&self, cost: usize) {
         self.spent.fetch_sub(cost, Ordering::Relaxed);
     }
 }

@@ -35,6 +35,8 @@ pub struct StreamFramer {
     searched: usize,
     /// The next message is known to be no shorter.
     awaited: usize,
+    /// The buffer begins where messages were that are out.
+    advanced: bool,
     state: State,
 }
 
@@ -49,13 +51,27 @@ enum State {
 impl StreamFramer {
     pub fn new(limits: Limits) -> StreamFramer {
         let limits = Limits { message: limits.message.min(wire::LONGEST), ..limits };
-        StreamFramer { buffer: BytesMut::new(), limits, searched: 0, awaited: 0, state: State::Open }
+        let (searched, awaited, advanced) = (0, 0, false);
+        StreamFramer { buffer: BytesMut::new(), limits, searched, awaited, advanced, state: State::Open }
     }
 
     /// Takes what one read brought. Drain `next` before the next push.
     pub fn push(&mut self, bytes: &[u8]) {
         if matches!(self.state, State::Open) {
             self.buffer.extend_from_slice(bytes);
+        }
+    }
+
+    /// What is held of a message that has begun and is not whole, in bytes of memory. Line ends begin none. To be asked when
+    /// `next` is drained: what the messages before it took is let go.
+    pub fn held(&mut self) -> usize {
+        if self.advanced {
+            self.buffer = BytesMut::from(self.buffer.as_ref());
+            self.advanced = false;
+        }
+        match self.buffer.first() {
+            None | Some(b'\r' | b'\n') => 0,
+            Some(_) => self.buffer.capacity(),
         }
     }
 
@@ -108,14 +124,14 @@ impl StreamFramer {
         loop {
             let skipped = match self.buffer.as_ref() {
                 [b'\r', b'\n', b'\r', b'\n', ..] => {
-                    self.buffer.advance(4);
+                    self.advance(4);
                     return Some(true);
                 }
                 [] | [b'\r'] | [b'\r', b'\n'] | [b'\r', b'\n', b'\r'] => return None,
                 [b'\r' | b'\n', ..] => 1,
                 _ => return Some(false),
             };
-            self.buffer.advance(skipped);
+            self.advance(skipped);
         }
     }
 
@@ -150,9 +166,14 @@ impl StreamFramer {
     /// Copied out, because a message may be kept for long and would hold the whole buffer.
     fn take(&mut self, length: usize, head: Option<Head>) -> Frame {
         let bytes = Bytes::copy_from_slice(&self.buffer[..length.min(self.buffer.len())]);
-        self.buffer.advance(bytes.len());
+        self.advance(bytes.len());
         (self.searched, self.awaited) = (0, 0);
         Frame::Message(Framed { bytes, head })
+    }
+
+    fn advance(&mut self, length: usize) {
+        self.buffer.advance(length);
+        self.advanced = true;
     }
 }
 
@@ -242,6 +263,22 @@ mod tests {
 
         assert_eq!(frames(&[b"\r\n", options.as_bytes(), b"\r\n"]), [message(options)]);
         assert_eq!(frames(&[b"\r", b"\n\r\n"]), [Ok(Frame::KeepAlive)]);
+    }
+
+    #[test]
+    fn what_is_held_is_what_is_not_whole_and_nothing_of_what_is_out() {
+        let mut framer = StreamFramer::new(LIMITS);
+        let mut held_after = |bytes: &[u8]| {
+            framer.push(bytes);
+            while framer.next().is_some() {}
+            framer.held()
+        };
+        let whole = "OPTIONS sip:a SIP/2.0\r\nContent-Length: 100\r\n\r\n".to_owned() + &"x".repeat(100);
+
+        assert!((whole.len() - 1..200).contains(&held_after(&whole.as_bytes()[..whole.len() - 1])));
+        assert!((1..20).contains(&held_after(b"xO")), "the rest only");
+        assert_eq!(held_after(b"PTIONS sip:a SIP/2.0\r\n\r\n"), 0);
+        assert_eq!(held_after(b"\r\n\r"), 0);
     }
 
     #[test]

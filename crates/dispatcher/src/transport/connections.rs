@@ -15,6 +15,7 @@ use crate::outbox::{Budget, Outbox, Unsent};
 pub struct Connections {
     bounds: Bounds,
     budget: Arc<Budget>,
+    partial_messages: Arc<Budget>,
     next: AtomicU64,
     table: RwLock<Table>,
 }
@@ -27,6 +28,8 @@ pub struct Bounds {
     pub queue: usize,
     /// Bytes that may wait for all of them.
     pub queues: usize,
+    /// Bytes of messages that are not whole, from all of them.
+    pub partial_messages: usize,
 }
 
 #[derive(Default)]
@@ -53,6 +56,7 @@ impl Connections {
         Connections {
             bounds,
             budget: Arc::new(Budget::new(bounds.queues)),
+            partial_messages: Arc::new(Budget::new(bounds.partial_messages)),
             next: AtomicU64::new(first),
             table: RwLock::default(),
         }
@@ -94,6 +98,11 @@ impl Connections {
         connection.outbox.push(message).inspect_err(|_| connection.stuck.cancel())
     }
 
+    /// What all of them may hold of messages that are not whole.
+    pub fn partial_messages(&self) -> Arc<Budget> {
+        self.partial_messages.clone()
+    }
+
     /// Bytes that wait for all of them.
     pub fn queued(&self) -> usize {
         self.budget.spent()
@@ -116,7 +125,13 @@ mod tests {
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     fn connections() -> Connections {
-        Connections::new(Bounds { total: 3, per_source: 2, queue: 100, queues: 1_000 })
+        Connections::new(Bounds {
+            total: 3,
+            per_source: 2,
+            queue: 100,
+            queues: 1_000,
+            partial_messages: 1_000,
+        })
     }
 
     #[test]

@@ -3,8 +3,10 @@
 mod bind;
 pub mod connections;
 mod datagrams;
+mod frames;
 pub mod lines;
 pub mod origins;
+pub mod patience;
 pub mod phone;
 pub mod stream;
 pub mod stun;

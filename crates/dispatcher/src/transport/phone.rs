@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::connections::Connection;
+use super::patience::Patience;
 use super::stream::{End, PONG};
 use super::{tcp, tls, websocket};
 use crate::config::Speaks;
@@ -138,6 +139,11 @@ impl Phone {
         None
     }
 
+    pub fn patience(&self) -> Patience {
+        let timings = &self.board.timings;
+        Patience::new(timings.idle, timings.message_wait, self.board.connections.partial_messages())
+    }
+
     /// Takes a message to where it goes. False if it was none.
     pub fn take(&self, frame: Frame) -> bool {
         match frame {
@@ -159,6 +165,8 @@ impl Phone {
                     End::Idle => Some(Closed::Idle),
                     End::NotSip => Some(Closed::NotSip),
                     End::TooLarge => Some(Closed::TooLarge),
+                    End::SlowSender => Some(Closed::SlowSender),
+                    End::NoRoom => Some(Closed::NoRoom),
                 },
                 () = self.closing.cancelled() => None,
             };

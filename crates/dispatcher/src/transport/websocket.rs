@@ -4,11 +4,12 @@
 //! library. Line ends as on a stream are answered too: some clients watch for them.
 
 use std::io;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, Stream, StreamExt};
 use sip::Frame;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -20,7 +21,9 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
+use super::frames::Counted;
 use super::origins::Origins;
+use super::patience::Patience;
 use super::phone::{LAST_WORDS, Phone};
 use super::stream::End;
 use crate::config::Limits;
@@ -43,11 +46,14 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let config = config(&phone.board.limits);
         #[allow(clippy::result_large_err)] // The library wants it so.
         let agree = |request: &Request, response| agree(request, response, &phone.board.origins);
-        accept_hdr_async_with_config(open.await?, agree, Some(config)).await
+        let stream = Counted::new(open.await?);
+        let mut websocket = accept_hdr_async_with_config(stream, agree, Some(config)).await?;
+        let held = websocket.get_mut().count();
+        Ok::<_, Error>((websocket, held))
     };
-    let Some(websocket) = phone.handshake(shake).await else { return };
+    let Some((websocket, held)) = phone.handshake(shake).await else { return };
     let (mut sink, source) = websocket.split();
-    let read = read(source, phone.board.timings.idle, |frame| phone.take(frame));
+    let read = read(source, &held, phone.patience(), |frame| phone.take(frame));
     let reason = phone.converse(read, write(&phone.connection.outbox, &mut sink)).await;
     let goodbye = sink.send(Message::Close(Some(goodbye(reason))));
     let _ = timeout(LAST_WORDS, goodbye).await;
@@ -93,15 +99,19 @@ fn offers_sip(headers: &HeaderMap) -> bool {
 
 async fn read<S: AsyncRead + AsyncWrite + Unpin>(
     mut source: SplitStream<WebSocketStream<S>>,
-    idle: Duration,
+    held: &AtomicUsize,
+    mut patience: Patience,
     mut take: impl FnMut(Frame) -> bool,
 ) -> End {
     loop {
-        let Ok(next) = timeout(idle, source.next()).await else { return End::Idle };
-        let bytes = match next {
-            Some(Ok(Message::Text(text))) => text.into(),
-            Some(Ok(Message::Binary(bytes))) => bytes,
-            Some(Ok(_ping_pong_or_close)) => continue,
+        let next = match patience.within(progress(&mut source, held)).await {
+            Ok(next) => next,
+            Err(end) => return end,
+        };
+        let message = match next {
+            Some(Ok(Some(Message::Text(text)))) => Some(text.into()),
+            Some(Ok(Some(Message::Binary(bytes)))) => Some(bytes),
+            Some(Ok(_part_or_ping_or_pong_or_close)) => None,
             // Who goes without a word, as a browser that is closed, has only gone.
             Some(Err(Error::Io(_) | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
                 return End::Closed;
@@ -109,10 +119,28 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin>(
             Some(Err(Error::Capacity(_))) => return End::TooLarge,
             Some(Err(_)) => return End::NotSip,
         };
-        if !take(frame(bytes)) {
+        let ended = message.is_some();
+        if !message.is_none_or(|bytes| take(frame(bytes))) {
             return End::NotSip;
         }
+        if let Err(end) = patience.hold(held.load(Ordering::Relaxed), ended) {
+            return end;
+        }
     }
+}
+
+/// The next message, or no message when more of one has come.
+async fn progress(
+    mut source: impl Stream<Item = Result<Message, Error>> + Unpin,
+    held: &AtomicUsize,
+) -> Option<Result<Option<Message>, Error>> {
+    let before = held.load(Ordering::Relaxed);
+    std::future::poll_fn(|cx| match source.poll_next_unpin(cx) {
+        Poll::Ready(next) => Poll::Ready(next.map(|next| next.map(Some))),
+        Poll::Pending if held.load(Ordering::Relaxed) != before => Poll::Ready(Some(Ok(None))),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 fn frame(bytes: Bytes) -> Frame {

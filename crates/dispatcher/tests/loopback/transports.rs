@@ -11,7 +11,7 @@ use sip::{Method, Name};
 use tempfile::TempDir;
 use tls::authority::Authority;
 use tls::{Front, Wires};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
@@ -354,6 +354,66 @@ async fn a_silent_websocket_is_closed_in_the_end() {
             .await;
 
     lab.phone(0, Speaks::Ws).await.closed().await;
+}
+
+/// The first bytes of a message over each transport that has connections, and no more.
+async fn begin(lab: &Lab, listener: usize, speaks: Speaks) -> Box<dyn AsyncRead + Unpin> {
+    let begun = subscribe("TCP", "1").into_bytes()[..100].to_vec();
+    let mut frame = vec![0x01, 0x80 | 100, 0, 0, 0, 0];
+    frame.extend(&begun);
+    let address = lab.server.listeners[listener];
+    let stream = match speaks {
+        Speaks::Tls | Speaks::Wss => lab.ca.dial(address).await.unwrap(),
+        _ => Wires::plain().connect(address).await.unwrap(),
+    };
+    match speaks {
+        Speaks::UdpAndTcp | Speaks::Tls => {
+            let mut stream = stream;
+            stream.write_all(&begun).await.unwrap();
+            Box::new(stream)
+        }
+        Speaks::Ws | Speaks::Wss => {
+            let mut stream = client_async(upgrade(Some("sip")), stream).await.unwrap().0.into_inner();
+            stream.write_all(&frame).await.unwrap();
+            Box::new(stream)
+        }
+    }
+}
+
+const CONNECTED: [(Speaks, &str); 4] =
+    [(Speaks::UdpAndTcp, V4), (Speaks::Tls, V4), (Speaks::Ws, V4), (Speaks::Wss, V4)];
+
+#[tokio::test]
+async fn a_message_that_does_not_become_whole_in_time_ends_its_connection_and_silence_does_not() {
+    let manager = FakeManager::start().await;
+    let lab = Lab::of(&manager, &CONNECTED, |config| {
+        config.timings.message_wait = Duration::from_millis(100);
+    })
+    .await;
+
+    for (n, (speaks, _)) in CONNECTED.into_iter().enumerate() {
+        let mut silent = lab.phone(n, speaks).await;
+        let mut begun = begin(&lab, n, speaks).await;
+        let _ = soon(begun.read_to_end(&mut Vec::new())).await;
+
+        silent.send(subscribe("TCP", "1").replace("Forwards: 70", "Forwards: 0")).await;
+        assert_eq!(silent.receive().await.status(), Some(483));
+    }
+}
+
+#[tokio::test]
+async fn who_begins_a_message_when_there_is_no_room_for_halves_is_closed_and_whole_ones_go_through() {
+    let manager = FakeManager::start().await;
+    let lab = Lab::of(&manager, &CONNECTED, |config| config.limits.partial_messages = 50).await;
+
+    for (n, (speaks, _)) in CONNECTED.into_iter().enumerate() {
+        let mut begun = begin(&lab, n, speaks).await;
+        let _ = soon(begun.read_to_end(&mut Vec::new())).await;
+
+        let mut whole = lab.phone(n, speaks).await;
+        whole.send(subscribe("TCP", "1").replace("Forwards: 70", "Forwards: 0")).await;
+        assert_eq!(whole.receive().await.status(), Some(483));
+    }
 }
 
 /// A dispatcher with these listeners, and the CA of its certificate.
