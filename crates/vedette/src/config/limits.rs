@@ -17,6 +17,8 @@ pub struct Limits {
     pub connections_per_source: Option<usize>,
     pub connection_queue: Option<usize>,
     pub connection_queues: Option<usize>,
+    pub partial_messages: Option<usize>,
+    pub message_wait_ms: Option<u64>,
     pub window: Option<usize>,
     pub window_bytes: Option<usize>,
     pub datagram: Option<usize>,
@@ -81,6 +83,7 @@ impl Limits {
         set(&mut limits.connections_per_source, self.connections_per_source);
         set(&mut limits.connection_queue, self.connection_queue);
         set(&mut limits.connection_queues, self.connection_queues);
+        set(&mut limits.partial_messages, self.partial_messages);
         set(&mut limits.window, self.window);
         set(&mut limits.window_bytes, self.window_bytes);
         set(&mut limits.datagram, self.datagram);
@@ -97,6 +100,7 @@ impl Limits {
 
     pub fn dispatcher_timings(&self, timings: &mut dispatcher::Timings) {
         set(&mut timings.lookup, self.dns_timeout_ms.map(Duration::from_millis));
+        set(&mut timings.message_wait, self.message_wait_ms.map(Duration::from_millis));
     }
 
     pub fn agent(&self, limits: &mut presence_agent::config::Limits) {
