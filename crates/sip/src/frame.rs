@@ -2,7 +2,7 @@
 //!
 //! Content-Length says where a message ends; without one it has no body. A message that is too large or
 //! whose length is unreadable still comes out, cut behind its head, so that it can be answered
-//! (`Message::check` gives its fault); the error that follows says that the stream is lost, because
+//! (`Message::check` gives its fault), and so does a head that grows beyond its limits; the error that follows says that the stream is lost, because
 //! nobody knows where the next message starts. The connection is to be closed then.
 
 use std::fmt;
@@ -10,6 +10,7 @@ use std::fmt;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::fault::NotSip;
+use crate::head_so_far::HeadSoFar;
 use crate::line_ends::{ContentLength, LineEnds};
 use crate::message::Message;
 use crate::wire::{self, Head, Limits, Scanned};
@@ -37,6 +38,7 @@ pub struct StreamFramer {
     awaited: usize,
     /// The buffer begins where messages were that are out.
     advanced: bool,
+    head: HeadSoFar,
     state: State,
 }
 
@@ -52,7 +54,8 @@ impl StreamFramer {
     pub fn new(limits: Limits) -> StreamFramer {
         let limits = Limits { message: limits.message.min(wire::LONGEST), ..limits };
         let (searched, awaited, advanced) = (0, 0, false);
-        StreamFramer { buffer: BytesMut::new(), limits, searched, awaited, advanced, state: State::Open }
+        let (buffer, head, state) = (BytesMut::new(), HeadSoFar::default(), State::Open);
+        StreamFramer { buffer, limits, searched, awaited, advanced, head, state }
     }
 
     /// Takes what one read brought. Drain `next` before the next push.
@@ -95,7 +98,8 @@ impl StreamFramer {
         };
         let Some(head_end) = head_end.filter(|end| *end <= self.limits.message) else {
             let full = self.buffer.len() >= self.limits.message;
-            return full.then(|| Ok(self.take_last(self.limits.message, NotSip::TooLarge)));
+            let lost = full || self.head.exceeds(&self.buffer, &self.limits);
+            return lost.then(|| Ok(self.take_last(self.limits.message, NotSip::TooLarge)));
         };
         let length = match &head {
             Some(head) => head.content_length(&self.buffer),
@@ -167,7 +171,7 @@ impl StreamFramer {
     fn take(&mut self, length: usize, head: Option<Head>) -> Frame {
         let bytes = Bytes::copy_from_slice(&self.buffer[..length.min(self.buffer.len())]);
         self.advance(bytes.len());
-        (self.searched, self.awaited) = (0, 0);
+        (self.searched, self.awaited, self.head) = (0, 0, HeadSoFar::default());
         Frame::Message(Framed { bytes, head })
     }
 
@@ -310,6 +314,16 @@ mod tests {
 
         assert_eq!(frames[1..], [Err(NotSip::TooLarge)]);
         assert_eq!(fault_of(&frames[0]), Fault::bad("Head Not Terminated"));
+    }
+
+    #[test]
+    fn a_head_that_grows_beyond_its_limits_ends_the_stream_before_its_end_has_come() {
+        let head = "PUBLISH sip:a SIP/2.0\r\nVia: SIP/2.0/TCP h\r\n";
+        let long = format!("X: {}", "x".repeat(100));
+        for more in [&long[..], &"X: y\r\n".repeat(16)] {
+            let bytes = [head, more].concat();
+            assert_eq!(frames(&[bytes.as_bytes()]), [message(&bytes), Err(NotSip::TooLarge)]);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod edit;
 mod fault;
 mod flow_token;
 mod frame;
+mod head_so_far;
 pub mod header;
 mod header_lines;
 mod host;
