@@ -46,9 +46,8 @@ pub async fn read<B>(
             Some(patience) => patience.within(pump).await.and_then(|pumped| pumped),
             None => pump.await,
         };
-        let held = framer.held();
         let borne = pumped.and_then(|ended| match &mut patience {
-            Some(patience) => patience.hold(held, ended),
+            Some(patience) => patience.hold(framer.held(), ended),
             None => Ok(()),
         });
         if let Err(end) = borne {
