@@ -244,11 +244,9 @@ pub(crate) fn account(username: &str, realm: &str) -> String {
 #[cfg(test)]
 mod tests {
     use presence::time::Timestamp;
-    use sip::transaction::{Received, ServerTransactions};
     use sip::{Instant, Limits, Secret};
 
     use super::*;
-    use crate::agent::LinkId;
     use crate::verdict::Subject;
 
     const REALM: &str = "lab.test";
@@ -278,17 +276,8 @@ mod tests {
         Message::parse(text.into(), &Limits::default()).unwrap()
     }
 
-    fn client(request: Message) -> Client {
-        let mut servers = ServerTransactions::new(1, Secret::new("lab"));
-        let received = servers.receive(&request, &request.via().unwrap(), Instant(0));
-        let Received::New(transaction) = received else { panic!("not new") };
-        let sender = PresentityKey::of(request.from().unwrap().uri);
-        let (link, repeat, source) = (LinkId(1), RepeatKey::default(), String::new());
-        Client { link, transaction, request, repeat, sender, source, reliable: false }
-    }
-
     fn request(nonce: &str, algorithm: &str) -> Client {
-        client(with(&format!(
+        Client::of(with(&format!(
             "Authorization: Digest username=\"bob\", realm=\"{REALM}\", nonce=\"{nonce}\", uri=\"sip:bob@lab.test\", \
              response=\"0\", algorithm={algorithm}\r\n"
         )))
@@ -391,7 +380,7 @@ mod tests {
 
     #[test]
     fn from_may_say_anything_where_the_identity_is_asserted() {
-        let carol = client(with(""));
+        let carol = Client::of(with(""));
         let trusted = Proof::Asserted("sip:carol@lab.test".into());
 
         assert!(identification().is_sender(&carol, "carol@lab.test", &trusted).is_ok());

@@ -186,9 +186,22 @@ impl Intent {
 }
 
 #[cfg(test)]
+impl Client {
+    /// Who sent this request, for tests of those who look at the request alone.
+    pub fn of(request: Message) -> Client {
+        use sip::transaction::{Received, ServerTransactions};
+        let mut servers = ServerTransactions::new(1, sip::Secret::new("lab"));
+        let received = servers.receive(&request, &request.via().unwrap(), sip::Instant(0));
+        let Received::New(transaction) = received else { panic!("not new") };
+        let sender = request.from().ok().and_then(|from| PresentityKey::of(from.uri));
+        let (link, repeat, source) = (LinkId(1), RepeatKey([7; 16]), String::new());
+        Client { link, transaction, request, repeat, sender, source, reliable: false }
+    }
+}
+
+#[cfg(test)]
 mod tests {
-    use sip::transaction::{Received, ServerTransactions};
-    use sip::{Instant, Limits, Secret};
+    use sip::Limits;
 
     use super::*;
 
@@ -208,12 +221,7 @@ mod tests {
     fn commit(branch: u32) -> Waiting {
         let text = format!("REGISTER sip:x SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK{branch}\r\n\r\n");
         let request = Message::parse(text.into(), &Limits::default()).unwrap();
-        let mut servers = ServerTransactions::new(1, Secret::new("lab"));
-        let received = servers.receive(&request, &request.via().unwrap(), Instant(0));
-        let Received::New(transaction) = received else { panic!("not new") };
-        let (link, repeat) = (LinkId(1), RepeatKey([7; 16]));
-        let (sender, source, reliable) = (None, String::new(), false);
-        let client = Client { link, transaction, request, repeat, sender, source, reliable };
+        let client = Client::of(request);
         let register =
             Register { aor: PresentityKey::restored("a@x"), ask: crate::register::Ask::Query, gruu: false };
         Waiting::Commit { client, intent: Intent::Register(Box::new(register)) }

@@ -119,10 +119,10 @@ impl Agent {
     /// end by BYE (RFC 5057 5).
     pub(super) fn hung_up(&mut self, bye: &Message, checked: &Checked<'_>) -> Result<(), Refuse> {
         let from_tag = checked.from.tag().unwrap_or_default();
-        if !checked.to.tag().is_some_and(|tag| self.tags.verify(tag, bye.call_id(), from_tag)) {
-            return Err(Refuse::UnknownTransaction);
-        }
-        if checked.to.tag().is_some_and(|tag| self.shard.subscription_of(tag).is_some()) {
+        let is_call = |tag: &str| {
+            self.tags.verify(tag, bye.call_id(), from_tag) && self.shard.subscription_of(tag).is_none()
+        };
+        if !checked.to.tag().is_some_and(is_call) {
             return Err(Refuse::UnknownTransaction);
         }
         self.calls.ended(bye);

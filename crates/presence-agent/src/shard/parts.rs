@@ -1,6 +1,6 @@
 //! What a dialog says, value by value, and as the one text in which commands and snapshots carry it: a value on each line,
-//! the routes last, for there may be any number of them. One text is written, sent and read for what some twenty fields
-//! would cost each.
+//! the routes last, for there may be any number of them. One text is written, sent and read for what a single field would
+//! cost.
 
 use std::borrow::Cow;
 
