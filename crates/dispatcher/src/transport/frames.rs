@@ -19,14 +19,15 @@ pub struct Counted<S> {
 }
 
 impl<S> Counted<S> {
-    pub fn new(stream: S) -> Counted<S> {
-        Counted { stream, frames: Frames::default(), held: Arc::default() }
+    /// `early` has been read of the stream already.
+    pub fn new(stream: S, early: &[u8]) -> Counted<S> {
+        let mut frames = Frames::default();
+        frames.push(early);
+        Counted { stream, held: Arc::new(AtomicUsize::new(frames.held())), frames }
     }
 
-    /// From here on frames come, and this is how many bytes are held of what is not whole.
-    pub fn count(&mut self) -> Arc<AtomicUsize> {
-        self.frames = Frames::default();
-        self.held.store(0, Ordering::Relaxed);
+    /// How many bytes are held of what is not whole.
+    pub fn held(&self) -> Arc<AtomicUsize> {
         self.held.clone()
     }
 }

@@ -4,6 +4,7 @@ mod bind;
 pub mod connections;
 mod datagrams;
 mod frames;
+mod handshake;
 pub mod lines;
 pub mod origins;
 pub mod patience;

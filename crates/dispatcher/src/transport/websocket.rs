@@ -13,16 +13,14 @@ use futures_util::{SinkExt, Stream, StreamExt};
 use sip::Frame;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use super::frames::Counted;
-use super::origins::Origins;
+use super::handshake::{self, Agreed, Failed};
 use super::patience::Patience;
 use super::phone::{LAST_WORDS, Phone};
 use super::stream::End;
@@ -30,8 +28,6 @@ use crate::config::Limits;
 use crate::metrics::Closed;
 use crate::outbox::Outbox;
 
-/// What both sides must name in the handshake (RFC 7118 section 4.1).
-const SUBPROTOCOL: &str = "sip";
 /// Allocated for each connection as long as it lasts; most of them are idle.
 const READ: usize = 4 << 10;
 /// Bytes that are gathered before they are written.
@@ -43,13 +39,12 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     phone: Phone,
 ) {
     let shake = async {
-        let config = config(&phone.board.limits);
-        #[allow(clippy::result_large_err)] // The library wants it so.
-        let agree = |request: &Request, response| agree(request, response, &phone.board.origins);
-        let stream = Counted::new(open.await?);
-        let mut websocket = accept_hdr_async_with_config(stream, agree, Some(config)).await?;
-        let held = websocket.get_mut().count();
-        Ok::<_, Error>((websocket, held))
+        let Agreed { stream, early } = handshake::shake(open.await?, &phone.board.origins).await?;
+        let stream = Counted::new(stream, &early);
+        let (held, config) = (stream.held(), config(&phone.board.limits));
+        let websocket =
+            WebSocketStream::from_partially_read(stream, early.into(), Role::Server, Some(config)).await;
+        Ok::<_, Failed>((websocket, held))
     };
     let Some((websocket, held)) = phone.handshake(shake).await else { return };
     let (mut sink, source) = websocket.split();
@@ -70,31 +65,6 @@ fn config(limits: &Limits) -> WebSocketConfig {
         .max_write_buffer_size(WRITE + limits.connection_queue.max(2 * limits.inner_message.message))
         .max_message_size(Some(largest))
         .max_frame_size(Some(largest))
-}
-
-#[allow(clippy::result_large_err)] // The library wants it so.
-fn agree(request: &Request, mut response: Response, origins: &Origins) -> Result<Response, ErrorResponse> {
-    let headers = request.headers();
-    if !origins.admits(headers.get(header::ORIGIN).map(HeaderValue::as_bytes)) {
-        return Err(refusal(StatusCode::FORBIDDEN, "This page may not connect (RFC 6455 section 10.2).\n"));
-    }
-    if !offers_sip(headers) {
-        return Err(refusal(StatusCode::BAD_REQUEST, "The subprotocol sip is needed (RFC 7118).\n"));
-    }
-    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    Ok(response)
-}
-
-fn refusal(status: StatusCode, why: &str) -> ErrorResponse {
-    let mut refusal = ErrorResponse::new(Some(why.to_owned()));
-    *refusal.status_mut() = status;
-    refusal
-}
-
-fn offers_sip(headers: &HeaderMap) -> bool {
-    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
-    let mut each = offered.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    each.any(|name| name.trim().eq_ignore_ascii_case(SUBPROTOCOL))
 }
 
 async fn read<S: AsyncRead + AsyncWrite + Unpin>(
