@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: bindings (a registrar knows no words), refreshes, and what other presentities of the same user say.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,29 +32,30 @@ pub struct Change {
     pub position: Position,
     pub at: Timestamp,
     pub deed: Arc<Deed>,
-    kept_until: Timestamp,
+    kept_until: Minute,
+    /// That of the deed: which deeds differ is known without looking them up.
+    fingerprint: u32,
 }
 
+/// A whole minute of log time: what is kept goes at these, so that one Expire drops many entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Minute(u32);
+
 /// Who did what.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Deed {
     /// An API source by its name, or "phone" and where it published from.
     pub source: Box<str>,
     pub what: What,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum What {
     /// A `Said` as the command has it: what one build takes for a status must be the same record to another.
     Said(Box<[u8]>),
     Removed,
     Expired,
 }
-
-/// What is kept goes at whole minutes of log time, so that one Expire drops many entries.
-const SWEEP: u64 = 60_000;
-/// How far back a repeated deed is looked for.
-const LATELY: usize = 8;
 
 impl History {
     /// Takes note of a command: what it did, if anything, and that changes are kept for so long from now on.
@@ -66,27 +68,36 @@ impl History {
 
     /// Writes a deed down, unless it is the last one of its source already. At the limit the oldest goes.
     pub(super) fn record(&mut self, deed: Deed, moment: Moment) {
-        let last = self.changes.iter().rev().find(|change| change.deed.source == deed.source);
-        if self.keep == Lifetime::ZERO || last.is_some_and(|last| *last.deed == deed) {
+        if self.keep == Lifetime::ZERO {
             return;
         }
+        let fingerprint = deed.fingerprint();
+        // Phones say the same few things again and again: each is held once.
+        let deed = match self.changes.iter().rposition(|change| change.is_of(&deed, fingerprint)) {
+            Some(known) if !self.speaks_after(known) => return,
+            Some(known) => self.changes[known].deed.clone(),
+            None => Arc::new(deed),
+        };
         if self.changes.len() >= Presentity::MAX_CHANGES {
             self.changes.remove(0);
         }
-        let kept_until = Timestamp((moment.now + self.keep).0.saturating_add(SWEEP - 1) / SWEEP * SWEEP);
-        // Phones say the same few things again and again: each is held once, if it was said lately.
-        let known = self.changes.iter().rev().take(LATELY).find(|change| *change.deed == deed);
-        let deed = known.map_or_else(|| Arc::new(deed), |known| known.deed.clone());
-        self.changes.push(Change { position: moment.at, at: moment.now, deed, kept_until });
+        let kept_until = Minute::after(moment.now + self.keep);
+        self.changes.push(Change { position: moment.at, at: moment.now, deed, kept_until, fingerprint });
+    }
+
+    /// Whether the source of a change has done anything since.
+    fn speaks_after(&self, at: usize) -> bool {
+        let source = &self.changes[at].deed.source;
+        self.changes[at + 1..].iter().any(|change| change.deed.source == *source)
     }
 
     /// Drops what has been kept for long enough.
     pub(super) fn forget(&mut self, now: Timestamp) {
-        self.changes.retain(|change| now < change.kept_until);
+        self.changes.retain(|change| now < change.kept_until.begin());
     }
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        self.changes.iter().map(|change| change.kept_until).min()
+        self.changes.iter().map(|change| change.kept_until.begin()).min()
     }
 
     pub fn changes(&self) -> &[Change] {
@@ -98,7 +109,33 @@ impl History {
     }
 }
 
+impl Change {
+    fn is_of(&self, deed: &Deed, fingerprint: u32) -> bool {
+        self.fingerprint == fingerprint && *self.deed == *deed
+    }
+}
+
+impl Minute {
+    const MILLISECONDS: u64 = 60_000;
+
+    /// The first that is not earlier.
+    fn after(time: Timestamp) -> Minute {
+        Minute(u32::try_from(time.0.div_ceil(Minute::MILLISECONDS)).unwrap_or(u32::MAX))
+    }
+
+    fn begin(self) -> Timestamp {
+        Timestamp(u64::from(self.0) * Minute::MILLISECONDS)
+    }
+}
+
 impl Deed {
+    /// Of this process: no other one hears of it.
+    fn fingerprint(&self) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish() as u32
+    }
+
     pub(super) fn of_source(source: &v1::SetSource) -> Deed {
         let what = if source.document.is_empty() { What::Removed } else { What::said(&source.said) };
         Deed { source: source.source.as_str().into(), what }
@@ -148,7 +185,7 @@ impl History {
             record.history.push(v1::ChangeRecord {
                 position: change.position.0,
                 at: change.at.0,
-                kept_until: change.kept_until.0,
+                kept_until: change.kept_until.begin().0,
                 deed: deed as u32,
             });
         }
@@ -159,11 +196,13 @@ impl History {
     pub(super) fn read(keep: u32, changes: Vec<v1::ChangeRecord>, deeds: Vec<v1::DeedRecord>) -> History {
         let deeds: Vec<_> = deeds.into_iter().map(deed).map(Arc::new).collect();
         let change = |change: v1::ChangeRecord| {
+            let deed = deeds.get(change.deed as usize)?.clone();
             Some(Change {
                 position: Position(change.position),
                 at: Timestamp(change.at),
-                kept_until: Timestamp(change.kept_until),
-                deed: deeds.get(change.deed as usize)?.clone(),
+                kept_until: Minute::after(Timestamp(change.kept_until)),
+                fingerprint: deed.fingerprint(),
+                deed,
             })
         };
         History { keep: Lifetime(keep), changes: changes.into_iter().filter_map(change).collect() }

@@ -243,7 +243,8 @@ impl<'a> Scan<'a, '_> {
             let bindings = self.markup.elements[element as usize].bindings.clone();
             for binding in bindings {
                 let declared = &self.markup.bindings[binding as usize];
-                if declared.prefix == prefix {
+                // An empty prefix lies nowhere, and to compare with it costs more than with any other.
+                if declared.prefix.len() == prefix.len() && (prefix.is_empty() || declared.prefix == prefix) {
                     return Ok((declared.namespace, Some(binding)));
                 }
             }
