@@ -136,7 +136,7 @@ pub struct BadTimings {
 }
 
 /// The store's values must not be larger; see `raft/log_store.rs`.
-pub(crate) const MAX_ENTRY_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_ENTRY_BYTES: usize = 60 * 1024;
 /// Bytes of the commands in one entry before they are packed. Never lowered: logs hold entries of this size.
 pub(crate) const MAX_UNPACKED_BYTES: usize = 256 * 1024;
 
@@ -148,7 +148,7 @@ pub struct Limits {
     /// Commands in one log entry.
     pub entry_commands: usize,
     /// Bytes in one log entry, packed; a single command may fill it even unpacked, a larger one is never proposed. Never
-    /// above 64 KiB.
+    /// above 60 KiB.
     pub entry_bytes: usize,
     /// Entries proposed and not yet applied. The leader waits at the limit, and its queue fills.
     pub entries_in_flight: usize,

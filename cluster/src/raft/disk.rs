@@ -1,6 +1,6 @@
 //! What the log asks of a disk: keys in order, batches that are whole and synced, nothing else.
 //!
-//! So another engine is one file, and judged by the same tests. Values stay near 64 KiB (see `Limits::entry_bytes`).
+//! So another engine is one file, and judged by the same tests. Values stay near 60 KiB (see `Limits::entry_bytes`).
 
 use std::io;
 

@@ -3,7 +3,8 @@
 //! Two things sled does not do by itself. On Linux its `flush` ends with `sync_file_range`, which does not reach the
 //! disk's own cache nor write the file's length: so each batch ends with fdatasync on sled's file. And it moves a
 //! page that outgrows a quarter of a segment to a file of its own that nobody ever syncs: so segments are large
-//! enough for a leaf full of the largest values (17 of 64 KiB), and one that was moved all the same is a failure.
+//! enough for a leaf full of the largest values (17 of 60 KiB), and one that was moved all the same is a failure. They are
+//! no larger, because sled holds two of them in memory.
 //!
 //! And sled is not to be believed about a damaged file. It opens most of them without a word, as if what it cannot
 //! read had never been written, which `recovery` finds out. Some it refuses, and some it panics over: no panic passes
@@ -22,7 +23,7 @@ use parking_lot::{Mutex, RwLock};
 use super::disk::{Disk, Key, Write};
 use crate::metrics::SYNC_SECONDS;
 
-const SEGMENT: usize = 8 * 1024 * 1024;
+const SEGMENT: usize = 4 * 1024 * 1024;
 /// A wish: sled's memory is what its pages need.
 const CACHE: u64 = 64 * 1024 * 1024;
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);

@@ -15,6 +15,7 @@ use super::storage::GroupLog;
 use super::watermark::{Mark, Watermark};
 use super::writer::Writer;
 use super::{LogId, Payload, RaftEntry, Vote};
+use crate::config::MAX_ENTRY_BYTES;
 use crate::entry;
 use crate::leadership::clocks::SharedClock;
 
@@ -142,12 +143,13 @@ async fn a_purge_that_was_interrupted_is_finished_by_the_next_start() {
     assert_eq!(first, Some(Key::entry(GROUP, 41).bytes().to_vec()));
 }
 
-/// A leaf of sled's tree holds up to 17 values before it is split, all of the largest size here.
+/// A leaf of sled's tree holds up to 17 values before it is split, all of the largest size here: a command that fills its
+/// entry, and what the entry says beside it.
 #[tokio::test]
 async fn the_largest_values_stay_in_the_file_that_is_synced() {
     let folder = tempfile::tempdir().unwrap();
 
-    fill(folder.path(), 0..=300, 65_536).await;
+    fill(folder.path(), 0..=300, MAX_ENTRY_BYTES + 128).await;
 
     assert_eq!(std::fs::read_dir(folder.path().join("log/blobs")).unwrap().count(), 0);
 }
