@@ -348,10 +348,19 @@ impl Switchboard {
 
     fn send_back(&self, to: &Leg, answer: Bytes) {
         // Refused to be sent, it is counted; the phone will ask again.
-        let _ = self.send_to_phone(to, answer);
+        let _ = self.send_to_phone(to, answer, Connections::answer);
     }
 
-    fn send_to_phone(&self, to: &Leg, bytes: Bytes) -> Result<(), Unsent> {
+    fn ask_phone(&self, to: &Leg, request: Bytes) -> Result<(), Unsent> {
+        self.send_to_phone(to, request, Connections::send)
+    }
+
+    fn send_to_phone(
+        &self,
+        to: &Leg,
+        bytes: Bytes,
+        over: impl FnOnce(&Connections, u64, Bytes) -> Result<(), Unsent>,
+    ) -> Result<(), Unsent> {
         let sent = match to.transport {
             Transport::Udp => {
                 if self.send_datagram(to.listener, bytes, to.remote) == Err(Unsent::Full) {
@@ -360,7 +369,7 @@ impl Switchboard {
                 }
                 Ok(())
             }
-            _ => self.connections.send(to.connection, bytes),
+            _ => over(&self.connections, to.connection, bytes),
         };
         match sent {
             Ok(()) => self.metrics.to_phones.increment(1),
