@@ -3,6 +3,7 @@
 mod accounts;
 mod command_line;
 mod hard_state;
+mod listeners;
 mod phone;
 #[path = "../../../../cluster/tests/it/ports.rs"]
 mod ports;

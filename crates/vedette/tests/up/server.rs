@@ -28,8 +28,18 @@ impl Server {
     }
 
     pub fn up_at(sip: SocketAddr, http: SocketAddr, flags: &[&str]) -> Server {
+        Server::started(sip, http, &[&["--sip", &sip.to_string()], flags].concat())
+    }
+
+    /// Where phones reach it, `config` says: at `sip`, and perhaps elsewhere.
+    pub fn configured(sip: SocketAddr, config: &Path) -> Server {
+        let config = config.to_str().expect("a plain path");
+        Server::started(sip, free_address(), &["--managers", "1", "--config", config])
+    }
+
+    fn started(sip: SocketAddr, http: SocketAddr, flags: &[&str]) -> Server {
         let mut command = vedette();
-        command.arg("up").args(["--sip", &sip.to_string(), "--http", &http.to_string()]).args(flags);
+        command.arg("up").args(["--http", &http.to_string()]).args(flags);
         // The home of the write token: not the one of whoever runs the tests.
         command.env("XDG_RUNTIME_DIR", std::env::temp_dir().join(format!("vedette-test-{}", http.port())));
         let mut process = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
