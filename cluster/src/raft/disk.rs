@@ -24,9 +24,17 @@ pub enum Write {
     Remove(Key),
 }
 
+impl Write {
+    pub fn is_removal(&self) -> bool {
+        matches!(self, Write::Remove(_))
+    }
+}
+
 /// Kind, group and index, big-endian: keys sort as the log does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key([u8; 13]);
+pub struct Key([u8; KEY_LENGTH]);
+
+pub const KEY_LENGTH: usize = 13;
 
 impl Key {
     pub fn entry(group: GroupId, index: u64) -> Key {
@@ -42,12 +50,16 @@ impl Key {
         Key::new(b'v', group, 0)
     }
 
+    pub fn from_bytes(bytes: [u8; KEY_LENGTH]) -> Key {
+        Key(bytes)
+    }
+
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
     fn new(kind: u8, group: GroupId, index: u64) -> Key {
-        let mut key = [kind; 13];
+        let mut key = [kind; KEY_LENGTH];
         key[1..5].copy_from_slice(&group.0.to_be_bytes());
         key[5..].copy_from_slice(&index.to_be_bytes());
         Key(key)

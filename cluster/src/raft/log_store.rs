@@ -1,7 +1,11 @@
 //! sled as the disk of the log. The only file that speaks sled.
 //!
+//! A batch is on the disk when it is in the journal; sled is flushed when that is full. In between the journal holds what
+//! is new, and only that: a page that sled moved meanwhile must not be lost with its old place used again. sled uses no
+//! segment again before another one was filled, and what it writes for a journal, three to five times as much, fills none.
+//!
 //! Two things sled does not do by itself. On Linux its `flush` ends with `sync_file_range`, which does not reach the
-//! disk's own cache nor write the file's length: so each batch ends with fdatasync on sled's file. And it moves a
+//! disk's own cache nor write the file's length: so each flush ends with fdatasync on sled's file. And it moves a
 //! page that outgrows a quarter of a segment to a file of its own that nobody ever syncs: so segments are large
 //! enough for a leaf full of the largest values (17 of 60 KiB), and one that was moved all the same is a failure. They are
 //! no larger, because sled holds two of them in memory.
@@ -21,6 +25,7 @@ use metrics::Histogram;
 use parking_lot::{Mutex, RwLock};
 
 use super::disk::{Disk, Key, Write};
+use super::journal::Journal;
 use crate::metrics::SYNC_SECONDS;
 
 const SEGMENT: usize = 4 * 1024 * 1024;
@@ -40,6 +45,7 @@ struct Files {
     tree: sled::Tree,
     /// sled's own file, to sync it.
     file: File,
+    journal: Mutex<Journal>,
 }
 
 impl SledDisk {
@@ -52,14 +58,27 @@ impl SledDisk {
         let db = open_db(folder).map_err(failed)?;
         let tree = db.open_tree("log").map_err(failed)?;
         let file = File::open(folder.join("db"))?;
-        db.flush().map_err(failed)?;
-        file.sync_data()?;
-        // The names of sled's files must survive a power cut as their content does.
+        let (journal, to_do_again) = Journal::open(&folder.join("journal"))?;
+        let files = Files { db, tree, file, journal: Mutex::new(journal) };
+        for batch in to_do_again {
+            change(&files.tree, batch).map_err(failed)?;
+        }
+        files.flush()?;
+        files.journal.lock().clear()?;
+        // The names of the files must survive a power cut as their content does.
         File::open(folder)?.sync_all()?;
 
-        let open = RwLock::new(Some(Files { db, tree, file }));
         let blobs = Blobs::open(folder.join("blobs"))?;
-        Ok(SledDisk { open, blobs, sync_seconds: metrics::histogram!(SYNC_SECONDS) })
+        let sync_seconds = metrics::histogram!(SYNC_SECONDS);
+        Ok(SledDisk { open: RwLock::new(Some(files)), blobs, sync_seconds })
+    }
+}
+
+impl Files {
+    /// Returns when sled's file holds everything.
+    fn flush(&self) -> io::Result<()> {
+        self.db.flush().map_err(failed)?;
+        self.file.sync_data()
     }
 }
 
@@ -131,14 +150,17 @@ impl Disk for SledDisk {
     fn write(&self, batch: Vec<Write>) -> io::Result<()> {
         let open = self.open.read();
         let files = open.as_ref().ok_or_else(closed)?;
-        fenced(|| {
-            change(&files.tree, batch).map_err(failed)?;
-            files.db.flush().map_err(failed)
-        })?;
+        let mut journal = files.journal.lock();
         let started = Instant::now();
-        files.file.sync_data()?;
+        journal.append(&batch)?;
         self.sync_seconds.record(started.elapsed());
-        self.blobs.refuse()
+        fenced(|| change(&files.tree, batch).map_err(failed))?;
+        if journal.is_full() {
+            fenced(|| files.flush())?;
+            self.blobs.refuse()?;
+            journal.begin_anew();
+        }
+        Ok(())
     }
 
     fn scan(&self, from: Key, to: Key, each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
@@ -157,30 +179,25 @@ impl Disk for SledDisk {
 
     fn close(&self) {
         let files = self.open.write().take();
-        // sled writes once more when it is dropped. What it owed to anyone is on the disk by now.
+        // What it owed to anyone is on the disk by now, in the journal if nowhere else.
         let _ = fenced(|| {
-            drop(files);
-            Ok(())
+            let Some(files) = files else { return Ok(()) };
+            files.flush()?;
+            self.blobs.refuse()?;
+            files.journal.lock().clear()
         });
     }
 }
 
-/// A batch begins with a record of its own, behind which sled closes its buffer: it is written to the file in two pieces,
-/// each by waking all of sled's threads. A single write is whole by itself and needs none.
+/// Each write by itself: it is the journal that makes a batch whole.
 fn change(tree: &sled::Tree, batch: Vec<Write>) -> sled::Result<()> {
-    let batch = match <[Write; 1]>::try_from(batch) {
-        Ok([Write::Put(key, value)]) => return tree.insert(key.bytes(), value).map(drop),
-        Ok([Write::Remove(key)]) => return tree.remove(key.bytes()).map(drop),
-        Err(batch) => batch,
-    };
-    let mut changes = sled::Batch::default();
     for write in batch {
         match write {
-            Write::Put(key, value) => changes.insert(key.bytes(), value),
-            Write::Remove(key) => changes.remove(key.bytes()),
-        }
+            Write::Put(key, value) => tree.insert(key.bytes(), value)?,
+            Write::Remove(key) => tree.remove(key.bytes())?,
+        };
     }
-    tree.apply_batch(changes)
+    Ok(())
 }
 
 /// A panic of sled as a failure: it met what it did not write. Nothing of ours is torn by that.

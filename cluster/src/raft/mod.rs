@@ -8,6 +8,7 @@ pub mod disk;
 pub mod elections;
 pub mod group;
 pub mod handover;
+mod journal;
 pub mod log_store;
 pub mod log_view;
 pub mod members;

@@ -18,6 +18,8 @@ use super::folder_for_marks;
 use super::ledger::Ledger;
 use super::life::{End, Failure, Life, Marks, nothing_yet};
 
+/// What the log lies in.
+const FILES: [&str; 2] = ["log/db", "log/journal"];
 /// Tells a child process where to live, from which seed.
 const CHILD: &str = "VEDETTE_CRASH_CHILD";
 
@@ -30,6 +32,31 @@ fn files_that_are_copied_while_they_are_in_use_hold_what_was_acknowledged() {
 
         assert!(refused.is_none(), "seed {seed}: {refused:?}");
     }
+}
+
+/// sled's files as they were before a write are what a power cut may leave of it.
+#[test]
+fn what_sled_has_not_written_is_done_again_from_the_journal() {
+    let (files, group) = (tempfile::tempdir().unwrap(), GroupId(1));
+    let disk = SledDisk::open(files.path()).unwrap();
+    let put = |index, value: u8| Write::Put(Key::entry(group, index), vec![value; 100]);
+    disk.write((1..=9).map(|index| put(index, 1)).collect()).unwrap();
+    disk.close();
+    let disk = SledDisk::open(files.path()).unwrap();
+    let left = copied(files.path());
+
+    disk.write(vec![Write::Remove(Key::entry(group, 9)), put(10, 2), put(11, 2)]).unwrap();
+    disk.write(vec![put(8, 3), Write::Remove(Key::entry(group, 11))]).unwrap();
+    fs::copy(files.path().join("journal"), left.path().join("journal")).unwrap();
+
+    let mut found = Vec::new();
+    let disk = SledDisk::open(left.path()).unwrap();
+    disk.scan(Key::entry(group, 0), Key::entry(group, u64::MAX), &mut |_, value| {
+        found.push(value[0]);
+        true
+    })
+    .unwrap();
+    assert_eq!(found, [1, 1, 1, 1, 1, 1, 1, 3, 2]);
 }
 
 #[test]
@@ -80,32 +107,34 @@ fn a_process_of_its_own() {
 #[test]
 fn damaged_files_give_everything_or_are_refused_by_their_name() {
     let (files, ledgers) = lived(1);
-    let mut refused = 0;
-    for seed in seeds(18) {
-        let damaged = copied(files.path());
-        damage(&damaged.path().join("log/db"), &mut Dice::new(seed));
+    for name in FILES {
+        let mut refused = 0;
+        for seed in seeds(18) {
+            let damaged = copied(files.path());
+            damage(&damaged.path().join(name), &mut Dice::new(seed));
 
-        match begin(damaged.path(), ledgers.clone()) {
-            Ok(_) => {}
-            Err(NotBegun::Store(_) | NotBegun::Log(Failure::Refused(_))) => refused += 1,
-            Err(NotBegun::Log(Failure::Broken(broken))) => panic!("seed {seed}: {broken}"),
+            match begin(damaged.path(), ledgers.clone()) {
+                Ok(_) => {}
+                Err(NotBegun::Store(_) | NotBegun::Log(Failure::Refused(_))) => refused += 1,
+                Err(NotBegun::Log(Failure::Broken(broken))) => panic!("{name}, seed {seed}: {broken}"),
+            }
         }
+        assert!(refused > 0, "{name}");
     }
-    assert!(refused > 0);
 }
 
 #[test]
-fn without_the_marks_sled_would_give_less_than_was_acknowledged() {
+fn without_the_marks_damaged_files_would_give_less_than_was_acknowledged() {
     let (files, ledgers) = lived(1);
-    let missed = |seed| {
+    let missed = |name, seed| {
         let damaged = copied(files.path());
-        damage(&damaged.path().join("log/db"), &mut Dice::new(seed));
+        damage(&damaged.path().join(name), &mut Dice::new(seed));
         let disk = SledDisk::open(&damaged.path().join("log")).ok()?;
         let begun = Life::begin(Arc::new(disk), damaged.path(), ledgers.clone(), Marks::Ignored);
         begun.err().filter(|failure| matches!(failure, Failure::Broken(_)))
     };
 
-    assert!((0..18).find_map(missed).is_some());
+    assert!((0..18).find_map(|seed| FILES.into_iter().find_map(|name| missed(name, seed))).is_some());
 }
 
 /// Most times it does; sometimes it sees the damage first.
