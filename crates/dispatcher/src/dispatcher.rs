@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::callers::Callers;
 use crate::config::{Config, Endpoint, Listener, Manager, Speaks};
 use crate::deliver::Deliverer;
 use crate::forward::Forwarder;
@@ -203,6 +204,7 @@ fn board(
     let (limits, timings) = (config.limits, config.timings);
     Switchboard {
         members: ArcSwap::from_pointee(Members::none()),
+        callers: Callers::default(),
         forwarder: Forwarder::new(&config.secret, &config.trusted_peers),
         deliverer: Deliverer::new(&config.secret),
         connections: Connections::new(connections::Bounds {
@@ -306,7 +308,8 @@ async fn serve_managers(
 
 async fn serve_manager(connection: tls::Stream, board: &Switchboard) {
     let (reading, writing) = connection.into_split();
-    let outbox = Outbox::new(board.limits.inner_queue);
+    let mut caller = board.callers.connected(Outbox::new(board.limits.inner_queue));
+    let outbox = caller.outbox.clone();
     let take = |frame| {
         let framed = match frame {
             Frame::Message(framed) => framed,
@@ -319,6 +322,9 @@ async fn serve_manager(connection: tls::Stream, board: &Switchboard) {
             board.metrics.dropped(Dropped::NotSip);
             return false;
         };
+        if message.is_request() {
+            caller.asks(&message);
+        }
         board.from_peer(&message, None, &outbox);
         true
     };

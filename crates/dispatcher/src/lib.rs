@@ -6,6 +6,7 @@
 //! [`directory`], which tells who the managers are; [`switchboard`] joins them.
 
 pub mod branch;
+mod callers;
 pub mod config;
 pub mod deliver;
 pub mod directory;

@@ -14,6 +14,7 @@ use sip::{Framed, Instant, Message, Method, Name, Transport};
 use tracing::{debug, trace};
 
 use crate::branch;
+use crate::callers::Callers;
 use crate::config::{Limits, Timings};
 use crate::deliver::Deliverer;
 use crate::forward::{self, Forwarder};
@@ -52,6 +53,7 @@ pub struct Switchboard {
     /// Of each public listener, where it takes datagrams.
     pub(crate) ports: Vec<Option<UdpPort>>,
     pub(crate) members: ArcSwap<Members>,
+    pub(crate) callers: Callers,
     pub(crate) upstream: Option<Upstream>,
     pub(crate) forwarder: Forwarder,
     pub(crate) deliverer: Deliverer,

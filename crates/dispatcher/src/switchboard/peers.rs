@@ -93,9 +93,14 @@ impl Switchboard {
     }
 
     pub(super) fn send_to_manager(&self, address: SocketAddr, answer: Bytes) {
-        let members = self.members.load();
-        let Some(link) = members.at(address) else { return self.metrics.dropped(Dropped::UnknownManager) };
-        match link.send(answer) {
+        let linked = self.members.load().at(address).map(|link| link.send(answer.clone()));
+        let sent = match linked.unwrap_or(Err(Unsent::Gone)) {
+            Err(Unsent::Gone) => {
+                self.callers.way_to(address).map_or(Err(Unsent::Gone), |way| way.push(answer))
+            }
+            sent => sent,
+        };
+        match sent {
             Ok(()) => self.metrics.to_managers.increment(1),
             Err(Unsent::Gone) => self.metrics.dropped(Dropped::UnknownManager),
             Err(full) => self.lost(full, Queue::Link),

@@ -139,6 +139,25 @@ async fn a_manager_may_bring_its_notify_on_a_connection_of_its_own() {
     assert_eq!(phone.receive().await.0.method(), Method::Notify);
 }
 
+/// As one that has just come back, at another address: nobody is connected to it, or knows where it is.
+#[tokio::test]
+async fn a_manager_that_is_not_connected_to_hears_the_answers_on_its_own_connection() {
+    let mut manager = FakeManager::start().await;
+    let server = Running::in_front_of(&[&manager]).await;
+    let phone = Phone::new().await;
+    phone.send(request(Method::Subscribe, "UDP", phone.address(), "1"), server.public).await;
+    let subscribe = manager.receive().await;
+    let mut elsewhere = Stream::connect(server.inner).await;
+    let notify = String::from_utf8(manager.notify(&subscribe, "n1").to_vec()).unwrap();
+
+    elsewhere.write(notify.replace(&format!("TCP {}", manager.address), "TCP 127.0.0.1:1")).await;
+    let (notify, from) = phone.receive().await;
+    phone.send(ok(&notify), from).await;
+
+    let answer = elsewhere.receive().await;
+    assert_eq!((answer.status(), answer.via().unwrap().branch), (Some(200), Some("z9hG4bKn1")));
+}
+
 // Managers that fail
 
 #[tokio::test]
