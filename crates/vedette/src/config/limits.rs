@@ -70,6 +70,39 @@ impl Limits {
         ];
         match pairs.into_iter().find(|(_, configured, most)| configured.is_some_and(|size| size > *most)) {
             Some((name, _, most)) => bail!("`limits.{name}` is at most {most}: managers take no more"),
+            None => self.check_for_nothing(),
+        }
+    }
+
+    /// Without any of these nothing would be served.
+    fn check_for_nothing(&self) -> anyhow::Result<()> {
+        let sizes = [
+            ("message", self.message),
+            ("start_line", self.start_line),
+            ("headers", self.headers),
+            ("header", self.header),
+            ("connections", self.connections),
+            ("connections_per_source", self.connections_per_source),
+            ("connection_queue", self.connection_queue),
+            ("connection_queues", self.connection_queues),
+            ("partial_messages", self.partial_messages),
+            ("window", self.window),
+            ("window_bytes", self.window_bytes),
+            ("datagram", self.datagram),
+            ("pending", self.pending),
+            ("server_transactions", self.server_transactions),
+            ("client_transactions", self.client_transactions),
+            ("document", self.document),
+            ("links", self.links),
+            ("questions", self.questions),
+            ("proposals", self.proposals),
+        ];
+        let times =
+            [("message_wait_ms", self.message_wait_ms), ("verdict_timeout_ms", self.verdict_timeout_ms)];
+        let sizes = sizes.into_iter().filter(|(_, size)| *size == Some(0)).map(|(name, _)| name);
+        let times = times.into_iter().filter(|(_, time)| *time == Some(0)).map(|(name, _)| name);
+        match sizes.chain(times).next() {
+            Some(name) => bail!("`limits.{name}` is at least 1: nothing would be served"),
             None => Ok(()),
         }
     }
@@ -206,6 +239,17 @@ mod tests {
 
         assert!(limits(61_440).check().is_ok());
         assert!(limits(61_441).check().unwrap_err().to_string().contains("`limits.message`"));
+    }
+
+    #[test]
+    fn a_bound_that_lets_nothing_pass_is_refused_and_a_rate_of_0_sets_none() {
+        let nothing = Limits { proposals: Some(0), ..Limits::default() };
+        let no_time = Limits { verdict_timeout_ms: Some(0), ..Limits::default() };
+        let no_rate = Limits { requests_per_second: Some(0), ..Limits::default() };
+
+        assert!(nothing.check().unwrap_err().to_string().contains("`limits.proposals`"));
+        assert!(no_time.check().unwrap_err().to_string().contains("`limits.verdict_timeout_ms`"));
+        assert!(no_rate.check().is_ok());
     }
 
     #[test]
