@@ -76,12 +76,13 @@ operations() {
   echo "commands per log entry: $(commands_per_entry); one fdatasync: $(fdatasync)"
 }
 
-# The best rate is the highest at which nothing is repeated and nobody left behind.
+# The best rate is the highest at which nothing is repeated, nobody left behind and nobody told late: a server that is
+# behind skips states, which is less work and no rate that it holds.
 latency() {
   local best half
   begin_cluster open
   heading
-  REPEAT=1 run fanout -p 100 -F 10 --find-rate 500 -d 2 --sockets 64 2>/dev/null
+  REPEAT=1 run fanout -p 100 -F 10 --find-rate 500 --max-p99 50 -d 2 --sockets 64 2>/dev/null
   best=$(figure max_rate_publish_per_s)
   half=$(awk -v best="$best" 'BEGIN { printf "%d", best / 2 }')
   ((half)) || { echo "no rate of PUBLISH holds, not even the first" && return; }
