@@ -8,7 +8,8 @@ use placement::GroupId;
 
 /// Ordered keys and values on a disk. Only the writer thread writes; anyone reads.
 pub trait Disk: Send + Sync + 'static {
-    /// Performs all of it or nothing, and returns when it is on the disk.
+    /// Performs all of it or, if the node ends meanwhile, nothing; and returns when it is on the disk. After an error
+    /// nobody knows.
     fn write(&self, batch: Vec<Write>) -> io::Result<()>;
 
     /// Shows the pairs of `from..=to` in order, until `each` answers false.
@@ -22,12 +23,6 @@ pub trait Disk: Send + Sync + 'static {
 pub enum Write {
     Put(Key, Vec<u8>),
     Remove(Key),
-}
-
-impl Write {
-    pub fn is_removal(&self) -> bool {
-        matches!(self, Write::Remove(_))
-    }
 }
 
 /// Kind, group and index, big-endian: keys sort as the log does.

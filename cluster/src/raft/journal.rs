@@ -5,9 +5,10 @@
 //! store is flushed once for a whole journal. After a crash the journal is done again over whatever the store has kept
 //! by itself: it holds every change since the last flush in order, so it does not matter how many of them are there.
 //!
-//! The file is overwritten from its beginning after each flush, for a file that does not grow is cheaper to sync. Each
-//! record names its generation, so what an earlier one left behind the last record is not taken for more. A record that
-//! was torn by a crash was never acknowledged; one that was damaged later is missed by the watermark.
+//! The file is overwritten from its beginning after each flush, for a file that does not grow is cheaper to sync. Before
+//! that its first head is blanked, so that never a part of what is done is done again: it would bring back older values.
+//! Each record names its generation, so what an earlier one left behind the last record is not taken for more. A record
+//! that was torn by a crash was never acknowledged; one that was damaged later is missed by the watermark.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -16,14 +17,12 @@ use std::path::Path;
 
 use super::disk::{KEY_LENGTH, Key, Write};
 
-/// From this weight on the store is flushed, and the next record is the first one again.
+/// From here on the store is flushed, and the next record is the first one again.
 #[cfg(not(test))]
-const FULL: usize = 512 * 1024;
+pub const FULL: usize = 512 * 1024;
 /// So that a short life fills several.
 #[cfg(test)]
-const FULL: usize = 32 * 1024;
-/// A removal is small here, but the store writes down what is left around it.
-const REMOVAL: usize = 4 * 1024;
+pub const FULL: usize = 4 * 1024;
 /// Checksum, length of the content, generation.
 const HEAD: usize = 4 + 4 + 8;
 const PUT: u8 = b'p';
@@ -34,8 +33,8 @@ pub struct Journal {
     /// Where the next record goes.
     at: u64,
     generation: u64,
-    /// What the store has to write for it, about.
-    weight: usize,
+    /// The store failed, and nobody knows what it holds: the journal stays as it is.
+    kept: bool,
     record: Vec<u8>,
 }
 
@@ -45,7 +44,8 @@ impl Journal {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        let journal = Journal { file, at: bytes.len() as u64, generation: 0, weight: 0, record: Vec::new() };
+        let journal =
+            Journal { file, at: bytes.len() as u64, generation: 0, kept: false, record: Vec::new() };
         Ok((journal, records(&bytes)))
     }
 
@@ -55,25 +55,38 @@ impl Journal {
         self.file.write_all_at(&self.record, self.at)?;
         self.file.sync_data()?;
         self.at += self.record.len() as u64;
-        self.weight += self.record.len() + REMOVAL * batch.iter().filter(|write| write.is_removal()).count();
+        self.record.clear();
+        self.record.shrink_to(FULL);
         Ok(())
     }
 
     pub fn is_full(&self) -> bool {
-        self.weight >= FULL
+        self.at >= FULL as u64
     }
 
     /// The store's file holds all of it: the next record overwrites the first.
-    pub fn begin_anew(&mut self) {
-        (self.at, self.weight) = (0, 0);
+    pub fn begin_anew(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&[0; HEAD], 0)?;
+        self.file.sync_data()?;
+        self.at = 0;
         self.generation += 1;
+        Ok(())
+    }
+
+    /// From now on it is not cleared.
+    pub fn keep(&mut self) {
+        self.kept = true;
     }
 
     /// The store's file holds all of it, and nothing is to be done again by who opens the journal next.
     pub fn clear(&mut self) -> io::Result<()> {
+        if self.kept {
+            return Ok(());
+        }
         self.file.set_len(0)?;
         self.file.sync_all()?;
-        self.begin_anew();
+        self.at = 0;
+        self.generation += 1;
         Ok(())
     }
 }
@@ -191,11 +204,37 @@ mod tests {
         let (mut journal, _) = Journal::open(&path).unwrap();
         (1..=4).for_each(|index| journal.append(&[put(index, b"old")]).unwrap());
 
-        journal.begin_anew();
-        assert_eq!(held(&path).len(), 4, "they may be done again until something new is there");
+        journal.begin_anew().unwrap();
         journal.append(&[put(9, b"new")]).unwrap();
 
         assert_eq!(held(&path), [[put(9, b"new")]]);
+    }
+
+    /// The disk took the end of a record and not its beginning.
+    #[test]
+    fn of_what_is_done_nothing_is_done_again_whatever_becomes_of_the_next_record() {
+        let (_folder, path) = fresh();
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        (1..=9).for_each(|value| journal.append(&[put(1, &[value; 100])]).unwrap());
+
+        journal.begin_anew().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[200..700].fill(b'x');
+        std::fs::write(&path, bytes).unwrap();
+
+        assert!(held(&path).is_empty());
+    }
+
+    #[test]
+    fn one_that_is_kept_is_not_cleared() {
+        let (_folder, path) = fresh();
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.append(&[put(1, b"the only copy")]).unwrap();
+
+        journal.keep();
+        journal.clear().unwrap();
+
+        assert_eq!(held(&path).len(), 1);
     }
 
     #[test]
@@ -238,21 +277,11 @@ mod tests {
         let (mut journal, _) = Journal::open(&path).unwrap();
 
         while !journal.is_full() {
-            journal.append(&[put(1, &[0; 5_000])]).unwrap();
+            journal.append(&[put(1, &[0; 500])]).unwrap();
         }
-        journal.begin_anew();
+        journal.begin_anew().unwrap();
 
         assert!(!journal.is_full());
         assert!(std::fs::metadata(&path).unwrap().len() >= FULL as u64, "its file keeps its size");
-    }
-
-    #[test]
-    fn what_is_removed_weighs_more_than_it_says() {
-        let (_folder, path) = fresh();
-        let (mut journal, _) = Journal::open(&path).unwrap();
-
-        journal.append(&(0..FULL as u64 / 1024).map(remove).collect::<Vec<_>>()).unwrap();
-
-        assert!(journal.is_full());
     }
 }

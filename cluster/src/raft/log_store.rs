@@ -1,8 +1,8 @@
 //! sled as the disk of the log. The only file that speaks sled.
 //!
-//! A batch is on the disk when it is in the journal; sled is flushed when that is full. In between the journal holds what
-//! is new, and only that: a page that sled moved meanwhile must not be lost with its old place used again. sled uses no
-//! segment again before another one was filled, and what it writes for a journal, three to five times as much, fills none.
+//! A batch is on the disk when it is in the journal; sled is flushed when that is full. Until then the journal holds what
+//! is new, and only that. What sled moves about meanwhile must not be lost either, so nothing much is written between two
+//! flushes: it is flushed as well when a batch is large, and when it went on to another segment.
 //!
 //! Two things sled does not do by itself. On Linux its `flush` ends with `sync_file_range`, which does not reach the
 //! disk's own cache nor write the file's length: so each flush ends with fdatasync on sled's file. And it moves a
@@ -25,7 +25,7 @@ use metrics::Histogram;
 use parking_lot::{Mutex, RwLock};
 
 use super::disk::{Disk, Key, Write};
-use super::journal::Journal;
+use super::journal::{self, Journal};
 use crate::metrics::SYNC_SECONDS;
 
 const SEGMENT: usize = 4 * 1024 * 1024;
@@ -46,6 +46,8 @@ struct Files {
     /// sled's own file, to sync it.
     file: File,
     journal: Mutex<Journal>,
+    /// When sled's file was last written, as far as the last flush knows.
+    flushed: Mutex<Option<SystemTime>>,
 }
 
 impl SledDisk {
@@ -59,26 +61,53 @@ impl SledDisk {
         let tree = db.open_tree("log").map_err(failed)?;
         let file = File::open(folder.join("db"))?;
         let (journal, to_do_again) = Journal::open(&folder.join("journal"))?;
-        let files = Files { db, tree, file, journal: Mutex::new(journal) };
+        let files = Files { db, tree, file, journal: Mutex::new(journal), flushed: Mutex::default() };
         for batch in to_do_again {
-            change(&files.tree, batch).map_err(failed)?;
+            files.change(batch)?;
         }
         files.flush()?;
+        let blobs = Blobs::open(folder.join("blobs"))?;
         files.journal.lock().clear()?;
         // The names of the files must survive a power cut as their content does.
         File::open(folder)?.sync_all()?;
 
-        let blobs = Blobs::open(folder.join("blobs"))?;
         let sync_seconds = metrics::histogram!(SYNC_SECONDS);
         Ok(SledDisk { open: RwLock::new(Some(files)), blobs, sync_seconds })
     }
 }
 
 impl Files {
+    /// Each write by itself: it is the journal that makes a batch whole.
+    fn change(&self, batch: Vec<Write>) -> io::Result<()> {
+        let mut changed = 0;
+        for write in batch {
+            changed += match write {
+                Write::Put(key, value) => {
+                    let length = value.len();
+                    self.tree.insert(key.bytes(), value).map(|_| length)
+                }
+                Write::Remove(key) => self.tree.remove(key.bytes()).map(|old| old.map_or(0, |old| old.len())),
+            }
+            .map_err(failed)?;
+            if changed >= journal::FULL {
+                self.flush()?;
+                changed = 0;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns when sled's file holds everything.
     fn flush(&self) -> io::Result<()> {
         self.db.flush().map_err(failed)?;
-        self.file.sync_data()
+        self.file.sync_data()?;
+        *self.flushed.lock() = Some(self.file.metadata()?.modified()?);
+        Ok(())
+    }
+
+    /// sled writes by itself when a segment is full.
+    fn has_written(&self) -> io::Result<bool> {
+        Ok(Some(self.file.metadata()?.modified()?) != *self.flushed.lock())
     }
 }
 
@@ -101,7 +130,7 @@ impl Blobs {
         Ok(blobs)
     }
 
-    /// Fails if there is one. The folder is read only when it has changed, for this is asked after every write.
+    /// Fails if there is one. The folder is read only when it has changed.
     fn refuse(&self) -> io::Result<()> {
         let changed = self.handle.metadata()?.modified()?;
         let mut empty_since = self.empty_since.lock();
@@ -146,21 +175,27 @@ fn is_locked(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
+impl SledDisk {
+    fn write_down(&self, files: &Files, journal: &mut Journal, batch: Vec<Write>) -> io::Result<()> {
+        let started = Instant::now();
+        journal.append(&batch)?;
+        self.sync_seconds.record(started.elapsed());
+        fenced(|| files.change(batch))?;
+        if journal.is_full() || files.has_written()? {
+            fenced(|| files.flush())?;
+            self.blobs.refuse()?;
+            journal.begin_anew()?;
+        }
+        Ok(())
+    }
+}
+
 impl Disk for SledDisk {
     fn write(&self, batch: Vec<Write>) -> io::Result<()> {
         let open = self.open.read();
         let files = open.as_ref().ok_or_else(closed)?;
         let mut journal = files.journal.lock();
-        let started = Instant::now();
-        journal.append(&batch)?;
-        self.sync_seconds.record(started.elapsed());
-        fenced(|| change(&files.tree, batch).map_err(failed))?;
-        if journal.is_full() {
-            fenced(|| files.flush())?;
-            self.blobs.refuse()?;
-            journal.begin_anew();
-        }
-        Ok(())
+        self.write_down(files, &mut journal, batch).inspect_err(|_| journal.keep())
     }
 
     fn scan(&self, from: Key, to: Key, each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
@@ -187,17 +222,6 @@ impl Disk for SledDisk {
             files.journal.lock().clear()
         });
     }
-}
-
-/// Each write by itself: it is the journal that makes a batch whole.
-fn change(tree: &sled::Tree, batch: Vec<Write>) -> sled::Result<()> {
-    for write in batch {
-        match write {
-            Write::Put(key, value) => tree.insert(key.bytes(), value)?,
-            Write::Remove(key) => tree.remove(key.bytes())?,
-        };
-    }
-    Ok(())
 }
 
 /// A panic of sled as a failure: it met what it did not write. Nothing of ours is torn by that.

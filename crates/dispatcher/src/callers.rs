@@ -4,7 +4,7 @@
 //! know yet where it is now. The answers go back the way the requests came (RFC 3261 section 18.2.2).
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -19,13 +19,14 @@ pub struct Callers(Mutex<HashMap<SocketAddr, Arc<Outbox>>>);
 /// A connection that a manager made, until this is dropped. It is the way to one address: the last that it said.
 pub struct Caller<'a> {
     callers: &'a Callers,
+    ip: IpAddr,
     pub outbox: Arc<Outbox>,
     address: Option<SocketAddr>,
 }
 
 impl Callers {
-    pub fn connected(&self, outbox: Outbox) -> Caller<'_> {
-        Caller { callers: self, outbox: Arc::new(outbox), address: None }
+    pub fn connected(&self, ip: IpAddr, outbox: Outbox) -> Caller<'_> {
+        Caller { callers: self, ip: ip.to_canonical(), outbox: Arc::new(outbox), address: None }
     }
 
     pub fn way_to(&self, address: SocketAddr) -> Option<Arc<Outbox>> {
@@ -34,13 +35,16 @@ impl Callers {
 }
 
 impl Caller<'_> {
-    /// It has sent a request.
+    /// It has sent a request. An address of another host is not believed.
     pub fn asks(&mut self, request: &Message) {
         let said = request.via().ok().and_then(|via| names::address(via.host, via.port));
-        if said.is_some() && said != self.address {
+        let Some(address) = said.filter(|address| address.ip() == self.ip) else { return };
+        if self.address == Some(address) {
+            self.callers.0.lock().entry(address).or_insert_with(|| self.outbox.clone());
+        } else {
             self.forget();
-            self.address = said;
-            self.callers.0.lock().extend(said.map(|address| (address, self.outbox.clone())));
+            self.address = Some(address);
+            self.callers.0.lock().insert(address, self.outbox.clone());
         }
     }
 
@@ -67,14 +71,14 @@ mod tests {
     use super::*;
 
     const HERE: &str = "192.0.2.1:5060";
-    const THERE: &str = "192.0.2.2:5060";
+    const THERE: &str = "192.0.2.1:5062";
 
     #[test]
     fn the_way_to_a_manager_is_its_last_connection_as_long_as_that_stands() {
         let callers = Callers::default();
-        let mut first = callers.connected(Outbox::new(100));
+        let mut first = connected(&callers);
         first.asks(&notify(HERE));
-        let mut second = callers.connected(Outbox::new(100));
+        let mut second = connected(&callers);
         second.asks(&notify(HERE));
 
         drop(first);
@@ -86,15 +90,42 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_stands_is_the_way_again_when_a_later_one_has_gone() {
+        let callers = Callers::default();
+        let (mut first, mut second) = (connected(&callers), connected(&callers));
+        first.asks(&notify(HERE));
+        second.asks(&notify(HERE));
+        drop(second);
+
+        first.asks(&notify(HERE));
+
+        assert!(callers.way_to(address(HERE)).is_some());
+    }
+
+    #[test]
+    fn who_says_the_address_of_another_host_is_not_the_way_to_it() {
+        let callers = Callers::default();
+        let mut liar = connected(&callers);
+
+        liar.asks(&notify("192.0.2.99:5060"));
+
+        assert!(callers.way_to(address("192.0.2.99:5060")).is_none());
+    }
+
+    #[test]
     fn a_connection_is_the_way_to_one_address_only() {
         let callers = Callers::default();
-        let mut one = callers.connected(Outbox::new(100));
+        let mut one = connected(&callers);
         one.asks(&notify(HERE));
 
         one.asks(&notify(THERE));
 
         assert!(callers.way_to(address(HERE)).is_none());
         assert!(callers.way_to(address(THERE)).is_some());
+    }
+
+    fn connected(callers: &Callers) -> Caller<'_> {
+        callers.connected(address(HERE).ip(), Outbox::new(100))
     }
 
     fn address(text: &str) -> SocketAddr {

@@ -1,6 +1,6 @@
 //! A running dispatcher: sockets bound, tasks started, stopped in order.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -300,15 +300,15 @@ async fn serve_managers(
         };
         let (board, closing) = (board.clone(), closing.clone());
         tasks.spawn(async move {
-            until(closing, serve_manager(stream, &board)).await;
+            until(closing, serve_manager(stream, remote.ip(), &board)).await;
             drop(place);
         });
     }
 }
 
-async fn serve_manager(connection: tls::Stream, board: &Switchboard) {
+async fn serve_manager(connection: tls::Stream, ip: IpAddr, board: &Switchboard) {
     let (reading, writing) = connection.into_split();
-    let mut caller = board.callers.connected(Outbox::new(board.limits.inner_queue));
+    let mut caller = board.callers.connected(ip, Outbox::new(board.limits.inner_queue));
     let outbox = caller.outbox.clone();
     let take = |frame| {
         let framed = match frame {
