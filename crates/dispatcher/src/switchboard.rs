@@ -350,19 +350,10 @@ impl Switchboard {
 
     fn send_back(&self, to: &Leg, answer: Bytes) {
         // Refused to be sent, it is counted; the phone will ask again.
-        let _ = self.send_to_phone(to, answer, Connections::answer);
+        let _ = self.send_to_phone(to, answer);
     }
 
-    fn ask_phone(&self, to: &Leg, request: Bytes) -> Result<(), Unsent> {
-        self.send_to_phone(to, request, Connections::send)
-    }
-
-    fn send_to_phone(
-        &self,
-        to: &Leg,
-        bytes: Bytes,
-        over: impl FnOnce(&Connections, u64, Bytes) -> Result<(), Unsent>,
-    ) -> Result<(), Unsent> {
+    fn send_to_phone(&self, to: &Leg, bytes: Bytes) -> Result<(), Unsent> {
         let sent = match to.transport {
             Transport::Udp => {
                 if self.send_datagram(to.listener, bytes, to.remote) == Err(Unsent::Full) {
@@ -371,7 +362,7 @@ impl Switchboard {
                 }
                 Ok(())
             }
-            _ => over(&self.connections, to.connection, bytes),
+            _ => self.connections.send(to.connection, bytes),
         };
         match sent {
             Ok(()) => self.metrics.to_phones.increment(1),

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::owed::Owed;
 use crate::outbox::{Budget, Outbox, Unsent};
 
 pub struct Connections {
@@ -45,7 +44,6 @@ pub struct Connection {
     pub outbox: Arc<Outbox>,
     /// Cancelled when a full queue shows that the phone does not read.
     pub stuck: CancellationToken,
-    pub owed: Arc<Owed>,
     source: IpAddr,
 }
 
@@ -75,7 +73,6 @@ impl Connections {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             outbox: Arc::new(Outbox::sharing(self.bounds.queue, self.budget.clone())),
             stuck: CancellationToken::new(),
-            owed: Arc::default(),
             source,
         };
         table.sources.insert(source, from_source + 1);
@@ -94,21 +91,11 @@ impl Connections {
         }
     }
 
-    /// A request, or whatever else asks for an answer: who sends no more can give none. A connection whose queue is full
-    /// is closed.
+    /// A connection whose queue is full is closed.
     pub fn send(&self, number: u64, message: Bytes) -> Result<(), Unsent> {
         let table = self.table.read();
-        let open = table.open.get(&number).filter(|connection| !connection.owed.has_ended());
-        open.ok_or(Unsent::Gone)?.push(message)
-    }
-
-    /// An answer to a request that came over the connection.
-    pub fn answer(&self, number: u64, answer: Bytes) -> Result<(), Unsent> {
-        let table = self.table.read();
         let connection = table.open.get(&number).ok_or(Unsent::Gone)?;
-        connection.push(answer.clone())?;
-        connection.owed.answered(&answer);
-        Ok(())
+        connection.outbox.push(message).inspect_err(|_| connection.stuck.cancel())
     }
 
     /// What all of them may hold of messages that are not whole.
@@ -127,12 +114,6 @@ impl Connections {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-impl Connection {
-    fn push(&self, message: Bytes) -> Result<(), Unsent> {
-        self.outbox.push(message).inspect_err(|_| self.stuck.cancel())
     }
 }
 
@@ -174,17 +155,6 @@ mod tests {
 
         assert_eq!(connections.send(first.number, "x".into()), Err(Unsent::Gone));
         assert!(connections.open(ONE).is_some_and(|next| next.number != first.number));
-    }
-
-    #[test]
-    fn a_phone_that_sends_no_more_is_answered_and_asked_nothing() {
-        let connections = connections();
-        let phone = connections.open(ONE).unwrap();
-
-        phone.owed.end();
-
-        assert_eq!(connections.send(phone.number, "NOTIFY".into()), Err(Unsent::Gone));
-        assert_eq!(connections.answer(phone.number, "SIP/2.0 200 OK".into()), Ok(()));
     }
 
     #[test]

@@ -27,8 +27,7 @@ use crate::switchboard::Switchboard;
 
 /// After an error of accept, usually "too many open files", which does not go away at once.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection that ends waits for the answers it is owed, how long it may take to bring out what waits for it,
-/// and how long then to say goodbye.
+/// How long a connection that ends may take to bring out what waits for it, and how long then to say goodbye.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A public listener for connections.
@@ -148,10 +147,7 @@ impl Phone {
     /// Takes a message to where it goes. False if it was none.
     pub fn take(&self, frame: Frame) -> bool {
         match frame {
-            Frame::Message(framed) => {
-                self.connection.owed.heard(framed.bytes());
-                self.board.from_phone(framed, &self.leg)
-            }
+            Frame::Message(framed) => self.board.from_phone(framed, &self.leg),
             Frame::KeepAlive => {
                 // With a full queue it goes unanswered: a phone that does not read is closed at its next message.
                 let _ = self.connection.outbox.push(PONG);
@@ -166,11 +162,6 @@ impl Phone {
             let reason = tokio::select! {
                 end = reading => match end {
                     End::Closed => None,
-                    End::Finished => {
-                        self.connection.owed.end();
-                        let _ = timeout(LAST_WORDS, self.connection.owed.settled()).await;
-                        None
-                    }
                     End::Idle => Some(Closed::Idle),
                     End::NotSip => Some(Closed::NotSip),
                     End::TooLarge => Some(Closed::TooLarge),
