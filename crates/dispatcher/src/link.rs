@@ -59,6 +59,11 @@ impl Link {
         self.outbox.lock().as_ref().ok_or(Unsent::Gone)?.push(message)
     }
 
+    /// What is written to the connection, if there is one.
+    pub fn connected(&self) -> Option<Arc<Outbox>> {
+        self.outbox.lock().clone()
+    }
+
     pub fn standing(&self, limit: Duration, now: Instant) -> Standing {
         self.liveness.lock().standing(limit, now)
     }
@@ -68,8 +73,7 @@ impl Link {
         self.address.send_if_modified(|known| std::mem::replace(known, address) != address);
     }
 
-    /// Somebody at this address has connected to us. If it is the peer, it takes connections again, and it wants the
-    /// answers to what it sends now: those leave over ours.
+    /// Somebody at this address has connected to us. If it is the peer, it takes connections again.
     pub fn see(&self, ip: IpAddr) {
         if self.address.borrow().ip() == ip && self.outbox.lock().is_none() {
             self.seen.notify_one();

@@ -2,8 +2,8 @@
 //!
 //! Content-Length says where a message ends; without one it has no body. A message that is too large or
 //! whose length is unreadable still comes out, cut behind its head, so that it can be answered
-//! (`Message::check` gives its fault), and so does a head that grows beyond its limits; the error that follows says that the stream is lost, because
-//! nobody knows where the next message starts. The connection is to be closed then.
+//! (`Message::check` gives its fault), and so does a head that grows beyond its limits; the error that follows says that
+//! the stream is lost, because nobody knows where the next message starts. The connection is to be closed then.
 
 use std::fmt;
 

@@ -93,14 +93,9 @@ impl Switchboard {
     }
 
     pub(super) fn send_to_manager(&self, address: SocketAddr, answer: Bytes) {
-        let linked = self.members.load().at(address).map(|link| link.send(answer.clone()));
-        let sent = match linked.unwrap_or(Err(Unsent::Gone)) {
-            Err(Unsent::Gone) => {
-                self.callers.way_to(address).map_or(Err(Unsent::Gone), |way| way.push(answer))
-            }
-            sent => sent,
-        };
-        match sent {
+        let ours = self.members.load().at(address).and_then(|link| link.connected());
+        let way = ours.or_else(|| self.callers.way_to(address));
+        match way.map_or(Err(Unsent::Gone), |way| way.push(answer)) {
             Ok(()) => self.metrics.to_managers.increment(1),
             Err(Unsent::Gone) => self.metrics.dropped(Dropped::UnknownManager),
             Err(full) => self.lost(full, Queue::Link),
