@@ -76,35 +76,34 @@ impl Limits {
 
     /// Without any of these nothing would be served.
     fn check_for_nothing(&self) -> anyhow::Result<()> {
-        let sizes = [
-            ("message", self.message),
-            ("start_line", self.start_line),
-            ("headers", self.headers),
-            ("header", self.header),
-            ("connections", self.connections),
-            ("connections_per_source", self.connections_per_source),
-            ("connection_queue", self.connection_queue),
-            ("connection_queues", self.connection_queues),
-            ("partial_messages", self.partial_messages),
-            ("window", self.window),
-            ("window_bytes", self.window_bytes),
-            ("datagram", self.datagram),
-            ("pending", self.pending),
-            ("server_transactions", self.server_transactions),
-            ("client_transactions", self.client_transactions),
-            ("document", self.document),
-            ("links", self.links),
-            ("questions", self.questions),
-            ("proposals", self.proposals),
-        ];
-        let times =
-            [("message_wait_ms", self.message_wait_ms), ("verdict_timeout_ms", self.verdict_timeout_ms)];
-        let sizes = sizes.into_iter().filter(|(_, size)| *size == Some(0)).map(|(name, _)| name);
-        let times = times.into_iter().filter(|(_, time)| *time == Some(0)).map(|(name, _)| name);
-        match sizes.chain(times).next() {
-            Some(name) => bail!("`limits.{name}` is at least 1: nothing would be served"),
-            None => Ok(()),
+        for (name, zero) in [
+            ("message", self.message == Some(0)),
+            ("start_line", self.start_line == Some(0)),
+            ("headers", self.headers == Some(0)),
+            ("header", self.header == Some(0)),
+            ("connections", self.connections == Some(0)),
+            ("connections_per_source", self.connections_per_source == Some(0)),
+            ("connection_queue", self.connection_queue == Some(0)),
+            ("connection_queues", self.connection_queues == Some(0)),
+            ("partial_messages", self.partial_messages == Some(0)),
+            ("window", self.window == Some(0)),
+            ("window_bytes", self.window_bytes == Some(0)),
+            ("datagram", self.datagram == Some(0)),
+            ("pending", self.pending == Some(0)),
+            ("server_transactions", self.server_transactions == Some(0)),
+            ("client_transactions", self.client_transactions == Some(0)),
+            ("document", self.document == Some(0)),
+            ("links", self.links == Some(0)),
+            ("questions", self.questions == Some(0)),
+            ("proposals", self.proposals == Some(0)),
+            ("message_wait_ms", self.message_wait_ms == Some(0)),
+            ("verdict_timeout_ms", self.verdict_timeout_ms == Some(0)),
+        ] {
+            if zero {
+                bail!("`limits.{name}` is 0: nothing would be served");
+            }
         }
+        Ok(())
     }
 
     pub fn dispatcher(&self, limits: &mut dispatcher::config::Limits) {
