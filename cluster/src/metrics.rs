@@ -20,9 +20,9 @@ pub const COMMANDS_PER_ENTRY: &str = "vedette_log_commands_per_entry";
 pub const ENTRIES_APPLIED: &str = "vedette_log_entries_applied_total";
 /// Times that the consumer of a group lagged so far behind that its log waited for it.
 pub const EVENTS_FULL: &str = "vedette_log_events_full_total";
-/// One round of the writer: the batch, sled's flush and fdatasync.
+/// One round of the writer: the batch in the journal and in sled, and sled's flush if it is time.
 pub const ROUND_SECONDS: &str = "vedette_log_round_seconds";
-/// The fdatasync alone.
+/// The journal's part of it: one write and one sync.
 pub const SYNC_SECONDS: &str = "vedette_log_sync_seconds";
 /// Jobs, of all groups, that one sync served.
 pub const JOBS_PER_SYNC: &str = "vedette_log_jobs_per_sync";

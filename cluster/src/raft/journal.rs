@@ -55,6 +55,7 @@ impl Journal {
         self.file.write_all_at(&self.record, self.at)?;
         self.file.sync_data()?;
         self.at += self.record.len() as u64;
+        // A round that was large leaves no large buffer behind.
         self.record.clear();
         self.record.shrink_to(FULL);
         Ok(())
@@ -86,14 +87,13 @@ impl Journal {
         self.file.set_len(0)?;
         self.file.sync_all()?;
         self.at = 0;
-        self.generation += 1;
         Ok(())
     }
 }
 
 fn seal(batch: &[Write], generation: u64, record: &mut Vec<u8>) {
     record.clear();
-    record.resize(HEAD, 0);
+    record.extend_from_slice(&[0; HEAD]);
     for write in batch {
         match write {
             Write::Put(key, value) => {
@@ -176,10 +176,12 @@ mod tests {
         Write::Remove(Key::entry(GroupId(1), index))
     }
 
-    fn fresh() -> (tempfile::TempDir, std::path::PathBuf) {
+    fn fresh() -> (tempfile::TempDir, std::path::PathBuf, Journal) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
-        (folder, path)
+        let (journal, nothing) = Journal::open(&path).unwrap();
+        assert!(nothing.is_empty());
+        (folder, path, journal)
     }
 
     fn held(path: &Path) -> Vec<Vec<Write>> {
@@ -188,20 +190,17 @@ mod tests {
 
     #[test]
     fn what_was_appended_is_given_back_in_order() {
-        let (_folder, path) = fresh();
-        let (mut journal, nothing) = Journal::open(&path).unwrap();
+        let (_folder, path, mut journal) = fresh();
         let batches = [vec![put(1, b"one"), put(2, b"")], vec![], vec![remove(1), put(1, &[7; 70_000])]];
 
         batches.iter().for_each(|batch| journal.append(batch).unwrap());
 
-        assert!(nothing.is_empty());
         assert_eq!(held(&path), batches);
     }
 
     #[test]
     fn what_an_earlier_generation_left_behind_is_not_taken_for_more() {
-        let (_folder, path) = fresh();
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let (_folder, path, mut journal) = fresh();
         (1..=4).for_each(|index| journal.append(&[put(index, b"old")]).unwrap());
 
         journal.begin_anew().unwrap();
@@ -213,8 +212,7 @@ mod tests {
     /// The disk took the end of a record and not its beginning.
     #[test]
     fn of_what_is_done_nothing_is_done_again_whatever_becomes_of_the_next_record() {
-        let (_folder, path) = fresh();
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let (_folder, path, mut journal) = fresh();
         (1..=9).for_each(|value| journal.append(&[put(1, &[value; 100])]).unwrap());
 
         journal.begin_anew().unwrap();
@@ -227,8 +225,7 @@ mod tests {
 
     #[test]
     fn one_that_is_kept_is_not_cleared() {
-        let (_folder, path) = fresh();
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let (_folder, path, mut journal) = fresh();
         journal.append(&[put(1, b"the only copy")]).unwrap();
 
         journal.keep();
@@ -239,8 +236,7 @@ mod tests {
 
     #[test]
     fn a_record_that_was_torn_ends_the_journal_before_it() {
-        let (_folder, path) = fresh();
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let (_folder, path, mut journal) = fresh();
         journal.append(&[put(1, b"whole")]).unwrap();
         let whole = std::fs::read(&path).unwrap().len();
         journal.append(&[put(2, b"torn")]).unwrap();
@@ -260,8 +256,7 @@ mod tests {
 
     #[test]
     fn one_that_is_cleared_has_nothing_to_do_again_and_goes_on() {
-        let (_folder, path) = fresh();
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let (_folder, path, mut journal) = fresh();
         journal.append(&[put(1, b"done")]).unwrap();
 
         journal.clear().unwrap();
@@ -273,8 +268,7 @@ mod tests {
 
     #[test]
     fn it_is_full_from_a_size_on_until_it_begins_anew() {
-        let (_folder, path) = fresh();
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let (_folder, path, mut journal) = fresh();
 
         while !journal.is_full() {
             journal.append(&[put(1, &[0; 500])]).unwrap();
