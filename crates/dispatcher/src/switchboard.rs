@@ -161,6 +161,7 @@ impl Switchboard {
         };
         let order = self.members.load().order(request);
         let (key, priority) = (forwarded.key, forwarded.priority);
+        self.connections.owe(leg);
         let admitted = self.with_window(|window, standings, now| {
             if self.is_draining() && !window.holds(key) {
                 // The phone will repeat it, and somebody else will be there.
@@ -172,6 +173,7 @@ impl Switchboard {
         if admitted.is_err() {
             self.metrics.full(Queue::Window);
             self.refuse(request, leg, Refusal::Unavailable(self.timings.retry_after));
+            self.connections.answered(leg);
         }
     }
 
@@ -301,6 +303,9 @@ impl Switchboard {
             self.throttle.lock().told(Source::of(&back.to), status, answer.method(), now);
         }
         self.send_back(&back.to, forward::returned(answer));
+        if let Some(200..) = answer.status() {
+            self.connections.answered(&back.to);
+        }
     }
 
     /// Says to the phone what every manager has said. The request has our Via on top, so the answer is taken back as a
@@ -312,7 +317,10 @@ impl Switchboard {
         let Some(answer) = answer else { return };
         self.metrics.answered(refusal.status());
         match forward::return_path(&answer, &self.names) {
-            Ok(back) => self.send_back(&back.to, forward::returned(&answer)),
+            Ok(back) => {
+                self.send_back(&back.to, forward::returned(&answer));
+                self.connections.answered(&back.to);
+            }
             Err(reason) => self.metrics.dropped(reason),
         }
     }

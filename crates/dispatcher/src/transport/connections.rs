@@ -8,8 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use sip::Transport;
 use tokio_util::sync::CancellationToken;
 
+use super::owed::Owed;
+use crate::names::Leg;
 use crate::outbox::{Budget, Outbox, Unsent};
 
 pub struct Connections {
@@ -44,6 +47,7 @@ pub struct Connection {
     pub outbox: Arc<Outbox>,
     /// Cancelled when a full queue shows that the phone does not read.
     pub stuck: CancellationToken,
+    pub owed: Arc<Owed>,
     source: IpAddr,
 }
 
@@ -73,6 +77,7 @@ impl Connections {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             outbox: Arc::new(Outbox::sharing(self.bounds.queue, self.budget.clone())),
             stuck: CancellationToken::new(),
+            owed: Arc::default(),
             source,
         };
         table.sources.insert(source, from_source + 1);
@@ -96,6 +101,24 @@ impl Connections {
         let table = self.table.read();
         let connection = table.open.get(&number).ok_or(Unsent::Gone)?;
         connection.outbox.push(message).inspect_err(|_| connection.stuck.cancel())
+    }
+
+    /// A request of the phone is on its way to a manager.
+    pub fn owe(&self, phone: &Leg) {
+        self.of(phone, Owed::asked);
+    }
+
+    /// The phone has its final answer to one, or will have none.
+    pub fn answered(&self, phone: &Leg) {
+        self.of(phone, Owed::answered);
+    }
+
+    fn of(&self, phone: &Leg, note: impl FnOnce(&Owed)) {
+        if phone.transport != Transport::Udp
+            && let Some(connection) = self.table.read().open.get(&phone.connection)
+        {
+            note(&connection.owed);
+        }
     }
 
     /// What all of them may hold of messages that are not whole.

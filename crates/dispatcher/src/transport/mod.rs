@@ -7,6 +7,7 @@ mod frames;
 mod handshake;
 pub mod lines;
 pub mod origins;
+mod owed;
 pub mod patience;
 pub mod phone;
 pub mod stream;

@@ -27,7 +27,8 @@ use crate::switchboard::Switchboard;
 
 /// After an error of accept, usually "too many open files", which does not go away at once.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection that ends may take to bring out what waits for it, and how long then to say goodbye.
+/// How long a connection that ends waits for the answers it is owed, how long it may take to bring out what waits for it,
+/// and how long then to say goodbye.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A public listener for connections.
@@ -162,6 +163,10 @@ impl Phone {
             let reason = tokio::select! {
                 end = reading => match end {
                     End::Closed => None,
+                    End::Finished => {
+                        let _ = timeout(LAST_WORDS, self.connection.owed.settled()).await;
+                        None
+                    }
                     End::Idle => Some(Closed::Idle),
                     End::NotSip => Some(Closed::NotSip),
                     End::TooLarge => Some(Closed::TooLarge),

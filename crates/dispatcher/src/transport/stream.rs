@@ -14,6 +14,8 @@ use super::patience::Patience;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Closed,
+    /// The other side sends no more, and may still read.
+    Finished,
     Idle,
     NotSip,
     /// A WebSocket message that is not even read.
@@ -69,7 +71,8 @@ fn pump<B>(
     let mut buffer = ReadBuf::uninit(&mut buffer);
     match ready!(stream.poll_read(cx, &mut buffer)) {
         Ok(()) if !buffer.filled().is_empty() => framer.push(buffer.filled()),
-        Ok(()) | Err(_) => return Poll::Ready(Err(End::Closed)),
+        Ok(()) => return Poll::Ready(Err(End::Finished)),
+        Err(_) => return Poll::Ready(Err(End::Closed)),
     }
     let _batch = begin();
     let mut any = false;

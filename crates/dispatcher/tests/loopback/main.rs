@@ -104,6 +104,24 @@ async fn a_notify_for_a_connection_that_is_gone_is_answered_430() {
 }
 
 #[tokio::test]
+async fn a_phone_that_has_ended_its_sending_is_answered() {
+    let mut manager = FakeManager::start().await;
+    let server = Running::in_front_of(&[&manager]).await;
+    let mut phone = Stream::connect(server.public).await;
+    phone.write(request(Method::Subscribe, "TCP", phone.address(), "1")).await;
+    phone.write(request(Method::Subscribe, "TCP", phone.address(), "2")).await;
+    phone.end_sending().await;
+    let (one, other) = (manager.receive().await, manager.receive().await);
+
+    manager.answer(&one, 200);
+    assert_eq!(phone.receive().await.status(), Some(200));
+    manager.answer(&other, 404);
+    assert_eq!(phone.receive().await.status(), Some(404));
+
+    phone.closed().await;
+}
+
+#[tokio::test]
 async fn a_manager_may_bring_its_notify_on_a_connection_of_its_own() {
     let mut manager = FakeManager::start().await;
     let server = Running::in_front_of(&[&manager]).await;

@@ -267,6 +267,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         assert!(soon(self.read()).await.is_none());
     }
 
+    /// From here on it only reads.
+    pub async fn end_sending(&mut self) {
+        self.socket.shutdown().await.unwrap();
+    }
+
     pub async fn read_exactly(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         soon(self.socket.read_exact(&mut bytes)).await.unwrap();
