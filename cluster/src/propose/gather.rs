@@ -2,9 +2,8 @@
 //!
 //! An entry costs about the same whether it holds one command or a hundred: a write and a sync on every member, and
 //! messages each way. Those whose commands were answered together ask again at about the same time, but not at the same
-//! instant. So after an entry that several commands shared the next one waits until as many have come again, though not
-//! longer than that entry took: a machine that is busy is slow to ask again, and has the most to gain. A command that
-//! comes alone waits for nothing.
+//! instant. So after an entry that several commands shared the next one waits a little until as many have come again. A
+//! command that comes alone waits for nothing.
 //!
 //! A value: time is an argument.
 
@@ -28,9 +27,9 @@ impl Gather {
         Gather { longest, waiting: None }
     }
 
-    /// An entry with so many commands took so long and is applied; so many others wait already.
-    pub fn applied(&mut self, commands: usize, took: Duration, held: usize, now: Instant) {
-        let waiting = Waiting { enough: held + commands, until: now + took.min(self.longest) };
+    /// An entry with so many commands is applied; so many others wait already.
+    pub fn applied(&mut self, commands: usize, held: usize, now: Instant) {
+        let waiting = Waiting { enough: held + commands, until: now + self.longest };
         self.waiting = (commands > 1).then_some(waiting);
     }
 
@@ -46,14 +45,13 @@ mod tests {
     use super::*;
 
     const LONGEST: Duration = Duration::from_millis(4);
-    const TOOK: Duration = Duration::from_millis(2);
 
     #[test]
     fn a_command_that_comes_alone_waits_for_nothing() {
         let (mut gather, now) = (Gather::new(LONGEST), Instant::now());
         assert_eq!(gather.until(1, now), None);
 
-        gather.applied(1, TOOK, 0, now);
+        gather.applied(1, 0, now);
 
         assert_eq!(gather.until(1, now), None);
     }
@@ -62,27 +60,18 @@ mod tests {
     fn after_a_shared_entry_the_next_one_waits_for_as_many_again() {
         let (mut gather, now) = (Gather::new(LONGEST), Instant::now());
 
-        gather.applied(10, TOOK, 6, now);
+        gather.applied(10, 6, now);
 
-        assert_eq!(gather.until(15, now), Some(now + TOOK));
+        assert_eq!(gather.until(15, now), Some(now + LONGEST));
         assert_eq!(gather.until(16, now), None);
     }
 
     #[test]
-    fn it_waits_no_longer_than_that_entry_took() {
+    fn it_waits_no_longer_than_the_limit() {
         let (mut gather, now) = (Gather::new(LONGEST), Instant::now());
 
-        gather.applied(2, TOOK, 0, now);
+        gather.applied(2, 0, now);
 
-        assert_eq!(gather.until(1, now + TOOK), None);
-    }
-
-    #[test]
-    fn a_slow_disk_does_not_make_it_wait_beyond_the_limit() {
-        let (mut gather, now) = (Gather::new(LONGEST), Instant::now());
-
-        gather.applied(2, 9 * LONGEST, 0, now);
-
-        assert_eq!(gather.until(1, now), Some(now + LONGEST));
+        assert_eq!(gather.until(1, now + LONGEST), None);
     }
 }

@@ -34,7 +34,6 @@ pub struct Proposer {
 struct Flight {
     submitted: InFlight,
     commands: usize,
-    since: Instant,
 }
 
 impl Proposer {
@@ -50,9 +49,8 @@ impl Proposer {
             let until = gather.until(held.len(), Instant::now()).filter(|_| !full);
             if room && !held.is_empty() && until.is_none() {
                 let (entry, commands) = self.next_entry(&mut held);
-                let since = Instant::now();
                 match self.raft.submit(entry).await {
-                    Some(submitted) => in_flight.push_back(Flight { submitted, commands, since }),
+                    Some(submitted) => in_flight.push_back(Flight { submitted, commands }),
                     None => return,
                 }
                 // More may have come meanwhile, and belongs into the next entry.
@@ -70,9 +68,8 @@ impl Proposer {
                     None => return,
                 },
                 Some(applied) = first(&mut in_flight) => {
-                    if let Some(Flight { commands, since, .. }) = in_flight.pop_front() {
-                        let now = Instant::now();
-                        gather.applied(commands, now - since, held.len(), now);
+                    if let Some(Flight { commands, .. }) = in_flight.pop_front() {
+                        gather.applied(commands, held.len(), Instant::now());
                     }
                     if !applied {
                         debug!(group = %self.proposals.group, "An entry was refused or overruled");
