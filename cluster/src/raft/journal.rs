@@ -79,12 +79,14 @@ impl Journal {
         self.kept = true;
     }
 
-    /// The store's file holds all of it, and nothing is to be done again by who opens the journal next.
+    /// The store's file holds all of it, and nothing is to be done again by who opens the journal next. The file is as
+    /// long from now on as it will be.
     pub fn clear(&mut self) -> io::Result<()> {
         if self.kept {
             return Ok(());
         }
         self.file.set_len(0)?;
+        self.file.write_all_at(&vec![0; FULL], 0)?;
         self.file.sync_all()?;
         self.at = 0;
         Ok(())
@@ -264,6 +266,18 @@ mod tests {
         assert!(held(&path).is_empty());
         journal.append(&[put(2, b"next")]).unwrap();
         assert_eq!(held(&path), [[put(2, b"next")]]);
+    }
+
+    #[test]
+    fn its_file_does_not_grow_before_it_is_full() {
+        let (_folder, path, mut journal) = fresh();
+        journal.clear().unwrap();
+        let long = std::fs::metadata(&path).unwrap().len();
+
+        journal.append(&[put(1, &[7; FULL / 2])]).unwrap();
+
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), long);
+        assert_eq!(held(&path), [vec![put(1, &[7; FULL / 2])]]);
     }
 
     #[test]
