@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use metrics::counter;
 use parking_lot::Mutex;
 use placement::NodeId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
-use tracing::debug;
+use tracing::{debug, warn};
 
+use crate::metrics::ANSWERS_LATE;
 use crate::peers::Peers;
 use crate::raft::network::Peer;
 
@@ -144,11 +146,10 @@ impl<T> Due<T> {
         self.last
     }
 
-    fn answer(&mut self, number: u64, reply: T) {
-        if let Some((_, answer)) = self.calls.remove(&number) {
-            // Whoever asked may have given up.
-            let _ = answer.send(Ok(reply));
-        }
+    /// Gives when the call was made, if its caller has given up.
+    fn answer(&mut self, number: u64, reply: T) -> Option<Instant> {
+        let (sent, answer) = self.calls.remove(&number)?;
+        answer.send(Ok(reply)).is_err().then_some(sent)
     }
 
     /// Whether the oldest call should long have been answered, however many were sent after it.
@@ -184,6 +185,7 @@ async fn serve<C: Call>(
         Err(_) => return silent(),
     };
     let mut look = tokio::time::interval(LOOK);
+    let mut is_warned = false;
     loop {
         let reply = tokio::select! {
             reply = replies.message() => reply,
@@ -195,7 +197,17 @@ async fn serve<C: Call>(
             },
         };
         match (reply, stream.upgrade()) {
-            (Ok(Some(reply)), Some(stream)) => stream.due.lock().answer(C::number(&reply), reply),
+            (Ok(Some(reply)), Some(stream)) => {
+                let late = stream.due.lock().answer(C::number(&reply), reply);
+                if let Some(sent) = late {
+                    counter!(ANSWERS_LATE).increment(1);
+                    // Once for each stream: where one is late, most are.
+                    if !std::mem::replace(&mut is_warned, true) {
+                        let (node, took) = (peers.name_of(target), sent.elapsed());
+                        warn!(node, ?took, "An answer of another manager came too late to count");
+                    }
+                }
+            }
             (Ok(_), _) => return closed(),
             (Err(status), _) => return status,
         }
@@ -230,7 +242,7 @@ mod tests {
 
         assert!(!due.is_late(start + ANSWER_WAIT / 2));
         assert!(due.is_late(start + ANSWER_WAIT));
-        due.answer(1, ());
+        assert_eq!(due.answer(1, ()), Some(start));
         assert!(!due.is_late(start + ANSWER_WAIT));
     }
 
@@ -242,11 +254,21 @@ mod tests {
         let sent = [messages.try_recv().unwrap().call, messages.try_recv().unwrap().call];
 
         for (call, clock_ms) in [(sent[1], 20), (sent[0], 10), (99, 30)] {
-            stream.due.lock().answer(call, AppendReply { call, clock_ms, ..AppendReply::default() });
+            let reply = AppendReply { call, clock_ms, ..AppendReply::default() };
+            assert_eq!(stream.due.lock().answer(call, reply), None);
         }
 
         assert_eq!(first.try_recv().unwrap().unwrap().clock_ms, 10);
         assert_eq!(second.try_recv().unwrap().unwrap().clock_ms, 20);
+    }
+
+    #[test]
+    fn an_answer_after_its_caller_has_given_up_is_known_as_late() {
+        let (mut due, sent) = (Due::default(), Instant::now());
+        let caller = due.expect(oneshot::channel().0, sent);
+
+        assert_eq!(due.answer(caller, ()), Some(sent));
+        assert_eq!(due.answer(caller, ()), None);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub const ROUND_SECONDS: &str = "vedette_log_round_seconds";
 pub const SYNC_SECONDS: &str = "vedette_log_sync_seconds";
 /// Jobs, of all groups, that one sync served.
 pub const JOBS_PER_SYNC: &str = "vedette_log_jobs_per_sync";
+/// Answers of other nodes that came when their caller had given up.
+pub const ANSWERS_LATE: &str = "vedette_log_answers_late_total";
 pub const SNAPSHOTS_WRITTEN: &str = "vedette_log_snapshots_written_total";
 pub const SNAPSHOTS_INSTALLED: &str = "vedette_log_snapshots_installed_total";
 pub const SNAPSHOTS_FAILED: &str = "vedette_log_snapshots_failed_total";
