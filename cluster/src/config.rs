@@ -206,7 +206,7 @@ impl Default for Limits {
             entry_commands: 512,
             entry_bytes: MAX_ENTRY_BYTES,
             entries_in_flight: 1,
-            gather: Duration::from_millis(4),
+            gather: Duration::from_millis(3),
             leaderless_wait: Duration::from_secs(3),
             give_up: Duration::from_secs(32),
             repropose_after: Duration::from_secs(4),

@@ -44,7 +44,7 @@ impl Gather {
 mod tests {
     use super::*;
 
-    const LONGEST: Duration = Duration::from_millis(4);
+    const LONGEST: Duration = Duration::from_millis(3);
 
     #[test]
     fn a_command_that_comes_alone_waits_for_nothing() {

@@ -49,6 +49,9 @@ const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // The allocator gives back what a burst has used. A huge page would be 2 MiB to clear when the next burst takes a
+    // little of it again. What the kernel does not let us say is a matter of speed alone.
+    let _ = nix::sys::prctl::set_thp_disable(true);
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command.unwrap_or_else(|| Command::Up(up::Args::default())),
         Err(error) => return explain(&error),
