@@ -161,12 +161,15 @@ impl Switchboard {
         };
         let order = self.members.load().order(request);
         let (key, priority) = (forwarded.key, forwarded.priority);
-        self.connections.owe(leg);
         let admitted = self.with_window(|window, standings, now| {
-            if self.is_draining() && !window.holds(key) {
+            let is_new = !window.holds(key);
+            if self.is_draining() && is_new {
                 // The phone will repeat it, and somebody else will be there.
                 self.metrics.dropped(Dropped::Draining);
                 return Ok(());
+            }
+            if is_new {
+                self.connections.owe(leg);
             }
             window.admit(key, forwarded.bytes, order, priority, standings, now)
         });
@@ -358,10 +361,19 @@ impl Switchboard {
 
     fn send_back(&self, to: &Leg, answer: Bytes) {
         // Refused to be sent, it is counted; the phone will ask again.
-        let _ = self.send_to_phone(to, answer);
+        let _ = self.send_to_phone(to, answer, Connections::answer);
     }
 
-    fn send_to_phone(&self, to: &Leg, bytes: Bytes) -> Result<(), Unsent> {
+    fn ask_phone(&self, to: &Leg, request: Bytes) -> Result<(), Unsent> {
+        self.send_to_phone(to, request, Connections::ask)
+    }
+
+    fn send_to_phone(
+        &self,
+        to: &Leg,
+        bytes: Bytes,
+        over: impl FnOnce(&Connections, u64, Bytes) -> Result<(), Unsent>,
+    ) -> Result<(), Unsent> {
         let sent = match to.transport {
             Transport::Udp => {
                 if self.send_datagram(to.listener, bytes, to.remote) == Err(Unsent::Full) {
@@ -370,7 +382,7 @@ impl Switchboard {
                 }
                 Ok(())
             }
-            _ => self.connections.send(to.connection, bytes),
+            _ => over(&self.connections, to.connection, bytes),
         };
         match sent {
             Ok(()) => self.metrics.to_phones.increment(1),

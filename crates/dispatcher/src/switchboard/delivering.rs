@@ -23,7 +23,7 @@ impl Switchboard {
                 }
             }
         }
-        self.send_to_phone(&delivery.to, delivery.bytes).map_err(|_| Refusal::FlowFailed)
+        self.ask_phone(&delivery.to, delivery.bytes).map_err(|_| Refusal::FlowFailed)
     }
 
     /// Should no connection be made, whoever sent the request repeats it as over UDP, and then it goes there.
@@ -36,6 +36,6 @@ impl Switchboard {
             return Ok(());
         }
         self.metrics.oversize(Large::Datagram);
-        self.send_to_phone(&delivery.to, delivery.bytes).map_err(|_| Refusal::FlowFailed)
+        self.ask_phone(&delivery.to, delivery.bytes).map_err(|_| Refusal::FlowFailed)
     }
 }

@@ -96,11 +96,16 @@ impl Connections {
         }
     }
 
-    /// A connection whose queue is full is closed.
-    pub fn send(&self, number: u64, message: Bytes) -> Result<(), Unsent> {
+    /// Sends a request: whoever sends nothing any more would not answer it. A connection whose queue is full is closed.
+    pub fn ask(&self, number: u64, request: Bytes) -> Result<(), Unsent> {
         let table = self.table.read();
-        let connection = table.open.get(&number).ok_or(Unsent::Gone)?;
-        connection.outbox.push(message).inspect_err(|_| connection.stuck.cancel())
+        let open = table.open.get(&number).filter(|connection| !connection.owed.has_ended());
+        open.ok_or(Unsent::Gone)?.push(request)
+    }
+
+    /// Sends an answer. A connection whose queue is full is closed.
+    pub fn answer(&self, number: u64, answer: Bytes) -> Result<(), Unsent> {
+        self.table.read().open.get(&number).ok_or(Unsent::Gone)?.push(answer)
     }
 
     /// A request of the phone is on its way to a manager.
@@ -140,6 +145,12 @@ impl Connections {
     }
 }
 
+impl Connection {
+    fn push(&self, message: Bytes) -> Result<(), Unsent> {
+        self.outbox.push(message).inspect_err(|_| self.stuck.cancel())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,17 +187,28 @@ mod tests {
 
         connections.close(first.number);
 
-        assert_eq!(connections.send(first.number, "x".into()), Err(Unsent::Gone));
+        assert_eq!(connections.ask(first.number, "x".into()), Err(Unsent::Gone));
         assert!(connections.open(ONE).is_some_and(|next| next.number != first.number));
+    }
+
+    #[test]
+    fn a_phone_that_sends_no_more_is_answered_and_asked_nothing() {
+        let connections = connections();
+        let phone = connections.open(ONE).unwrap();
+
+        phone.owed.end();
+
+        assert_eq!(connections.ask(phone.number, "NOTIFY".into()), Err(Unsent::Gone));
+        assert_eq!(connections.answer(phone.number, "SIP/2.0 200 OK".into()), Ok(()));
     }
 
     #[test]
     fn a_phone_that_does_not_read_loses_its_connection() {
         let connections = connections();
         let phone = connections.open(ONE).unwrap();
-        connections.send(phone.number, "1".repeat(30).into()).unwrap();
+        connections.ask(phone.number, "1".repeat(30).into()).unwrap();
 
-        let unsent = connections.send(phone.number, "2".repeat(30).into());
+        let unsent = connections.ask(phone.number, "2".repeat(30).into());
 
         assert_eq!(unsent, Err(Unsent::Full));
         assert!(phone.stuck.is_cancelled());

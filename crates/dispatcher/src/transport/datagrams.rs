@@ -1,4 +1,4 @@
-//! Many datagrams in one system call (recvmmsg, sendmmsg); the only file that speaks nix.
+//! Many datagrams in one system call (recvmmsg, sendmmsg); the only file that speaks to sockets through nix.
 //!
 //! The headers that the kernel wants are made for each call: they are small beside the call, and hold no pointer for
 //! longer than it takes.

@@ -50,14 +50,14 @@ impl Lines {
     pub fn send(&self, target: Target, bytes: Bytes, connections: &Connections) -> Result<(), Unsent> {
         let mut open = self.open.lock();
         if let Some(number) = open.get(&target) {
-            match connections.send(*number, bytes.clone()) {
+            match connections.ask(*number, bytes.clone()) {
                 Err(Unsent::Gone) => {}
                 sent => return sent,
             }
         }
         let connection = connections.open(target.address.ip()).ok_or(Unsent::Full)?;
         let number = connection.number;
-        connections.send(number, bytes)?;
+        connections.ask(number, bytes)?;
         match self.dial.try_send(Dial { target, connection }) {
             Ok(()) => drop(open.insert(target, number)),
             Err(_) => {

@@ -1,9 +1,10 @@
 //! The answers of managers that a phone waits for on its connection.
 //!
-//! A phone may end its own sending when it has asked what it wants (a half-closed stream); it is still told the answers.
-//! What nobody answers is not waited for: it was never counted, or whoever waits here sets a time.
+//! A phone may end its own sending when it has asked what it wants (a half-closed stream): it is still told the answers,
+//! and asked nothing more. Only what is on its way to a manager is counted. That may be given up unanswered, so whoever
+//! waits here sets a time.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -11,6 +12,7 @@ use tokio::sync::Notify;
 pub struct Owed {
     answers: AtomicUsize,
     given: Notify,
+    has_ended: AtomicBool,
 }
 
 impl Owed {
@@ -25,6 +27,15 @@ impl Owed {
         if self.answers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) == Ok(1) {
             self.given.notify_one();
         }
+    }
+
+    /// The phone sends no more.
+    pub fn end(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
     }
 
     /// Returns once nothing is owed.

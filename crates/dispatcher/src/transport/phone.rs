@@ -27,8 +27,10 @@ use crate::switchboard::Switchboard;
 
 /// After an error of accept, usually "too many open files", which does not go away at once.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection that ends waits for the answers it is owed, how long it may take to bring out what waits for it,
-/// and how long then to say goodbye.
+/// How long a phone that sends no more is waited for with the answers that it is owed: longer than a request is held while
+/// no manager serves.
+const SETTLE: Duration = Duration::from_secs(4);
+/// How long a connection that ends may take to bring out what waits for it, and how long then to say goodbye.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A public listener for connections.
@@ -164,7 +166,7 @@ impl Phone {
                 end = reading => match end {
                     End::Closed => None,
                     End::Finished => {
-                        let _ = timeout(LAST_WORDS, self.connection.owed.settled()).await;
+                        self.settle().await;
                         None
                     }
                     End::Idle => Some(Closed::Idle),
@@ -191,6 +193,15 @@ impl Phone {
             self.closed(reason);
         }
         reason
+    }
+
+    /// The phone sends no more, and waits for what it has asked.
+    async fn settle(&self) {
+        self.connection.owed.end();
+        tokio::select! {
+            _ = timeout(SETTLE, self.connection.owed.settled()) => {}
+            () = self.closing.cancelled() => {}
+        }
     }
 
     fn closed(&self, reason: Closed) {
