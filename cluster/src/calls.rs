@@ -23,6 +23,8 @@ use crate::raft::network::Peer;
 
 /// An answer is due after this time.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
+/// Nobody waits for an append any longer. A caller that has gone earlier had another reason.
+const LATE: Duration = Duration::from_millis(100);
 /// How often a stream is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// Messages that wait to be sent. A group has one call at a time, those that were given up, and what
@@ -146,7 +148,7 @@ impl<T> Due<T> {
         self.last
     }
 
-    /// Gives when the call was made, if its caller has given up.
+    /// Gives when the call was made, if its caller has gone.
     fn answer(&mut self, number: u64, reply: T) -> Option<Instant> {
         let (sent, answer) = self.calls.remove(&number)?;
         answer.send(Ok(reply)).is_err().then_some(sent)
@@ -199,12 +201,15 @@ async fn serve<C: Call>(
         match (reply, stream.upgrade()) {
             (Ok(Some(reply)), Some(stream)) => {
                 let late = stream.due.lock().answer(C::number(&reply), reply);
-                if let Some(sent) = late {
+                if let Some(took) = late.map(|sent| sent.elapsed()).filter(|took| *took >= LATE) {
                     counter!(ANSWERS_LATE).increment(1);
                     // Once for each stream: where one is late, most are.
                     if !std::mem::replace(&mut is_warned, true) {
-                        let (node, took) = (peers.name_of(target), sent.elapsed());
-                        warn!(node, ?took, "An answer of another manager came too late to count");
+                        warn!(
+                            node = peers.name_of(target),
+                            ?took,
+                            "An answer of another manager came too late to count"
+                        );
                     }
                 }
             }
@@ -263,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_after_its_caller_has_given_up_is_known_as_late() {
+    fn an_answer_whose_caller_has_gone_says_when_it_was_asked_for() {
         let (mut due, sent) = (Due::default(), Instant::now());
         let caller = due.expect(oneshot::channel().0, sent);
 
