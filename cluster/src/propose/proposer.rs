@@ -69,6 +69,7 @@ impl Proposer {
                 },
                 Some(applied) = first(&mut in_flight) => {
                     if let Some(Flight { commands, .. }) = in_flight.pop_front() {
+                        self.top_up(&mut held);
                         gather.applied(commands, held.len(), Instant::now());
                     }
                     if !applied {
