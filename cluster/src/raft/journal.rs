@@ -79,8 +79,8 @@ impl Journal {
         self.kept = true;
     }
 
-    /// The store's file holds all of it, and nothing is to be done again by who opens the journal next. The file is as
-    /// long from now on as it will be.
+    /// The store's file holds all of it, and nothing is to be done again by who opens the journal next. The file has the
+    /// room that a journal takes: it grows for the record alone that makes it full.
     pub fn clear(&mut self) -> io::Result<()> {
         if self.kept {
             return Ok(());
