@@ -72,7 +72,8 @@ pub struct LinkLimits {
     /// Connections from dispatchers. Over it a new one is closed at once.
     pub links: usize,
     /// A dispatcher pings four times a second. One that has done so and then says nothing for this long is gone, and its
-    /// host with it, for otherwise the connection would have broken: it is closed.
+    /// host with it, for otherwise the connection would have broken: it is closed, and whoever else holds its listener
+    /// brings the NOTIFYs within 2 s.
     pub silence: Duration,
     /// Questions to billing under way at one time. Over it a request is answered 503.
     pub questions: usize,
@@ -89,7 +90,7 @@ impl Default for LinkLimits {
             link_queue: 16_384,
             link_bytes: 64 * 1024 * 1024,
             links: 256,
-            silence: Duration::from_secs(3),
+            silence: Duration::from_millis(1_250),
             questions: 1_024,
             // Below the second after which a dispatcher asks the next manager, which would ask billing again.
             verdict_timeout: Duration::from_millis(800),
