@@ -36,7 +36,8 @@ const SPEAKERS: &[(&str, &str)] = &[
     ("sled::", "cluster/src/raft/"),
     ("openraft::", "cluster/src/raft/"),
     ("rustls::", "crates/tls/src/"),
-    ("use nix::", "crates/dispatcher/src/transport/datagrams.rs"),
+    ("nix::sys::socket", "crates/dispatcher/src/transport/datagrams.rs"),
+    ("nix::sys::prctl", "crates/vedette/src/main.rs"),
     ("hickory_resolver::", "crates/dispatcher/src/upstream/dns.rs"),
 ];
 

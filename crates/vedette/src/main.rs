@@ -11,6 +11,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use nix::sys::prctl;
 
 /// Replication and SIP both make many small, short-lived buffers; the system's allocator is slower at that.
 #[global_allocator]
@@ -49,9 +50,7 @@ const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The allocator gives back what a burst has used. A huge page would be 2 MiB to clear when the next burst takes a
-    // little of it again. What the kernel does not let us say is a matter of speed alone.
-    let _ = nix::sys::prctl::set_thp_disable(true);
+    spare_huge_pages();
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command.unwrap_or_else(|| Command::Up(up::Args::default())),
         Err(error) => return explain(&error),
@@ -70,6 +69,12 @@ async fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// The allocator gives large blocks back when a burst is over. In a huge page the next burst would have 2 MiB cleared for
+/// the little that it takes. Where the kernel does not allow it, all is well but slower.
+fn spare_huge_pages() {
+    let _ = prctl::set_thp_disable(true);
 }
 
 /// Help and the version are what was asked for; a wrong flag is told in one line.
