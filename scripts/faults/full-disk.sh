@@ -37,8 +37,8 @@ say "before: $(summary "$DIR/kept")"
 
 for n in 1 2; do cat /dev/zero >"$DIR/manager-$n/ballast" 2>/dev/null || true; done
 # What has its place on the disk already, the journal above all, has room for some more.
-for round in {1..60}; do
-  WAIT=6 publish "during-$round" 40 >"$DIR/during"
+for round in {1..20}; do
+  WAIT=6 NOTE=3000 publish "during-$round" 40 >"$DIR/during"
   say "while two of three disks are full: $(summary "$DIR/during")"
   cat "$DIR/during" >>"$DIR/kept"
   [[ $(with_status 200 "$DIR/during") != 0 ]] || break

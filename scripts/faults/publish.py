@@ -4,15 +4,18 @@
     publish.py ADDR:PORT DOMAIN NAME COUNT   publishes for NAME-0, NAME-1, ...; a line "user status entity-tag" for each
     publish.py ADDR:PORT DOMAIN refresh      reads such lines, refreshes what was answered 200, and prints new ones
 
+Each document carries a note of NOTE random bytes (from the environment; none by default), which nothing packs.
 A status of 0 means that there was no final answer within WAIT seconds (from the environment; 12 by default).
 """
 
+import base64
 import os
 import socket
 import sys
 import time
 
 WAIT = float(os.environ.get("WAIT", "12"))
+NOTE = int(os.environ.get("NOTE", "0"))
 AT_ONCE = 20
 RETRANSMIT = (0.5, 1.0, 2.0, 4.0, 4.0, 4.0, 4.0, 4.0)
 
@@ -22,6 +25,7 @@ class Publication:
         self.user, self.tag = user, tag
         self.status = 0
         self.call_id = f"{user}-{os.urandom(6).hex()}"
+        self.note = base64.b64encode(os.urandom(NOTE)).decode()
         self.branch = "z9hG4bK" + os.urandom(8).hex()
 
     def request(self, domain, port):
@@ -30,7 +34,8 @@ class Publication:
         if self.tag is None:
             body = (
                 '<?xml version="1.0"?><presence xmlns="urn:ietf:params:xml:ns:pidf" '
-                f'entity="{uri}"><tuple id="t"><status><basic>open</basic></status></tuple></presence>'
+                f'entity="{uri}"><tuple id="t"><status><basic>open</basic></status></tuple>'
+                f"<note>{self.note}</note></presence>"
             )
         lines = [
             f"PUBLISH {uri} SIP/2.0",
