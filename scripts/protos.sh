@@ -16,7 +16,8 @@ if [[ -z ${BIN-} ]]; then
   BIN=$ROOT/target/release/vedette
 fi
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# shellcheck source=scripts/ports.sh
+. "$ROOT/scripts/ports.sh"
 sip=127.0.0.1:$(free_port) http=127.0.0.1:$(free_port)
 log=$(mktemp)
 # One address sends all of it, and is refused nearly all of it. What is granted would be held for the twenty minutes that

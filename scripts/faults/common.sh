@@ -5,16 +5,14 @@
 export PYTHONDONTWRITEBYTECODE=1 # nothing is left beside the scripts
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 local_sh=$here/../cluster/local.sh
+# shellcheck source=scripts/ports.sh
+. "$here/../ports.sh"
 
 # Starts the cluster; afterwards SIP, DOMAIN and DIR say where it is.
 start_cluster() {
   SIP=127.0.0.1:$(free_port) HTTP=127.0.0.1:$(free_port) DOMAIN=vedette.test AUTH=${AUTH-open}
   export DIR SIP HTTP DOMAIN AUTH
   "$local_sh" start 3
-}
-
-free_port() {
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
 # Lines "user status entity-tag" for NAME-0 to NAME-(COUNT-1).
