@@ -152,8 +152,8 @@ pub struct Limits {
     pub entry_bytes: usize,
     /// Entries proposed and not yet applied. The leader waits at the limit, and its queue fills.
     pub entries_in_flight: usize,
-    /// How long an entry waits at most for more commands after one that several shared; one that comes alone waits for
-    /// nothing.
+    /// How long an entry waits at most for a few more commands after one that several shared; one that comes alone waits
+    /// for nothing, and many are waited for longer.
     pub gather: Duration,
     /// How long a command waits for a leader that takes it before it is `Failed`.
     pub leaderless_wait: Duration,

@@ -9,6 +9,9 @@
 
 use std::time::{Duration, Instant};
 
+/// For so many that this takes longer than the limit they are waited for as long: a busy machine is no quicker.
+const EACH: Duration = Duration::from_micros(30);
+
 #[derive(Debug)]
 pub struct Gather {
     longest: Duration,
@@ -29,7 +32,8 @@ impl Gather {
 
     /// An entry with so many commands is applied; so many others wait already.
     pub fn applied(&mut self, commands: usize, held: usize, now: Instant) {
-        let waiting = Waiting { enough: held + commands, until: now + self.longest };
+        let enough = held + commands;
+        let waiting = Waiting { enough, until: now + self.longest.max(EACH * enough as u32) };
         self.waiting = (commands > 1).then_some(waiting);
     }
 
@@ -64,6 +68,15 @@ mod tests {
 
         assert_eq!(gather.until(15, now), Some(now + LONGEST));
         assert_eq!(gather.until(16, now), None);
+    }
+
+    #[test]
+    fn many_are_waited_for_longer_than_a_few() {
+        let (mut gather, now) = (Gather::new(LONGEST), Instant::now());
+
+        gather.applied(150, 50, now);
+
+        assert_eq!(gather.until(199, now), Some(now + 200 * EACH));
     }
 
     #[test]
