@@ -18,7 +18,7 @@ impl PresentityKey {
 
     /// `None` when the URI is none of ours: another scheme, no user, no host, or too long.
     pub fn of(uri: &str) -> Option<PresentityKey> {
-        let (scheme, rest) = uri.trim().split_once(':')?;
+        let (scheme, rest) = uri.trim_ascii().split_once(':')?;
         let is = |name: &str| scheme.eq_ignore_ascii_case(name);
         let key = match () {
             () if is("sip") || is("sips") || is("pres") => address_of_record(rest)?,
@@ -126,6 +126,14 @@ mod tests {
             "sip:alice:secret@lab.test;user=phone",
         ] {
             assert_eq!(key(uri).as_deref(), Some("alice@lab.test"), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_the_key_of_its_own_uri() {
+        for uri in ["sip:alice@lab.\u{85}.", "sip:%5Falice@LAB.test..", "tel:+1-555"] {
+            let key = PresentityKey::of(uri).unwrap();
+            assert_eq!(PresentityKey::of(&key.uri()), Some(key));
         }
     }
 

@@ -34,13 +34,18 @@ pub const ALL: [(&str, Target); 7] = [
     ("sdp", sdp),
 ];
 
-/// A stream means the same however it is cut. The first byte says how.
+/// A stream means the same however it is cut, but that a head which grows beyond its limits ends it as soon as that is
+/// seen. The first byte says how it is cut.
 pub fn framing(input: &[u8]) {
     let Some((&cut, stream)) = input.split_first() else { return };
     let limits = Limits { message: 2_000, ..Limits::default() };
     let at_once = frames([stream].into_iter(), limits);
     let in_pieces = frames(stream.chunks(usize::from(cut) + 1), limits);
-    assert_eq!(at_once, in_pieces);
+    let alike = match in_pieces.last() {
+        Some(Err(NotSip::TooLarge)) => in_pieces.len() - 2,
+        _ => at_once.len().max(in_pieces.len()),
+    };
+    assert_eq!(at_once.get(..alike), in_pieces.get(..alike));
     for frame in at_once.iter().flatten() {
         let Frame::Message(framed) = frame else { continue };
         let bytes = framed.bytes();
