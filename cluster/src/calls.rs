@@ -23,7 +23,7 @@ use crate::raft::network::Peer;
 
 /// An answer is due after this time.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
-/// Nobody waits for an append any longer. A caller that has gone earlier had another reason.
+/// A heartbeat interval: for so long an append is waited for. A caller that has gone earlier had another reason.
 const LATE: Duration = Duration::from_millis(100);
 /// How often a stream is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -200,15 +200,14 @@ async fn serve<C: Call>(
         };
         match (reply, stream.upgrade()) {
             (Ok(Some(reply)), Some(stream)) => {
-                let late = stream.due.lock().answer(C::number(&reply), reply);
-                if let Some(took) = late.map(|sent| sent.elapsed()).filter(|took| *took >= LATE) {
+                let unheard = stream.due.lock().answer(C::number(&reply), reply);
+                if unheard.is_some_and(|sent| sent.elapsed() >= LATE) {
                     counter!(ANSWERS_LATE).increment(1);
                     // Once for each stream: where one is late, most are.
                     if !std::mem::replace(&mut is_warned, true) {
                         warn!(
                             node = peers.name_of(target),
-                            ?took,
-                            "An answer of another manager came too late to count"
+                            "Answers of another manager come too late to count"
                         );
                     }
                 }

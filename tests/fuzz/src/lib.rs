@@ -41,11 +41,18 @@ pub fn framing(input: &[u8]) {
     let limits = Limits { message: 2_000, ..Limits::default() };
     let at_once = frames([stream].into_iter(), limits);
     let in_pieces = frames(stream.chunks(usize::from(cut) + 1), limits);
-    let alike = match in_pieces.last() {
-        Some(Err(NotSip::TooLarge)) => in_pieces.len() - 2,
-        _ => at_once.len().max(in_pieces.len()),
-    };
-    assert_eq!(at_once.get(..alike), in_pieces.get(..alike));
+    match in_pieces.as_slice() {
+        [before @ .., Ok(Frame::Message(cut)), Err(NotSip::TooLarge)] => {
+            assert_eq!(at_once.get(..before.len()), Some(before));
+            let Some(Ok(Frame::Message(same))) = at_once.get(before.len()) else {
+                panic!("it is no message")
+            };
+            assert!(same.bytes().starts_with(cut.bytes()));
+            let parsed = Message::parse(same.bytes().clone(), &limits);
+            assert!(!parsed.is_ok_and(|message| message.fault().is_none()), "nothing is wrong with it");
+        }
+        _ => assert_eq!(at_once, in_pieces),
+    }
     for frame in at_once.iter().flatten() {
         let Frame::Message(framed) = frame else { continue };
         let bytes = framed.bytes();
